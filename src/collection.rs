@@ -1,0 +1,41 @@
+//! What a lazy collection tells the engine: its layer, and how its result is put together.
+
+use crate::Result;
+use crate::graph::LayerRef;
+
+/// A lazy collection, or a lazy sink (a file to be written), that an engine can compute.
+pub trait Collection {
+    /// What computing it gives.
+    type Output;
+
+    /// Prepares a computation: the layer all of whose blocks are to be run, the bytes that the result takes in memory,
+    /// and what makes the result out of them in the end.
+    ///
+    /// # Errors
+    /// The first error of the chain that made the collection.
+    fn collect(&self) -> Result<Collected<Self::Output>>;
+}
+
+/// A prepared computation: see [`Collection::collect`].
+pub struct Collected<O> {
+    /// The layer whose every block is to be run. Its tasks put the blocks into the result and give nothing themselves.
+    pub layer: LayerRef,
+    /// The bytes that the result takes in memory; they are booked before anything runs.
+    pub bytes: u64,
+    /// Allocates the result; called once, after `bytes` are booked and before anything runs.
+    pub begin: Box<dyn FnOnce() -> Result<()> + Send>,
+    /// Takes the result out; called once, after every block has run.
+    pub finish: Box<dyn FnOnce() -> Result<O> + Send>,
+}
+
+/// A collection whose blocks an engine can compute and keep.
+pub trait Persist: Sized {
+    /// The layer that gives the blocks.
+    ///
+    /// # Errors
+    /// The first error of the chain that made the collection.
+    fn layer(&self) -> Result<LayerRef>;
+
+    /// The same collection, with its blocks from `layer`, which has the same number of blocks in the same order.
+    fn with_layer(&self, layer: LayerRef) -> Self;
+}

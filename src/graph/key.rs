@@ -1,0 +1,83 @@
+//! Keys: 128 bits of BLAKE3 over what a layer computes, so that equal work has equal keys.
+
+use std::fmt;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+
+/// Changes when the meaning of an operator's parameters does; part of every key.
+const EPOCH: u32 = 1;
+
+/// The name of a computed thing: equal work has equal keys.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Key(pub [u8; 16]);
+
+impl fmt::Display for Key {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+    }
+}
+
+impl fmt::Debug for Key {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Key({self})")
+    }
+}
+
+/// Builds a [`Key`] from an operator's name and version, its parameters and its inputs' keys, in that order.
+///
+/// ```
+/// use chunkstore::graph::KeyBuilder;
+/// let one = KeyBuilder::new("sum", 1).bytes(b"axis 0").finish();
+/// assert_eq!(one, KeyBuilder::new("sum", 1).bytes(b"axis 0").finish());
+/// assert_ne!(one, KeyBuilder::new("sum", 1).bytes(b"axis 1").finish());
+/// ```
+pub struct KeyBuilder(blake3::Hasher);
+
+impl KeyBuilder {
+    /// Begins the key of an operator.
+    pub fn new(operator: &str, version: u32) -> Self {
+        KeyBuilder(blake3::Hasher::new()).number(EPOCH.into()).text(operator).number(version.into())
+    }
+
+    /// Adds parameters; every part is framed by its length, so that parts cannot run into each other.
+    pub fn bytes(mut self, bytes: &[u8]) -> Self {
+        self.0.update(&(bytes.len() as u64).to_le_bytes());
+        self.0.update(bytes);
+        self
+    }
+
+    /// Adds text.
+    pub fn text(self, text: &str) -> Self {
+        self.bytes(text.as_bytes())
+    }
+
+    /// Adds a number.
+    pub fn number(mut self, number: u64) -> Self {
+        self.0.update(&number.to_le_bytes());
+        self
+    }
+
+    /// Adds numbers, framed by their count.
+    pub fn numbers(self, numbers: impl ExactSizeIterator<Item = u64>) -> Self {
+        let framed = self.number(numbers.len() as u64);
+        numbers.fold(framed, Self::number)
+    }
+
+    /// Adds the key of an input.
+    pub fn input(mut self, key: Key) -> Self {
+        self.0.update(&key.0);
+        self
+    }
+
+    /// Adds a number that no other key of this process has: a closure cannot be compared.
+    pub fn nonce(self) -> Self {
+        static NEXT: AtomicU64 = AtomicU64::new(0);
+        self.text("nonce").number(std::process::id().into()).number(NEXT.fetch_add(1, Relaxed))
+    }
+
+    /// The key.
+    pub fn finish(self) -> Key {
+        let mut key = [0; 16];
+        self.0.finalize_xof().fill(&mut key);
+        Key(key)
+    }
+}

@@ -1,0 +1,115 @@
+//! Layers: many tasks of one operator, which come to be only where a result needs them.
+
+use super::{Key, Operator};
+use smallvec::SmallVec;
+use std::any::Any;
+use std::sync::Arc;
+
+/// A shared layer.
+pub type LayerRef = Arc<dyn Layer>;
+
+/// How many bytes a task's output takes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Size {
+    /// Just so many.
+    Exact(u64),
+    /// At most so many.
+    AtMost(u64),
+    /// Not known before it has run; a first guess.
+    Learned(u64),
+}
+
+impl Size {
+    /// The bytes to book.
+    pub fn bytes(self) -> u64 {
+        match self {
+            Size::Exact(n) | Size::AtMost(n) | Size::Learned(n) => n,
+        }
+    }
+}
+
+/// What a task needs and gives, in bytes of payload.
+#[derive(Clone, Copy, Debug)]
+pub struct Sizes {
+    /// Its output.
+    pub out: Size,
+    /// What it holds beside inputs and output while it runs.
+    pub scratch: u64,
+    /// What it reads from files that are not ours.
+    pub load: u64,
+}
+
+/// A block of one of a layer's inputs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Dependency {
+    /// Which of [`Layer::inputs`].
+    pub input: u32,
+    /// Which block of it.
+    pub block: u32,
+}
+
+/// Many tasks of one operator: one for each block of a lazy collection, made only where a result needs it.
+///
+/// The methods from [`Layer::with_inputs`] on are how a layer takes part in the optimiser's passes
+/// without the passes knowing any collection.
+pub trait Layer: Send + Sync + 'static {
+    /// Equal work has equal keys.
+    fn key(&self) -> Key;
+
+    /// A short readable name, as in Dask: `mean`, `add`, `read_npy`.
+    fn name(&self) -> &str;
+
+    /// The layers that it takes blocks from.
+    fn inputs(&self) -> &[LayerRef];
+
+    /// The number of blocks.
+    fn blocks(&self) -> u32;
+
+    /// Where `block` stands in the collection's grid, for readable keys.
+    fn position(&self, block: u32) -> SmallVec<[u32; 4]> {
+        SmallVec::from_slice(&[block])
+    }
+
+    /// Appends the blocks that `block` is made from, in the order in which the operator takes them.
+    fn dependencies(&self, block: u32, out: &mut Vec<Dependency>);
+
+    /// What the task for `block` needs and gives.
+    fn sizes(&self, block: u32) -> Sizes;
+
+    /// What its tasks run.
+    fn operator(&self) -> Arc<dyn Operator>;
+
+    /// Whether its tasks read what is already there (a file, memory of the user's): such a task has no inputs, is run by
+    /// the input and output threads, is never spilled, and is run again where it was evicted.
+    fn is_source(&self) -> bool {
+        false
+    }
+
+    /// Whether a task is so cheap to run that each consumer may run its own copy: creation and the like.
+    fn is_cheap(&self) -> bool {
+        false
+    }
+
+    /// The layer's own type, for layers of the same collection to recognise each other.
+    fn as_any(&self) -> &dyn Any;
+
+    /// The same work on other inputs (the same values by other means); `None` if it has no inputs.
+    fn with_inputs(&self, inputs: Vec<LayerRef>) -> Option<LayerRef>;
+
+    /// One layer that does this layer's work and that of its `input`-th input; `None` if they cannot be one.
+    fn absorb(&self, input: usize) -> Option<LayerRef> {
+        let _ = input;
+        None
+    }
+
+    /// The same values made from smaller inputs: a slice or a transposition that moves below what it is taken of.
+    fn push_down(&self) -> Option<LayerRef> {
+        None
+    }
+
+    /// Layers with the same sharing key can serve each other's consumers; of those in one run only the one with the
+    /// highest rank is computed (the mean comes with the variance, say).
+    fn sharing(&self) -> Option<(Key, u8)> {
+        None
+    }
+}

@@ -1,0 +1,60 @@
+//! What a task runs.
+
+use super::Value;
+use crate::Result;
+use chunkstore_store::{Arena, BufferMut};
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+
+/// What a task runs: a pure function of its inputs and of the number of its block.
+///
+/// An operator is **portable** if it is registered by name and its parameters are bytes; a closure is not.
+pub trait Operator: Send + Sync + 'static {
+    /// The name under which it is registered and shown.
+    fn name(&self) -> &str;
+
+    /// The version of its meaning; equal names and parameters of different versions have different keys.
+    fn version(&self) -> u32 {
+        1
+    }
+
+    /// Its parameters, canonically encoded; `None` for a closure.
+    fn parameters(&self) -> Option<Vec<u8>>;
+
+    /// Computes one block. Inputs stand in the order of [`super::Layer::dependencies`].
+    ///
+    /// # Errors
+    /// Whatever the operator meets; the error ends the run.
+    fn run(&self, task: &TaskContext<'_>, inputs: &[Value]) -> Result<Value>;
+}
+
+/// What a running task may use.
+pub struct TaskContext<'a> {
+    block: u32,
+    arena: &'a Arena,
+    cancelled: &'a AtomicBool,
+}
+
+impl<'a> TaskContext<'a> {
+    /// The context of the task that makes `block`.
+    pub fn new(block: u32, arena: &'a Arena, cancelled: &'a AtomicBool) -> Self {
+        TaskContext { block, arena, cancelled }
+    }
+
+    /// The number of the block that this task makes.
+    pub fn block(&self) -> u32 {
+        self.block
+    }
+
+    /// A counted buffer of `len` bytes, 64-byte aligned, of any content; outputs and scratch come from here.
+    ///
+    /// # Errors
+    /// Out of memory where more is asked for than the operator stated, and there is no room for it.
+    pub fn alloc(&self, len: usize) -> Result<BufferMut> {
+        Ok(self.arena.alloc(len)?)
+    }
+
+    /// Whether the run has been cancelled, for tasks that take long.
+    pub fn is_cancelled(&self) -> bool {
+        self.cancelled.load(Relaxed)
+    }
+}

@@ -1,0 +1,2 @@
+//! The `chunkstore` command.
+fn main() {}
