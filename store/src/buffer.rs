@@ -57,7 +57,7 @@ impl BufferMut {
     }
 
     /// The content as elements; the length is what fits.
-    pub fn as_mut<T: Element>(&mut self) -> &mut [T] {
+    pub fn as_slice_mut<T: Element>(&mut self) -> &mut [T] {
         let n = self.len / size_of::<T>();
         // SAFETY: the map is 64-byte aligned and initialised, and every `Element` is valid for all the bit patterns
         // that kernels write; `bool` blocks hold 0 or 1 by construction (see `Block`).
