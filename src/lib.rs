@@ -2,6 +2,8 @@
 //! process keeps.
 
 pub mod graph;
+#[allow(dead_code, unreachable_pub)]
+mod policy;
 
 mod collection;
 mod error;
