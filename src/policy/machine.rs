@@ -234,6 +234,31 @@ impl Policy {
         inputs + self.out[task as usize] + self.scratch[task as usize]
     }
 
+    /// The bytes that it keeps within.
+    pub fn bound(&self) -> u64 {
+        self.bound
+    }
+
+    /// Bytes moved so far: written, read back, read from sources, read from sources again.
+    pub fn totals(&self) -> (u64, u64, u64, u64) {
+        (self.totals.written, self.totals.read_back, self.totals.source_read, self.totals.source_reread)
+    }
+
+    /// The bytes that a task is booked for beside inputs and output.
+    pub fn scratch_of(&self, task: u32) -> u64 {
+        self.scratch.get(task as usize).copied().unwrap_or(0)
+    }
+
+    /// Whether a chunk is kept after its run.
+    pub fn is_kept(&self, chunk: u32) -> bool {
+        (chunk as usize) < self.flags.len() && self.has(chunk, flag::KEPT)
+    }
+
+    /// The first task in order whose inputs are computed and that has not started.
+    pub fn next_ready(&self) -> Option<u32> {
+        self.runnable.front().copied().or_else(|| self.ready.first())
+    }
+
     /// The first task in order that has not finished.
     pub fn head(&self) -> Option<u32> {
         (self.head < self.len()).then_some(self.head)
