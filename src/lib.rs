@@ -2,6 +2,7 @@
 //! process keeps.
 
 pub mod graph;
+pub mod plan;
 #[allow(dead_code, unreachable_pub)]
 mod policy;
 

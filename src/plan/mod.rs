@@ -1,0 +1,15 @@
+//! In which order to run: candidate orders of a task graph, what each costs in memory, and the choice among them.
+//!
+//! Pure functions over sizes; nothing here reads, writes or runs. An order is a permutation of task numbers in which
+//! inputs come before their users.
+
+mod choose;
+mod improve;
+mod links;
+mod order;
+mod peak;
+mod shape;
+
+pub use choose::{Choice, Cost, choose};
+pub use peak::{largest_need, peak};
+pub use shape::{Shape, inputs_first};
