@@ -1,6 +1,7 @@
 //! Chunked arrays, bags, frames and task graphs on a disk-backed chunk store, within a memory bound that the whole
 //! process keeps.
 
+pub mod engine;
 pub mod graph;
 pub mod plan;
 #[allow(dead_code, unreachable_pub)]
@@ -8,7 +9,11 @@ mod policy;
 
 mod collection;
 mod error;
+mod exec;
+mod optimize;
+mod report;
 
 pub use chunkstore_store as store;
 pub use collection::{Collected, Collection, Persist};
+pub use engine::{Engine, init};
 pub use error::{Error, ErrorKind, Result};

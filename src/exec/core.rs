@@ -1,14 +1,14 @@
 //! What the threads of an engine share, and what is done under its one lock.
 
 use super::held::Held;
-use super::{Shared, SpillArea};
 use super::pace::Pace;
 use super::run::{Facts, Job, Outcome, Plan, Run};
+use super::{Shared, SpillArea};
 use crate::graph::Value;
 use crate::plan;
 use crate::policy::{Action, Ended, Finished, Policy, RunId};
 use crate::{Error, ErrorKind, Result};
-use chunkstore_store::{Arena, Chunk, Slot};
+use chunkstore_store::{Arena, Chunk, Lease, Slot};
 use parking_lot::{Condvar, Mutex, MutexGuard};
 use std::collections::VecDeque;
 use std::sync::atomic::Ordering::Relaxed;
@@ -23,6 +23,22 @@ pub(crate) struct Settings {
     pub(crate) threads: usize,
     /// Threads that load and write; none where the calling thread does everything.
     pub(crate) io_threads: usize,
+    /// Whether [`crate::init`] has been called.
+    pub(crate) prepared: bool,
+}
+
+/// What a thread's stack and its allocator's caches may come to hold.
+const THREAD_BYTES: u64 = 128 << 10;
+
+/// Left free for what the system's allocator does not give back, where it has not been told to.
+const UNPREPARED_BYTES: u64 = 16 << 20;
+
+impl Settings {
+    /// What the engine's threads take of the bound, beside what is booked.
+    fn outside_bytes(&self) -> u64 {
+        let allocator = if self.prepared { 0 } else { UNPREPARED_BYTES };
+        (self.threads + self.io_threads) as u64 * THREAD_BYTES + allocator
+    }
 }
 
 /// What the threads of an engine share.
@@ -30,6 +46,7 @@ pub(crate) struct Settings {
 /// One lock guards all decisions. It is never held while a task runs, while bytes are read or written, or while memory is
 /// given back.
 pub(crate) struct Core {
+    pub(crate) lease: Lease,
     pub(crate) arena: Arena,
     pub(crate) spill: SpillArea,
     pub(crate) settings: Settings,
@@ -96,8 +113,9 @@ impl Garbage {
 }
 
 impl Core {
-    pub(crate) fn new(arena: Arena, spill: SpillArea, settings: Settings) -> Self {
-        let bound = plan::policy_bound(&arena, spill.reserved_bytes());
+    pub(crate) fn new(lease: Lease, arena: Arena, spill: SpillArea, settings: Settings) -> Self {
+        let reserved = settings.outside_bytes();
+        let bound = plan::policy_bound(&arena, reserved + spill.reserved_bytes());
         let state = State {
             policy: Policy::new(bound, settings.threads as u32, settings.io_threads.max(1) as u32),
             entries: Vec::new(),
@@ -109,10 +127,19 @@ impl Core {
             callers_awake: 0,
             at_hand: VecDeque::new(),
             shutdown: false,
-            reserved: 0,
+            reserved,
             actions: Vec::new(),
         };
-        Core { arena, spill, settings, state: Mutex::new(state), work: Condvar::new(), io: Condvar::new(), progress: AtomicU64::new(0) }
+        Core {
+            lease,
+            arena,
+            spill,
+            settings,
+            state: Mutex::new(state),
+            work: Condvar::new(),
+            io: Condvar::new(),
+            progress: AtomicU64::new(0),
+        }
     }
 
     /// Sets aside `bytes` of the bound for what the policy does not move: results, the graph itself.
@@ -242,11 +269,14 @@ impl Core {
         }
     }
 
-    /// Ends a run early.
-    pub(crate) fn cancel(&self, id: RunId, error: Option<Error>) {
+    /// Ends all runs that are under way.
+    pub(crate) fn cancel_all(&self) {
         let mut garbage = Garbage::default();
         let mut state = self.state.lock();
-        state.fail(id, error);
+        let runs: Vec<RunId> = state.runs.iter().map(|run| run.id).collect();
+        for id in runs {
+            state.fail(id, None);
+        }
         state.act(self, &mut garbage);
         drop(state);
         self.work.notify_all();

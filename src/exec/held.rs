@@ -53,9 +53,8 @@ impl HeldLayer {
     pub(crate) fn id_of(&self, block: u32, shared: &Arc<Shared>) -> Result<u32> {
         match self.chunks.get(block as usize) {
             Some(held) if Arc::ptr_eq(&held.shared, shared) => Ok(held.id.load(Relaxed)),
-            Some(_) => {
-                Err(Error::new(ErrorKind::Invalid, "a persisted collection is kept by another engine").hint("compute it on the engine that persisted it"))
-            }
+            Some(_) => Err(Error::new(ErrorKind::Invalid, "a persisted collection is kept by another engine")
+                .hint("compute it on the engine that persisted it")),
             None => Err(Error::new(ErrorKind::Graph, format!("a persisted collection has no block {block}"))),
         }
     }

@@ -10,7 +10,7 @@ mod spill;
 mod worker;
 
 pub(crate) use self::core::{Core, Settings};
-pub(crate) use held::{Held, HeldLayer};
+pub(crate) use held::HeldLayer;
 pub(crate) use run::{Facts, Plan};
-pub(crate) use shared::Shared;
+pub(crate) use shared::{Executed, Shared};
 pub(crate) use spill::SpillArea;

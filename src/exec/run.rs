@@ -1,6 +1,7 @@
 //! A planned run, and what became of it.
 
 use crate::graph::{Operator, TaskTable};
+use crate::plan::Numbered;
 use crate::policy::{Batch, Ended, RunId};
 use crate::{Error, Result};
 use std::sync::Arc;
@@ -61,6 +62,11 @@ impl Run {
 }
 
 impl Plan {
+    /// The plan of a table whose tasks have been numbered.
+    pub(crate) fn new(table: TaskTable, numbered: Numbered) -> Self {
+        Plan { table, order: numbered.order, ids: numbered.ids, batch: numbered.batch }
+    }
+
     /// The operator and the block of a task.
     pub(super) fn operator_of(&self, task: u32) -> Option<(&dyn Operator, u32)> {
         let operator = self.table.operators.get(*self.table.operator.get(task as usize)? as usize)?;

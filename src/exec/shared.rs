@@ -74,18 +74,15 @@ impl Shared {
                 .name(name)
                 .stack_size(1 << 20)
                 .spawn(move || body(&core))
-                .map_err(|e| chunkstore_store::Error::io("cannot start a thread", e).hint("ask for fewer threads").into())
+                .map_err(|e| chunkstore_store::Error::io("cannot start a thread", e).hint("ask for fewer threads"))
         };
-        let outcome: Result<()> = (|| {
-            for number in 0..self.core.settings.io_threads {
-                threads.push(spawn(format!("chunkstore-io-{number}"), io::serve)?);
-            }
-            for number in 1..self.core.settings.threads {
-                threads.push(spawn(format!("chunkstore-{number}"), help)?);
-            }
-            Ok(())
-        })();
-        outcome
+        for number in 0..self.core.settings.io_threads {
+            threads.push(spawn(format!("chunkstore-io-{number}"), io::serve)?);
+        }
+        for number in 1..self.core.settings.threads {
+            threads.push(spawn(format!("chunkstore-{number}"), help)?);
+        }
+        Ok(())
     }
 
     /// Carries a planned run through, with `planning` held since it was planned. `keep` are tasks of the plan's table.

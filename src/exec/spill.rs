@@ -18,7 +18,7 @@ pub(crate) struct SpillArea {
 impl SpillArea {
     /// An area in `folder` (or the system's folder for large temporary files), whose buffers are booked in `arena`.
     pub(crate) fn new(folder: Option<PathBuf>, quota: Option<u64>, io_threads: usize, arena: &Arena) -> Result<Self> {
-        let reserved = arena.ledger().book(Scratch::buffer_bytes(io_threads))?;
+        let reserved = arena.ledger().book(io_threads as u64 * Scratch::staging_bytes())?;
         Ok(SpillArea { folder, quota, io_threads, opening: Mutex::new(Some(reserved)), scratch: OnceLock::new() })
     }
 
@@ -32,8 +32,8 @@ impl SpillArea {
             drop(reserved.take());
             let mut last = None;
             for folder in self.folders() {
-                let options = ScratchOptions { folder, quota: self.quota, io_threads: self.io_threads };
-                match Scratch::open(options, arena.clone()) {
+                let options = ScratchOptions::new(folder).quota(self.quota).threads(self.io_threads);
+                match Scratch::open(options, arena) {
                     Ok(scratch) => {
                         let _ = self.scratch.set(scratch);
                         last = None;
@@ -43,7 +43,7 @@ impl SpillArea {
                 }
             }
             if let Some(error) = last {
-                *reserved = arena.ledger().book(Scratch::buffer_bytes(self.io_threads)).ok();
+                *reserved = arena.ledger().book(self.reserved_bytes()).ok();
                 return Err(error.into());
             }
         }
@@ -52,7 +52,7 @@ impl SpillArea {
 
     /// The bytes that its buffers are booked for.
     pub(crate) fn reserved_bytes(&self) -> u64 {
-        Scratch::buffer_bytes(self.io_threads)
+        self.io_threads as u64 * Scratch::staging_bytes()
     }
 
     fn folders(&self) -> Vec<PathBuf> {
@@ -62,16 +62,18 @@ impl SpillArea {
         }
     }
 
+    /// Writes a chunk.
     pub(crate) fn write(&self, arena: &Arena, chunk: &Chunk) -> Result<Slot> {
         Ok(self.open(arena)?.write(chunk)?)
     }
 
+    /// Reads a chunk back.
     pub(crate) fn read(&self, arena: &Arena, slot: &Slot) -> Result<Chunk> {
         Ok(self.open(arena)?.read(slot)?)
     }
 
     /// Bytes written to disk so far, as they are stored.
     pub(crate) fn stored_bytes(&self) -> u64 {
-        self.scratch.get().map_or(0, |scratch| scratch.statistics().written_bytes)
+        self.scratch.get().map_or(0, |scratch| scratch.stats().written_bytes)
     }
 }

@@ -79,6 +79,8 @@ pub(crate) fn work(core: &Core, until: Option<RunId>) {
                 run(core, &job, &inputs)
             });
             state.complete(core, &job, outcome, &mut garbage);
+            // Under the same hold of the lock: the run still has its plan, so that this is not the last one.
+            drop(job);
             // Inputs are dropped outside the lock, but where they are inline.
             if inputs.iter().any(|input| !matches!(input, Value::None | Value::Chunk(chunkstore_store::Chunk::Scalar(_)))) {
                 MutexGuard::unlocked(&mut state, || {

@@ -62,7 +62,13 @@ pub fn choose(shape: &Shape, bound: u64, mut evaluate: impl FnMut(&[u32]) -> Cos
         let dt = t.elapsed().as_secs_f64();
         let order2 = just_in_time(&links, &order);
         let order3 = just_in_time(&links, &order2);
-        eprintln!("   {name:14} {:9} {:9} {:9} {dt:.4} {:.4}", peak(shape, &order), peak(shape, &order2), peak(shape,&order3), t.elapsed().as_secs_f64());
+        eprintln!(
+            "   {name:14} {:9} {:9} {:9} {dt:.4} {:.4}",
+            peak(shape, &order),
+            peak(shape, &order2),
+            peak(shape, &order3),
+            t.elapsed().as_secs_f64()
+        );
         for order in [order, order2, order3] {
             let cost = evaluate(&order);
             if best.as_ref().is_none_or(|(c, _)| cost.rank() < c.rank()) {
