@@ -14,7 +14,7 @@
 //! two tasks, those that free more than they make run at once. A heuristic of this project; the fractions are those of
 //! the charging in Berger, Beckmann et al., *Practical bounds on optimal caching with variable object sizes*, 2018.
 
-use super::Descent;
+use super::{Descent, postorder};
 use crate::plan::links::{Links, Progress};
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
@@ -26,8 +26,19 @@ pub(crate) struct Taste {
     pub(crate) cut: u64,
     /// How much of the next tile's gain counts.
     pub(crate) credit: f64,
-    /// Among equals the last touched first, else the first touched.
-    pub(crate) latest: bool,
+    /// Which comes first among equals.
+    pub(crate) tie: Tie,
+}
+
+/// Which tile comes first among those that cost the same.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Tie {
+    /// The one whose cost changed last.
+    Latest,
+    /// The one whose cost changed longest ago.
+    Earliest,
+    /// The first in the best postorder.
+    Place,
 }
 
 /// Takes time near-linear in tasks and edges.
@@ -138,9 +149,10 @@ struct Tiling<'a> {
     told: Vec<u32>,
     gain: Vec<f64>,
     given: Vec<f64>,
+    place: Vec<u32>,
     latest: Vec<u64>,
     clock: u64,
-    heap: BinaryHeap<Reverse<(i64, u64, u32)>>,
+    heap: BinaryHeap<Reverse<(i64, u64, u32, u64)>>,
     touched: Vec<u32>,
     is_touched: Vec<bool>,
     stack: Vec<(u32, u32)>,
@@ -170,6 +182,7 @@ impl<'a> Tiling<'a> {
             uses,
             gain: vec![0.0; n],
             given: vec![0.0; n],
+            place: Vec::new(),
             latest: vec![0; n],
             clock: 0,
             heap: BinaryHeap::new(),
@@ -178,6 +191,12 @@ impl<'a> Tiling<'a> {
             stack: Vec::new(),
             free: Vec::new(),
         };
+        if taste.tie == Tie::Place {
+            tiling.place = vec![0; n];
+            for (place, task) in postorder(links, descent).into_iter().enumerate() {
+                tiling.place[task as usize] = place as u32;
+            }
+        }
         for tile in ids.filter(|t| quotient.root[*t as usize] == *t) {
             if tiling.closed[tile as usize] == 0 {
                 tiling.opened(tile);
@@ -217,15 +236,18 @@ impl<'a> Tiling<'a> {
             let score = self.opening[t] - self.share[t] + stays - self.taste.credit * self.gain[t];
             self.clock += 1;
             self.latest[t] = self.clock;
-            let stamp = if self.taste.latest { u64::MAX - self.clock } else { self.clock };
-            self.heap.push(Reverse(((score * 16.0) as i64, stamp, tile)));
+            let stamp = match self.taste.tie {
+                Tie::Latest => u64::MAX - self.clock,
+                Tie::Earliest => self.clock,
+                Tie::Place => u64::from(self.place[t]),
+            };
+            self.heap.push(Reverse(((score * 16.0) as i64, stamp, tile, self.clock)));
         }
         self.touched = touched;
     }
 
     fn next(&mut self) -> Option<u32> {
-        while let Some(Reverse((_, stamp, tile))) = self.heap.pop() {
-            let clock = if self.taste.latest { u64::MAX - stamp } else { stamp };
+        while let Some(Reverse((_, _, tile, clock))) = self.heap.pop() {
             let t = tile as usize;
             if !self.progress.done[t] && !self.covered[t] && self.latest[t] == clock {
                 return Some(tile);
