@@ -134,6 +134,7 @@ impl Quotient {
 /// - `covered[t]`: some tile that would open t can be run, so t is not run for its own sake.
 /// - `share[t]`: the sum of `out / k` over inputs; `opening[t]`: the sum of `out` over inputs that have not run.
 /// - `uses[t]`: users that have not run; `told[t]`: the k that is in its users' shares.
+/// - `score[t]`: what t costs now, in sixteenths of a byte; `queued[t]`: the cost it has in the queue, never more than that.
 /// - `gain[t]`: what t's users gain from it; `given[t]`: what t has added to each of its inputs' gains.
 struct Tiling<'a> {
     progress: Progress<'a>,
@@ -150,9 +151,10 @@ struct Tiling<'a> {
     gain: Vec<f64>,
     given: Vec<f64>,
     place: Vec<u32>,
-    latest: Vec<u64>,
-    clock: u64,
-    heap: BinaryHeap<Reverse<(i64, u64, u32, u64)>>,
+    score: Vec<i64>,
+    queued: Vec<i64>,
+    clock: u32,
+    heap: BinaryHeap<Reverse<(i64, u32, u32)>>,
     touched: Vec<u32>,
     is_touched: Vec<bool>,
     stack: Vec<(u32, u32)>,
@@ -183,7 +185,8 @@ impl<'a> Tiling<'a> {
             gain: vec![0.0; n],
             given: vec![0.0; n],
             place: Vec::new(),
-            latest: vec![0; n],
+            score: vec![i64::MAX; n],
+            queued: vec![i64::MAX; n],
             clock: 0,
             heap: BinaryHeap::new(),
             touched: Vec::new(),
@@ -234,24 +237,39 @@ impl<'a> Tiling<'a> {
             }
             let stays = if self.uses[t] == 0 { 0.0 } else { self.progress.links.out[t] as f64 };
             let score = self.opening[t] - self.share[t] + stays - self.taste.credit * self.gain[t];
-            self.clock += 1;
-            self.latest[t] = self.clock;
-            let stamp = match self.taste.tie {
-                Tie::Latest => u64::MAX - self.clock,
-                Tie::Earliest => self.clock,
-                Tie::Place => u64::from(self.place[t]),
-            };
-            self.heap.push(Reverse(((score * 16.0) as i64, stamp, tile, self.clock)));
+            // Sixteenths of a byte: equal costs are equal in spite of rounding.
+            let score = (score * 16.0) as i64;
+            self.score[t] = score;
+            if score < self.queued[t] {
+                self.queue(tile);
+            }
         }
         self.touched = touched;
     }
 
+    fn queue(&mut self, tile: u32) {
+        let t = tile as usize;
+        self.clock = self.clock.wrapping_add(1);
+        let stamp = match self.taste.tie {
+            Tie::Latest => u32::MAX - self.clock,
+            Tie::Earliest => self.clock,
+            Tie::Place => self.place[t],
+        };
+        self.queued[t] = self.score[t];
+        self.heap.push(Reverse((self.score[t], stamp, tile)));
+    }
+
+    /// The cheapest tile. Costs that rose are found out here, those that fell are in the queue already.
     fn next(&mut self) -> Option<u32> {
-        while let Some(Reverse((_, _, tile, clock))) = self.heap.pop() {
+        while let Some(Reverse((score, _, tile))) = self.heap.pop() {
             let t = tile as usize;
-            if !self.progress.done[t] && !self.covered[t] && self.latest[t] == clock {
+            if self.progress.done[t] || self.covered[t] || self.queued[t] != score {
+                continue;
+            }
+            if self.score[t] == score {
                 return Some(tile);
             }
+            self.queue(tile);
         }
         None
     }
