@@ -11,7 +11,7 @@
 //! Minimises what `evaluate` says of input and output, then the peak.
 
 use super::Shape;
-use super::improve::just_in_time;
+use super::improve::{at_once, just_in_time};
 use super::links::Links;
 use super::order::{Descent, Taste, Tie, dask, depth_first, greedy, postorder, tiles};
 use super::peak::peak;
@@ -110,15 +110,20 @@ pub fn choose(shape: &Shape, bound: u64, mut evaluate: impl FnMut(&[u32]) -> Cos
 fn settle(shape: &Shape, links: &Links, order: Vec<u32>, bound: u64) -> Vec<u32> {
     let mut least = peak(shape, &order);
     let mut settled = order;
-    for freed in [0, 1, 0] {
-        if least <= bound {
+    let passes: [fn(&Links, &[u32]) -> Vec<u32>; 3] =
+        [|links, order| just_in_time(links, order, 0), |links, order| just_in_time(links, order, 1), at_once];
+    let mut idle = 0;
+    for pass in passes.iter().cycle().take(12) {
+        if least <= bound || idle == passes.len() {
             break;
         }
-        let improved = just_in_time(links, &settled, freed);
+        let improved = pass(links, &settled);
         let peak = peak(shape, &improved);
+        idle += 1;
         if peak < least {
             least = peak;
             settled = improved;
+            idle = 0;
         }
     }
     settled

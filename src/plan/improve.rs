@@ -52,3 +52,29 @@ pub(crate) fn just_in_time(links: &Links, order: &[u32], least: i64) -> Vec<u32>
     }
     progress.order
 }
+
+/// The order with tasks that free more than they make moved to where they become free to run.
+pub(crate) fn at_once(links: &Links, order: &[u32]) -> Vec<u32> {
+    let mut progress = Progress::new(links);
+    let mut free: Vec<u32> = Vec::new();
+    for task in order {
+        let mut next = Some(*task);
+        while let Some(task) = next {
+            if !progress.done[task as usize] {
+                progress.run(task);
+                for input in links.inputs(task) {
+                    free.extend(progress.last_user(*input));
+                }
+                free.extend(links.users(task).iter().filter(|user| progress.missing[**user as usize] == 0));
+            }
+            next = None;
+            while let Some(task) = free.pop() {
+                if progress.ready(task) && progress.growth(task) < 0 {
+                    next = Some(task);
+                    break;
+                }
+            }
+        }
+    }
+    progress.order
+}
