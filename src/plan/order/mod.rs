@@ -10,4 +10,4 @@ pub(crate) use dask::dask;
 pub(crate) use depth_first::depth_first;
 pub(crate) use greedy::greedy;
 pub(crate) use postorder::{Descent, postorder};
-pub(crate) use tiles::{Taste, tiles};
+pub(crate) use tiles::{Taste, Tie, tiles};

@@ -14,7 +14,7 @@
 //! two tasks, those that free more than they make run at once. A heuristic of this project; the fractions are those of
 //! the charging in Berger, Beckmann et al., *Practical bounds on optimal caching with variable object sizes*, 2018.
 
-use super::Descent;
+use super::{Descent, postorder};
 use crate::plan::links::{Links, Progress};
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
@@ -26,8 +26,19 @@ pub(crate) struct Taste {
     pub(crate) cut: u64,
     /// How much of the next tile's gain counts.
     pub(crate) credit: f64,
-    /// Among equals the last touched first, else the first touched.
-    pub(crate) latest: bool,
+    /// Which comes first among equals.
+    pub(crate) tie: Tie,
+}
+
+/// Which tile comes first among those that cost the same.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Tie {
+    /// The one whose cost changed last.
+    Latest,
+    /// The one whose cost changed longest ago.
+    Earliest,
+    /// The first in the best postorder.
+    Place,
 }
 
 /// Takes time near-linear in tasks and edges.
@@ -123,6 +134,7 @@ impl Quotient {
 /// - `covered[t]`: some tile that would open t can be run, so t is not run for its own sake.
 /// - `share[t]`: the sum of `out / k` over inputs; `opening[t]`: the sum of `out` over inputs that have not run.
 /// - `uses[t]`: users that have not run; `told[t]`: the k that is in its users' shares.
+/// - `score[t]`: what t costs now, in sixteenths of a byte; `queued[t]`: the cost it has in the queue, never more than that.
 /// - `gain[t]`: what t's users gain from it; `given[t]`: what t has added to each of its inputs' gains.
 struct Tiling<'a> {
     progress: Progress<'a>,
@@ -138,9 +150,11 @@ struct Tiling<'a> {
     told: Vec<u32>,
     gain: Vec<f64>,
     given: Vec<f64>,
-    latest: Vec<u64>,
-    clock: u64,
-    heap: BinaryHeap<Reverse<(i64, u64, u32)>>,
+    place: Vec<u32>,
+    score: Vec<i64>,
+    queued: Vec<i64>,
+    clock: u32,
+    heap: BinaryHeap<Reverse<(i64, u32, u32)>>,
     touched: Vec<u32>,
     is_touched: Vec<bool>,
     stack: Vec<(u32, u32)>,
@@ -170,7 +184,9 @@ impl<'a> Tiling<'a> {
             uses,
             gain: vec![0.0; n],
             given: vec![0.0; n],
-            latest: vec![0; n],
+            place: Vec::new(),
+            score: vec![i64::MAX; n],
+            queued: vec![i64::MAX; n],
             clock: 0,
             heap: BinaryHeap::new(),
             touched: Vec::new(),
@@ -178,6 +194,12 @@ impl<'a> Tiling<'a> {
             stack: Vec::new(),
             free: Vec::new(),
         };
+        if taste.tie == Tie::Place {
+            tiling.place = vec![0; n];
+            for (place, task) in postorder(links, descent).into_iter().enumerate() {
+                tiling.place[task as usize] = place as u32;
+            }
+        }
         for tile in ids.filter(|t| quotient.root[*t as usize] == *t) {
             if tiling.closed[tile as usize] == 0 {
                 tiling.opened(tile);
@@ -215,21 +237,39 @@ impl<'a> Tiling<'a> {
             }
             let stays = if self.uses[t] == 0 { 0.0 } else { self.progress.links.out[t] as f64 };
             let score = self.opening[t] - self.share[t] + stays - self.taste.credit * self.gain[t];
-            self.clock += 1;
-            self.latest[t] = self.clock;
-            let stamp = if self.taste.latest { u64::MAX - self.clock } else { self.clock };
-            self.heap.push(Reverse(((score * 16.0) as i64, stamp, tile)));
+            // Sixteenths of a byte: equal costs are equal in spite of rounding.
+            let score = (score * 16.0) as i64;
+            self.score[t] = score;
+            if score < self.queued[t] {
+                self.queue(tile);
+            }
         }
         self.touched = touched;
     }
 
+    fn queue(&mut self, tile: u32) {
+        let t = tile as usize;
+        self.clock = self.clock.wrapping_add(1);
+        let stamp = match self.taste.tie {
+            Tie::Latest => u32::MAX - self.clock,
+            Tie::Earliest => self.clock,
+            Tie::Place => self.place[t],
+        };
+        self.queued[t] = self.score[t];
+        self.heap.push(Reverse((self.score[t], stamp, tile)));
+    }
+
+    /// The cheapest tile. Costs that rose are found out here, those that fell are in the queue already.
     fn next(&mut self) -> Option<u32> {
-        while let Some(Reverse((_, stamp, tile))) = self.heap.pop() {
-            let clock = if self.taste.latest { u64::MAX - stamp } else { stamp };
+        while let Some(Reverse((score, _, tile))) = self.heap.pop() {
             let t = tile as usize;
-            if !self.progress.done[t] && !self.covered[t] && self.latest[t] == clock {
+            if self.progress.done[t] || self.covered[t] || self.queued[t] != score {
+                continue;
+            }
+            if self.score[t] == score {
                 return Some(tile);
             }
+            self.queue(tile);
         }
         None
     }
