@@ -3,6 +3,7 @@
 
 pub mod graph;
 
+mod array;
 mod collection;
 mod error;
 

@@ -6,7 +6,7 @@
 //! 1. `preadv2(RWF_NOWAIT)` copies what is in the page cache already. Where a page is missing the kernel starts to read ahead,
 //!    by as much as was asked for, before it says so; therefore one page is asked for first, and the rest in steps of
 //!    256 KiB as long as they are there.
-//! 2. `O_DIRECT` reads the next 4 MiB into place; then one page is tried again.
+//! 2. After a miss, `O_DIRECT` reads the next 4 MiB of the file's readers into place; then one page is tried again.
 //! 3. Where the file system refuses `O_DIRECT`, a plain read does the same and `POSIX_FADV_DONTNEED` drops what it left.
 
 use crate::{Arena, Buffer, BufferMut, Error, ErrorKind, Result};
@@ -66,6 +66,8 @@ struct Open {
     nowait: AtomicBool,
     /// Cleared when a direct read is refused although opening was not.
     direct_works: AtomicBool,
+    /// The bytes that are still to be read directly before the page cache is asked again.
+    cold: AtomicU64,
     /// Bytes read from disk and from the page cache.
     read: [AtomicU64; 2],
 }
@@ -101,6 +103,7 @@ impl InputFile {
             direct: direct.filter(same),
             nowait: true.into(),
             direct_works: true.into(),
+            cold: 0.into(),
             read: Default::default(),
         })))
     }
@@ -229,21 +232,24 @@ impl InputFile {
     fn fill(&self, base: u64, need: usize, pages: &mut [u8]) -> Result<Option<u64>> {
         let (mut done, mut ask) = (0, PAGE);
         while done < need {
-            let at = base + done as u64;
-            let left = &mut pages[done..];
-            let want = ask.min(left.len());
-            let hit = self.read_cached(at, &mut left[..want])?;
-            if hit == want || done + hit >= need {
-                (done, ask) = (done + hit, STEP);
+            if self.0.cold.load(Relaxed) == 0 {
+                let left = &mut pages[done..];
+                let want = ask.min(left.len());
+                let hit = self.read_cached(base + done as u64, &mut left[..want])?;
+                if hit == want || done + hit >= need {
+                    (done, ask) = (done + hit, STEP);
+                    self.count(Origin::Cache, hit);
+                    continue;
+                }
+                let hit = hit - hit % PAGE;
                 self.count(Origin::Cache, hit);
-                continue;
+                (done, ask) = (done + hit, PAGE);
+                self.0.cold.store(PIECE as u64, Relaxed);
             }
-            let hit = hit - hit % PAGE;
-            self.count(Origin::Cache, hit);
-            (done, ask) = (done + hit, PAGE);
             let left = &mut pages[done..];
             let want = PIECE.min(left.len());
             let got = self.read_uncached(base + done as u64, &mut left[..want])?;
+            let _ = self.0.cold.fetch_update(Relaxed, Relaxed, |cold| Some(cold.saturating_sub(got as u64)));
             self.count(Origin::Disk, got);
             done += got;
             if got < want && done < need {
@@ -390,6 +396,7 @@ mod tests {
                     if cold {
                         drop_from_cache(&file);
                     }
+                    file.0.cold.store(0, Relaxed);
                     let (buffer, start) = file.read_into(offset as u64, len, &arena()).unwrap();
                     assert!(buffer[start..start + len] == bytes[offset..offset + len], "{offset} {len}");
                     assert!(len == 0 || (buffer.as_ptr() as usize + start) % 64 == offset % 64);
