@@ -19,6 +19,8 @@ const FIRST: usize = 4096;
 const MOST_AXES: usize = 64;
 /// Data begin at a multiple of this.
 const ALIGN: usize = 64;
+/// NumPy's sign for the byte order of this machine.
+const NATIVE: char = if cfg!(target_endian = "little") { '<' } else { '>' };
 /// The digits that NumPy leaves room for in the first extent, so that a file can grow in place.
 const GROWTH_DIGITS: usize = 21;
 
@@ -90,9 +92,9 @@ impl Header {
         (self.shape.iter().product::<usize>() * self.dtype.size()) as u64
     }
 
-    /// The header that `numpy.save` writes for an array in C order on a little-endian machine, byte for byte.
+    /// The header that `numpy.save` writes for an array in C order, byte for byte.
     pub(super) fn write(dtype: DType, shape: &[usize]) -> Vec<u8> {
-        let order = if dtype.size() == 1 { '|' } else { '<' };
+        let order = if dtype.size() == 1 { '|' } else { NATIVE };
         let kind = match dtype {
             DType::Bool => 'b',
             DType::I8 | DType::I16 | DType::I32 | DType::I64 => 'i',
@@ -134,7 +136,9 @@ fn preamble(head: &[u8]) -> Result<(usize, usize)> {
             let error = Error::new(ErrorKind::Unsupported, "this is a .npz archive, not a .npy file");
             return Err(error.hint("save each array of it with numpy.save: np.save('x.npy', np.load('x.npz')['x'])"));
         }
-        return Err(corrupt("this is not a .npy file: it does not begin with the bytes \\x93NUMPY").hint("name a file that numpy.save wrote"));
+        return Err(
+            corrupt("this is not a .npy file: it does not begin with the bytes \\x93NUMPY").hint("name a file that numpy.save wrote")
+        );
     }
     let length = match (head.get(6..8), head.get(8..10), head.get(8..12)) {
         (Some([1, 0]), Some(short), _) => short.iter().rev().fold(0, |n, byte| n << 8 | usize::from(*byte)),
@@ -297,8 +301,8 @@ impl<'a> Text<'a> {
             "f8" => DType::F64,
             _ => return Err(unsupported(name, code)),
         };
-        let foreign = if cfg!(target_endian = "little") { ">" } else { "<" };
-        Ok((dtype, order == foreign && dtype.size() > 1))
+        let swapped = matches!(order, "<" | ">") && !order.starts_with(NATIVE) && dtype.size() > 1;
+        Ok((dtype, swapped))
     }
 }
 
@@ -307,13 +311,22 @@ fn unsupported(name: &str, code: &str) -> Error {
     let (what, hint) = match (code.as_bytes().first(), code) {
         (_, "f2") => ("numbers of 16 bits (float16)", "convert it in NumPy: np.save('x.npy', x.astype(np.float32))"),
         (_, "f12" | "f16") => ("long doubles", "convert it in NumPy: np.save('x.npy', x.astype(np.float64))"),
-        (Some(b'c'), _) => ("complex numbers", "save the parts as two arrays in NumPy, or x.astype(np.float64) if only the real part counts: np.save('re.npy', x.real)"),
+        (Some(b'c'), _) => (
+            "complex numbers",
+            "save the parts as two arrays in NumPy, or x.astype(np.float64) if only the real part counts: np.save('re.npy', x.real)",
+        ),
         (Some(b'M' | b'm'), _) => ("dates or times (datetime64, timedelta64)", "convert it in NumPy: np.save('x.npy', x.astype(np.int64))"),
-        (Some(b'O'), _) => {
-            ("Python objects, and pickles are never loaded, as they can run any program", "convert it in NumPy to a type of numbers: np.save('x.npy', x.astype(np.float64))")
+        (Some(b'O'), _) => (
+            "Python objects, and pickles are never loaded, as they can run any program",
+            "convert it in NumPy to a type of numbers: np.save('x.npy', x.astype(np.float64))",
+        ),
+        (Some(b'S' | b'a' | b'U'), _) => {
+            ("text", "convert it in NumPy to a type of numbers if it holds any: np.save('x.npy', x.astype(np.float64))")
         }
-        (Some(b'S' | b'a' | b'U'), _) => ("text", "convert it in NumPy to a type of numbers if it holds any: np.save('x.npy', x.astype(np.float64))"),
-        (Some(b'V'), _) => ("raw bytes (void)", "view it in NumPy as a type of numbers: np.save('x.npy', x.view(np.uint8)), or convert it with x.astype(...)"),
+        (Some(b'V'), _) => (
+            "raw bytes (void)",
+            "view it in NumPy as a type of numbers: np.save('x.npy', x.view(np.uint8)), or convert it with x.astype(...)",
+        ),
         _ => ("of a type that is not known here", "convert it in NumPy: np.save('x.npy', x.astype(np.float64))"),
     };
     Error::new(ErrorKind::Unsupported, format!("the elements are {what}: type {name:?}")).hint(hint)
@@ -385,7 +398,9 @@ mod tests {
 
     #[test]
     fn names_what_is_not_supported_and_what_to_do() {
-        for name in ["'|O'", "'<f2'", "'<c16'", "'<M8[ns]'", "'<U5'", "'|S3'", "'|V8'", "'<f16'", "'float'", "[('a', '<f8')]", "('<f8', (2,))"] {
+        for name in
+            ["'|O'", "'<f2'", "'<c16'", "'<M8[ns]'", "'<U5'", "'|S3'", "'|V8'", "'<f16'", "'float'", "[('a', '<f8')]", "('<f8', (2,))"]
+        {
             let error = Header::parse(&file(&format!("{{'descr': {name}, 'fortran_order': False, 'shape': (1,)}}"))).unwrap_err();
             assert_eq!(error.kind(), ErrorKind::Unsupported);
             assert!(error.to_string().contains("np.save"), "{error}");

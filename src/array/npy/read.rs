@@ -292,8 +292,9 @@ mod tests {
             let block = npy.read_region(&spans, &arena).unwrap();
             assert!(arena.ledger().used() <= npy.block_bytes(&spans).unwrap());
             let index = |(start, step, _): Span, i: usize| start.wrapping_add_signed(i as isize * step);
-            let expected: Vec<u32> =
-                (0..spans[0].2).flat_map(|i| (0..spans[1].2).map(move |j| (index(spans[0], i) * 3000 + index(spans[1], j)) as u32)).collect();
+            let expected: Vec<u32> = (0..spans[0].2)
+                .flat_map(|i| (0..spans[1].2).map(move |j| (index(spans[0], i) * 3000 + index(spans[1], j)) as u32))
+                .collect();
             assert!(block.as_slice::<u32>().unwrap() == expected, "{spans:?}");
             let before = npy.file().disk_bytes() + npy.file().cache_bytes();
             npy.read_region(&spans, &arena_of(64)).unwrap();

@@ -12,8 +12,10 @@
 //! overlap: no byte is read twice but where two batches share a page.
 
 use super::header::python_tuple;
-use crate::{Error, ErrorKind, Result};
+use crate::{Error, ErrorKind};
 use chunkstore_store::Shape;
+
+type Result<T, E = Error> = std::result::Result<T, E>;
 
 /// A range of an axis: its first index, the step to the next (which may be negative), and how many there are.
 pub(crate) type Span = (usize, isize, usize);
@@ -133,32 +135,44 @@ impl Region {
 
     /// Gives the batches in the order of the file.
     pub(super) fn batches(&self, mut take: impl FnMut(Batch<'_>) -> Result<()>) -> Result<()> {
+        let mut pending = Pending { start: 0, end: 0, pieces: Vec::new() };
+        self.rows(|inner, file, into| row(self.unit, inner, file, into).try_for_each(|piece| pending.push(piece, &mut take)))?;
+        pending.flush(&mut take)
+    }
+
+    /// Gives the units in the order of the file: where each begins in the array's bytes and in the block, and its length.
+    pub(super) fn units<E>(&self, mut take: impl FnMut(usize, usize, usize) -> Result<(), E>) -> Result<(), E> {
+        let unit = self.unit;
+        self.rows(|inner, file, into| {
+            (0..inner.count).try_for_each(|i| take(file + i * inner.file, into.wrapping_add_signed(i as isize * inner.block), unit))
+        })
+    }
+
+    /// Gives every run of the innermost axis, and where it begins in the array's bytes and in the block.
+    fn rows<E>(&self, mut take: impl FnMut(Axis, usize, usize) -> Result<(), E>) -> Result<(), E> {
         let (inner, outer) = match self.axes.split_last() {
             Some((inner, outer)) => (*inner, outer),
             None => (Axis { count: 1, file: self.unit, block: 0 }, &[][..]),
         };
-        let mut pending = Pending { start: 0, end: 0, pieces: Vec::new() };
         let mut index = vec![0usize; outer.len()];
-        let (mut file, mut into) = (self.base, self.into as isize);
+        let (mut file, mut into) = (self.base, self.into);
         loop {
-            for piece in row(self.unit, inner, file, into as usize) {
-                pending.push(piece, &mut take)?;
-            }
-            // The next row: counts like an odometer.
+            take(inner, file, into)?;
+            // The next row: the axes count like an odometer.
             let mut carried = true;
             for (i, axis) in index.iter_mut().zip(outer).rev() {
                 *i += 1;
                 if *i < axis.count {
-                    (file, into) = (file + axis.file, into + axis.block);
+                    (file, into) = (file + axis.file, into.wrapping_add_signed(axis.block));
                     carried = false;
                     break;
                 }
                 *i = 0;
                 file -= (axis.count - 1) * axis.file;
-                into -= (axis.count - 1) as isize * axis.block;
+                into = into.wrapping_add_signed(-((axis.count - 1) as isize * axis.block));
             }
             if carried {
-                return pending.flush(&mut take);
+                return Ok(());
             }
         }
     }

@@ -417,9 +417,9 @@ mod tests {
         drop_from_cache(&file);
         for pass in 1..=2 {
             file.read_into(0, bytes.len(), &arena()).unwrap();
-            // A page that was asked for first may still be there; a file of 2048 pages may not.
-            assert!(file.disk_bytes() + file.cache_bytes() == pass * (8 << 20));
-            assert!(file.cache_bytes() <= (pass - 1) * (16 << 10), "{} bytes came from the cache", file.cache_bytes());
+            assert_eq!(file.disk_bytes() + file.cache_bytes(), pass * (8 << 20));
+            // What was asked for in vain may have come in after all, but no more than that.
+            assert!(file.cache_bytes() <= (pass - 1) * 4 * STEP as u64, "{} bytes came from the cache", file.cache_bytes());
         }
         std::fs::read(file.path()).unwrap();
         let before = file.disk_bytes();
