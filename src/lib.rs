@@ -7,6 +7,7 @@ pub mod plan;
 #[allow(dead_code, unreachable_pub)]
 mod policy;
 
+mod array;
 mod collection;
 mod error;
 mod exec;

@@ -1,0 +1,3 @@
+//! Lazy chunked arrays of n dimensions.
+
+mod npy;
