@@ -1,6 +1,7 @@
 //! Chunked arrays, bags, frames and task graphs on a disk-backed chunk store, within a memory bound that the whole
 //! process keeps.
 
+pub mod array;
 pub mod graph;
 
 mod collection;

@@ -1,0 +1,3 @@
+//! Lazy arrays.
+
+mod kernel;
