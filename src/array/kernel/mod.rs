@@ -6,12 +6,18 @@
 //! transcendental functions are our own or those of the crate `libm`, so every level gives the same bits.
 #![allow(dead_code, unused_imports)]
 
+mod binary;
 mod copy;
+mod level;
+mod math;
+mod number;
 mod op;
 mod plan;
 mod program;
+mod random;
 mod reduce;
 mod run;
+mod unary;
 
 pub(crate) use copy::{byteswap, copy_strided};
 pub(crate) use op::{BinaryOp, TernaryOp, UnaryOp};

@@ -49,6 +49,7 @@ pub(super) enum Code {
 pub(super) struct Instruction {
     pub(super) code: Code,
     pub(super) dtype: DType,
+    pub(super) result: DType,
     pub(super) arguments: [Source; 3],
     pub(super) to: usize,
 }
@@ -142,6 +143,7 @@ impl Plan {
             self.instructions.push(Instruction {
                 code: *code,
                 dtype: program.dtype(typed),
+                result: program.dtype(Operand::at(*node)),
                 arguments: arguments.map(|argument| sources[argument.index()]),
                 to,
             });

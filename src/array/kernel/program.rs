@@ -17,6 +17,10 @@ impl Operand {
     pub(super) fn index(self) -> usize {
         self.0 as usize
     }
+
+    pub(super) fn at(index: usize) -> Operand {
+        Operand(index as u16)
+    }
 }
 
 /// How a value comes about. Arguments stand before the values that use them.
