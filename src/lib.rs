@@ -1,13 +1,13 @@
 //! Chunked arrays, bags, frames and task graphs on a disk-backed chunk store, within a memory bound that the whole
 //! process keeps.
 
+pub mod array;
 pub mod engine;
 pub mod graph;
 pub mod plan;
 #[allow(dead_code, unreachable_pub)]
 mod policy;
 
-mod array;
 mod collection;
 mod error;
 mod exec;

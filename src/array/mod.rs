@@ -1,3 +1,4 @@
 //! Lazy chunked arrays of n dimensions.
 
+mod kernel;
 mod npy;
