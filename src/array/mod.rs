@@ -1,3 +1,34 @@
-//! Lazy arrays.
+//! Lazy chunked arrays.
+//!
+//! An [`Array`] knows its element type, its shape and how it is cut into blocks; every operation gives a new array and
+//! computes nothing. What NumPy and Dask call a function is called the same here.
 
+mod array;
+mod axes;
+mod blockwise;
+mod body;
+mod build;
+mod chunking;
+mod chunks;
+mod create;
+mod elementwise;
+mod inputs;
 mod kernel;
+mod memory;
+mod number;
+mod operators;
+mod parameters;
+pub mod random;
+mod slice;
+mod source;
+mod view;
+
+pub use array::Array;
+pub use axes::{Axes, keep};
+pub use build::{ArrayOr, IntoOperand};
+pub use chunking::{Auto, AxisChunks, Chunking};
+pub use chunks::{Chunks, Position};
+pub use create::IntoShape;
+pub use elementwise::where_;
+pub use number::{Bits, Computable, Float, Number};
+pub use slice::{Ellipsis, NewAxis, Slice};
