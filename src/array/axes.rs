@@ -83,6 +83,11 @@ impl Axes {
         Ok(mask)
     }
 
+    /// Whether these are all axes.
+    pub(super) fn is_all(&self) -> bool {
+        self.which.is_none()
+    }
+
     /// The axes in the order given; all of them for `..`.
     pub(super) fn list(&self, ndim: usize) -> Result<SmallVec<[usize; 4]>> {
         self.mask(ndim)?;

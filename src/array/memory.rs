@@ -4,7 +4,7 @@ use super::array::Raw;
 use super::kernel::copy_strided;
 use super::source::{Reader, Source, Stretch, is_contiguous};
 use super::{Array, Chunking};
-use crate::graph::{Key, KeyBuilder, TaskContext};
+use crate::graph::{Key, KeyBuilder, Size, Sizes, TaskContext};
 use crate::{Error, ErrorKind, Result};
 use chunkstore_store::{Block, Buffer, DType, Element, Shape};
 use ndarray::Dimension;
@@ -68,8 +68,9 @@ impl Reader for Memory {
         None
     }
 
-    fn cost(&self, _region: &[Stretch]) -> (u64, u64) {
-        (0, 0)
+    fn sizes(&self, region: &[Stretch]) -> Sizes {
+        let elements: usize = region.iter().map(|stretch| stretch.count).product();
+        Sizes { out: Size::Exact((elements * self.dtype.size()) as u64), scratch: 0, load: 0 }
     }
 
     fn read(&self, task: &TaskContext<'_>, region: &[Stretch]) -> Result<Block> {

@@ -3,7 +3,7 @@
 use super::body::c_strides;
 use super::view::{InputAxis, View};
 use super::Chunks;
-use crate::graph::{Dependency, Key, KeyBuilder, Layer, LayerRef, Operator, Size, Sizes, TaskContext, Value};
+use crate::graph::{Dependency, Key, KeyBuilder, Layer, LayerRef, Operator, Sizes, TaskContext, Value};
 use crate::Result;
 use chunkstore_store::{Block, DType};
 use smallvec::SmallVec;
@@ -28,8 +28,8 @@ pub(super) trait Reader: Send + Sync + 'static {
     fn dtype(&self) -> DType;
     /// What names it in another process; `None` where it is in this one's memory.
     fn parameters(&self) -> Option<Vec<u8>>;
-    /// The bytes of scratch and of input that reading a region takes.
-    fn cost(&self, region: &[Stretch]) -> (u64, u64);
+    /// What reading a region takes.
+    fn sizes(&self, region: &[Stretch]) -> Sizes;
     /// The elements of a region, in C order.
     fn read(&self, task: &TaskContext<'_>, region: &[Stretch]) -> Result<Block>;
 }
@@ -154,9 +154,7 @@ impl Layer for Source {
     fn dependencies(&self, _block: u32, _out: &mut Vec<Dependency>) {}
 
     fn sizes(&self, block: u32) -> Sizes {
-        let out = self.inner.grid.block_len(block) as u64 * self.dtype().size() as u64;
-        let (scratch, load) = self.inner.reader.cost(&self.inner.region(block));
-        Sizes { out: Size::Exact(out), scratch, load }
+        self.inner.reader.sizes(&self.inner.region(block))
     }
 
     fn operator(&self) -> Arc<dyn Operator> {
