@@ -64,6 +64,11 @@ impl<'a> TaskContext<'a> {
         Ok(self.arena.alloc(len)?)
     }
 
+    /// Where [`TaskContext::alloc`] takes buffers from.
+    pub fn arena(&self) -> &'a Arena {
+        self.arena
+    }
+
     /// Whether the run has been cancelled, for tasks that take long.
     pub fn is_cancelled(&self) -> bool {
         self.cancelled.load(Relaxed)
