@@ -124,7 +124,8 @@ pub(super) fn elementwise(
     let shape = broadcast_shape(&shapes)?;
     let views: SmallVec<[View; 3]> = shapes.iter().map(|inner| View::broadcast(inner, &shape)).collect();
     let grid = common_grid(&shape, &raws.iter().map(|raw| &raw.chunks).zip(&views).collect::<SmallVec<[_; 3]>>())?;
-    let output = build(&mut program, &slots).ok_or_else(|| Error::new(ErrorKind::Type, format!("{name} is not defined for elements of this type")))?;
+    let output = build(&mut program, &slots)
+        .ok_or_else(|| Error::new(ErrorKind::Type, format!("{name} is not defined for elements of this type")))?;
     let program = program.finish(output);
     let dtype = program.output();
     let operands = views.into_iter().enumerate().map(|(i, view)| Operand::Blocks { input: i as u32, view }).collect();

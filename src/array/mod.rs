@@ -23,6 +23,7 @@ mod parameters;
 pub mod random;
 mod reduce;
 mod result;
+mod run;
 mod shaping;
 mod slice;
 mod source;

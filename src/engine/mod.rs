@@ -5,6 +5,7 @@ mod compute;
 mod default;
 mod engine;
 mod explain;
+mod get;
 mod init;
 mod memory;
 mod several;

@@ -150,7 +150,8 @@ impl Layer for Combine {
     fn with_inputs(&self, inputs: Vec<LayerRef>) -> Option<LayerRef> {
         let [input] = <[LayerRef; 1]>::try_from(inputs).ok()?;
         let layer = input.as_any();
-        let op = layer.downcast_ref::<Partial>().map(Partial::op).or_else(|| layer.downcast_ref::<Combine>().map(|combine| combine.plan.op));
+        let op =
+            layer.downcast_ref::<Partial>().map(Partial::op).or_else(|| layer.downcast_ref::<Combine>().map(|combine| combine.plan.op));
         let plan = Plan { op: op.unwrap_or(self.plan.op), ..(*self.plan).clone() };
         Some(Arc::new(Combine::new(plan, input)))
     }
