@@ -114,8 +114,10 @@ fn settle(shape: &Shape, links: &Links, order: Vec<u32>, bound: u64) -> Vec<u32>
     let mut least = peak(shape, &order);
     let mut settled = order;
     let passes: [Pass; 3] = [|links, order| just_in_time(links, order, 0), |links, order| just_in_time(links, order, 1), at_once];
+    // Each pass is linear; large graphs get each once.
+    let rounds = if links.len() > 100_000 { 1 } else { 4 };
     let mut idle = 0;
-    for pass in passes.iter().cycle().take(12) {
+    for pass in passes.iter().cycle().take(rounds * passes.len()) {
         if least <= bound || idle == passes.len() {
             break;
         }
