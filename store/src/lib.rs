@@ -12,4 +12,4 @@ mod ledger;
 pub use buffer::{Arena, Buffer, BufferMut};
 pub use chunk::{Block, Bytes, Chunk, DType, Element, Records, Scalar, Shape};
 pub use error::{Error, ErrorKind, Result};
-pub use ledger::{Booking, Ledger};
+pub use ledger::{Booking, External, Lease, Ledger, external_bytes, memory_limit_of_machine, peak_resident_bytes, resident_bytes};
