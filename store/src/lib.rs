@@ -6,14 +6,15 @@
 
 mod buffer;
 mod chunk;
+mod codec;
 mod error;
 mod io;
 mod ledger;
+mod serial;
 
 pub use buffer::{Arena, Buffer, BufferMut};
-pub use chunk::{Block, Bytes, Chunk, DType, Element, Records, Scalar, Shape};
+pub use chunk::{Block, Bytes, Chunk, ChunkHeader, ChunkKind, DType, Element, Records, RecordsIter, Scalar, Shape};
+pub use codec::{Codec, Encoding, checksum};
 pub use error::{Error, ErrorKind, Result};
 pub use io::{InputFile, Stamp};
-pub use ledger::{Booking, Ledger};
-mod stub;
-pub use stub::*;
+pub use ledger::{Booking, External, Lease, Ledger, external_bytes, memory_limit_of_machine, peak_resident_bytes, resident_bytes};
