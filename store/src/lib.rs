@@ -7,7 +7,11 @@
 mod buffer;
 mod chunk;
 mod error;
+mod format;
+pub mod io;
 mod ledger;
+#[cfg(test)]
+mod testing;
 
 pub use buffer::{Arena, Buffer, BufferMut};
 pub use chunk::{Block, Bytes, Chunk, DType, Element, Records, Scalar, Shape};

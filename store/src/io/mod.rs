@@ -1,0 +1,15 @@
+//! Input and output: one trait, three backends, and the checks of the medium.
+
+mod backend;
+mod conformance;
+mod faulty;
+mod file;
+mod medium;
+mod memory;
+mod writeback;
+
+pub use backend::{Backend, BackendFile, Lock, Open};
+pub use conformance::check_backend;
+pub use faulty::{Fault, FaultyBackend};
+pub use file::FileBackend;
+pub use memory::MemoryBackend;
