@@ -6,14 +6,18 @@
 
 mod buffer;
 mod chunk;
+mod codec;
 mod error;
 mod format;
 pub mod io;
 mod ledger;
+mod scratch;
 #[cfg(test)]
 mod testing;
 
 pub use buffer::{Arena, Buffer, BufferMut};
-pub use chunk::{Block, Bytes, Chunk, DType, Element, Records, Scalar, Shape};
+pub use chunk::{Block, Bytes, Chunk, ChunkHeader, DType, Element, Records, Scalar, Shape};
+pub use codec::{Codec, Encoding, checksum, probe};
 pub use error::{Error, ErrorKind, Result};
 pub use ledger::{Booking, Ledger};
+pub use scratch::{Scratch, ScratchOptions, ScratchStats, Slot};

@@ -36,6 +36,47 @@ pub enum Chunk {
     Bytes(Bytes),
 }
 
+/// STAND-IN
+#[derive(Clone, Debug)]
+#[allow(missing_docs)]
+pub enum ChunkHeader {
+    Block(DType, Shape),
+    Records(u64),
+    Bytes,
+}
+
+#[allow(missing_docs, clippy::missing_errors_doc)]
+impl Chunk {
+    pub fn header(&self) -> ChunkHeader {
+        match self {
+            Chunk::Block(b) => ChunkHeader::Block(b.dtype(), b.shape().into()),
+            Chunk::Records(r) => ChunkHeader::Records(r.count),
+            _ => ChunkHeader::Bytes,
+        }
+    }
+    pub fn payload(&self) -> &[u8] {
+        match self {
+            Chunk::Scalar(_) => &[],
+            Chunk::Block(b) => b.bytes(),
+            Chunk::Records(r) => &r.data,
+            Chunk::Bytes(b) => &b.0,
+        }
+    }
+    pub fn item_size(&self) -> usize {
+        match self {
+            Chunk::Block(b) => b.dtype().size(),
+            _ => 1,
+        }
+    }
+    pub fn from_parts(header: &ChunkHeader, buffer: Buffer, offset: usize) -> crate::Result<Chunk> {
+        Ok(match header {
+            ChunkHeader::Block(d, s) => Chunk::Block(Block::new(buffer, offset, *d, s.clone())?),
+            ChunkHeader::Records(count) => Chunk::Records(Records { data: buffer, count: *count }),
+            ChunkHeader::Bytes => Chunk::Bytes(Bytes(buffer)),
+        })
+    }
+}
+
 impl Chunk {
     /// The bytes of the payload.
     pub fn nbytes(&self) -> u64 {
