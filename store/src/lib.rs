@@ -5,6 +5,7 @@
 //! chunks within a bound by spilling them to scratch files.
 
 mod buffer;
+mod chest;
 mod chunk;
 mod codec;
 mod error;
@@ -16,6 +17,7 @@ mod scratch;
 mod testing;
 
 pub use buffer::{Arena, Buffer, BufferMut};
+pub use chest::{Chest, ChestKey, ChestOptions, ChestStats, Left, Pinned, Residence, Storable, Table};
 pub use chunk::{Block, Bytes, Chunk, ChunkHeader, DType, Element, Records, Scalar, Shape};
 pub use codec::{Codec, Encoding, checksum, probe};
 pub use error::{Error, ErrorKind, Result};
