@@ -136,6 +136,9 @@ impl<K: ChestKey, V: Storable> Chest<K, V> {
                 shared.changed.notify_all();
                 continue;
             };
+            if state.look_ahead() {
+                shared.work.notify_all();
+            }
             let trash = std::mem::take(&mut state.trash);
             let read = MutexGuard::unlocked(&mut state, || {
                 drop(trash);
@@ -286,6 +289,288 @@ impl<K: ChestKey, V: Storable> Drop for Chest<K, V> {
         self.shared.work.notify_all();
         for thread in self.threads.drain(..) {
             thread.join().ok();
+        }
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+    use crate::io::{Fault, FaultyBackend, MemoryBackend};
+    use crate::{Bytes, Encoding, Scalar, ScratchOptions};
+    use proptest::prelude::*;
+    use std::collections::BTreeMap;
+
+    const KIB: u64 = 1024;
+
+    fn arena() -> Arena {
+        Arena::new(Ledger::new(u64::MAX))
+    }
+
+    /// Bytes that say which value they are.
+    fn value(arena: &Arena, len: usize, seed: u64) -> Bytes {
+        let mut buffer = arena.alloc(len).unwrap();
+        for (i, byte) in buffer.iter_mut().enumerate() {
+            *byte = (seed as usize * 31 + i * (1 + seed as usize % 3)) as u8;
+        }
+        Bytes(buffer.freeze())
+    }
+
+    fn chest_on(disk: u64, memory: u64, threads: usize) -> (FaultyBackend, Chest<u64, Bytes>) {
+        let backend = FaultyBackend::new(Arc::new(MemoryBackend::new(disk)));
+        let options = ChestOptions::in_folder("/m").scratch(ScratchOptions::new("/m").encoding(Some(Encoding::Raw))).threads(threads);
+        (backend.clone(), Chest::temporary_on(Arc::new(backend), memory, options).unwrap())
+    }
+
+    fn is(chest: &Chest<u64, Bytes>, key: u64, want: &Bytes) -> bool {
+        chest.get(&key).unwrap().is_some_and(|got| got.0[..] == want.0[..])
+    }
+
+    #[test]
+    fn what_does_not_fit_in_memory_is_on_disk() {
+        let (_, chest) = chest_on(1 << 30, 40 * KIB, 2);
+        let arena = arena();
+        let values: Vec<Bytes> = (0..50).map(|k| value(&arena, 4096, k)).collect();
+        for (k, v) in values.iter().enumerate() {
+            chest.put(k as u64, v.clone()).unwrap();
+        }
+        assert_eq!((chest.len(), chest.contains(&49), chest.contains(&50)), (50, true, false));
+        for k in (0..50).map(|k| (k * 17 + 3) % 50) {
+            assert!(is(&chest, k, &values[k as usize]), "{k}");
+        }
+        let stats = chest.stats();
+        assert!(stats.peak <= 40 * KIB && stats.held <= 40 * KIB);
+        assert!(stats.scratch.written <= 50 * 4096, "written at most once");
+        assert_eq!(stats.hits + stats.misses, 50);
+        assert!(chest.remove(&7) && !chest.remove(&7) && chest.get(&7).unwrap().is_none());
+        let mut keys = chest.keys();
+        keys.sort_unstable();
+        assert_eq!(keys, (0..50).filter(|k| *k != 7).collect::<Vec<_>>());
+        chest.clear();
+        chest.shrink(0).unwrap();
+        assert!(chest.is_empty());
+        assert_eq!(chest.stats().held, 0);
+    }
+
+    #[test]
+    fn the_last_use_decides_what_stays() {
+        let (_, chest) = chest_on(1 << 30, 40 * KIB, 1);
+        let arena = arena();
+        for k in 0..10 {
+            chest.put(k, value(&arena, 4096, k)).unwrap();
+        }
+        chest.shrink(20 * KIB).unwrap();
+        let misses = chest.stats().misses;
+        for k in 5..10 {
+            chest.get(&k).unwrap().unwrap();
+        }
+        assert_eq!(chest.stats().misses, misses);
+        chest.get(&0).unwrap().unwrap();
+        assert_eq!(chest.stats().misses, misses + 1);
+    }
+
+    #[test]
+    fn pinned_values_stay_and_are_never_more_than_fit() {
+        let (_, chest) = chest_on(1 << 30, 16 * KIB, 1);
+        let arena = arena();
+        for k in 0..8 {
+            chest.put(k, value(&arena, 4096, k)).unwrap();
+        }
+        let pins: Vec<_> = (0..4).map(|k| chest.get(&k).unwrap().unwrap()).collect();
+        let error = chest.get(&5).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::OutOfMemory);
+        assert!(error.to_string().contains("pinned"), "{error}");
+        assert_eq!(chest.put(9, value(&arena, 4096, 9)).unwrap_err().kind(), ErrorKind::OutOfMemory);
+        assert!(!chest.contains(&9));
+        assert!(chest.remove(&2), "a pinned value can be removed");
+        assert_eq!(chest.stats().held, 16 * KIB, "but counts while it is used");
+        assert_eq!(pins[2].0[..], value(&arena, 4096, 2).0[..]);
+        drop(pins);
+        assert_eq!(chest.stats().held, 12 * KIB);
+        assert!(is(&chest, 5, &value(&arena, 4096, 5)));
+    }
+
+    #[test]
+    fn what_is_larger_than_the_bound_is_refused() {
+        let (_, chest) = chest_on(1 << 30, 16 * KIB, 1);
+        let error = chest.put(1, value(&arena(), 20_000, 1)).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::OutOfMemory);
+        assert!(error.to_string().contains("20480 bytes") && error.to_string().contains("16384"), "{error}");
+        assert!(chest.is_empty());
+    }
+
+    #[test]
+    fn overwriting_forgets_what_was_there() {
+        let (_, chest) = chest_on(1 << 30, 16 * KIB, 2);
+        let arena = arena();
+        for round in 0..20 {
+            for k in 0..6 {
+                chest.put(k, value(&arena, 4000, 10 * round + k)).unwrap();
+            }
+        }
+        for k in 0..6 {
+            assert!(is(&chest, k, &value(&arena, 4000, 190 + k)));
+        }
+        assert_eq!(chest.len(), 6);
+        chest.shrink(0).unwrap();
+        assert_eq!((chest.stats().held, chest.stats().scratch.slots), (0, 6));
+    }
+
+    #[test]
+    fn a_full_disk_keeps_values_in_memory_and_says_so() {
+        let (_, chest) = chest_on(12 * KIB, 16 * KIB, 2);
+        let arena = arena();
+        let mut kept = Vec::new();
+        let error = (0..20).find_map(|k| match chest.put(k, value(&arena, 4096, k)) {
+            Ok(()) => {
+                kept.push(k);
+                None
+            }
+            Err(e) => Some(e),
+        });
+        assert_eq!(error.map(|e| e.kind()), Some(ErrorKind::DiskFull));
+        assert!(kept.len() >= 6, "{}", kept.len());
+        // What is in memory can be had; what is on disk too, once something has made room.
+        assert!(chest.remove(&kept.pop().unwrap()));
+        for k in kept {
+            assert!(is(&chest, k, &value(&arena, 4096, k)), "{k}");
+        }
+    }
+
+    #[test]
+    fn failed_writes_come_to_who_needs_room() {
+        let (backend, chest) = chest_on(1 << 30, 16 * KIB, 2);
+        let arena = arena();
+        (0..3).for_each(|k| chest.put(k, value(&arena, 4096, k)).unwrap());
+        backend.fail(Fault::Io, 0, u64::MAX);
+        let error = (3..20).find_map(|k| chest.put(k, value(&arena, 4096, k)).err());
+        assert_eq!(error.map(|e| e.kind()), Some(ErrorKind::Io));
+        backend.heal();
+        for k in 20..30 {
+            chest.put(k, value(&arena, 4096, k)).unwrap();
+        }
+        for k in chest.keys() {
+            assert!(is(&chest, k, &value(&arena, 4096, k)), "{k}");
+        }
+    }
+
+    #[test]
+    fn prefetched_values_are_hits() {
+        let (_, chest) = chest_on(1 << 30, 64 * KIB, 2);
+        let arena = arena();
+        for k in 0..40 {
+            chest.put(k, value(&arena, 4096, k)).unwrap();
+        }
+        chest.shrink(0).unwrap();
+        chest.prefetch((0..40).chain([999]));
+        for k in 0..40 {
+            assert!(is(&chest, k, &value(&arena, 4096, k)));
+        }
+        let stats = chest.stats();
+        assert_eq!(stats.scratch.read, 40 * 4096, "nothing is read twice");
+        assert!(stats.peak <= 64 * KIB);
+    }
+
+    #[test]
+    fn scalars_stay() {
+        let chest: Chest<u8> = Chest::temporary_on(Arc::new(MemoryBackend::new(1 << 20)), 200, ChestOptions::in_folder("/m")).unwrap();
+        for k in 0..3 {
+            chest.put(k, Chunk::Scalar(Scalar::U8(k))).unwrap();
+        }
+        assert_eq!(chest.put(3, Chunk::Scalar(Scalar::U8(3))).unwrap_err().kind(), ErrorKind::OutOfMemory);
+        assert!(matches!(**chest.get(&2).unwrap().as_ref().unwrap(), Chunk::Scalar(Scalar::U8(2))));
+    }
+
+    #[test]
+    fn dropping_removes_the_folder_even_when_pins_outlive_it() {
+        let folder = crate::testing::folder();
+        let chest: Chest<u64, Bytes> = Chest::temporary(64 * KIB, ChestOptions::in_folder(folder.path())).unwrap();
+        let arena = arena();
+        for k in 0..100 {
+            chest.put(k, value(&arena, 5000, k)).unwrap();
+        }
+        let pin = chest.get(&3).unwrap().unwrap();
+        drop(chest);
+        assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0);
+        assert_eq!(pin.0[..], value(&arena, 5000, 3).0[..]);
+    }
+
+    #[test]
+    fn many_threads_and_a_small_bound() {
+        let folder = crate::testing::folder();
+        let chest: Chest<(u64, u64), Bytes> = Chest::temporary(512 * KIB, ChestOptions::in_folder(folder.path())).unwrap();
+        let arena = arena();
+        std::thread::scope(|scope| {
+            for thread in 0..4u64 {
+                let (chest, arena) = (&chest, &arena);
+                scope.spawn(move || {
+                    let len = |k: u64| 1000 + (k as usize * 7919) % 40_000;
+                    for k in 0..60 {
+                        chest.put((thread, k), value(arena, len(k), thread * 1000 + k)).unwrap();
+                        if k % 5 == 4 {
+                            assert!(chest.remove(&(thread, k)));
+                        }
+                        let back = (k * 13) % (k + 1);
+                        let got = chest.get(&(thread, back)).unwrap();
+                        match back % 5 == 4 {
+                            true => assert!(got.is_none()),
+                            false => assert!(got.unwrap().0[..] == value(arena, len(back), thread * 1000 + back).0[..]),
+                        }
+                        if k % 10 == 0 {
+                            chest.prefetch((0..k).map(|k| ((thread + 1) % 4, k)));
+                        }
+                        if let Some(other) = chest.get(&((thread + 1) % 4, k)).unwrap() {
+                            assert!(other.0[..] == value(arena, len(k), (thread + 1) % 4 * 1000 + k).0[..]);
+                        }
+                    }
+                });
+            }
+        });
+        let stats = chest.stats();
+        assert!(stats.peak <= 512 * KIB);
+        assert_eq!(chest.len(), 4 * 48);
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig { cases: 60, ..ProptestConfig::default() })]
+        #[test]
+        fn as_a_map(
+            ops in proptest::collection::vec((0u8..10, 0u64..12, 0usize..9000), 1..120),
+            fault in proptest::option::of((prop_oneof![Just(Fault::Io), Just(Fault::DiskFull), Just(Fault::Torn)], 0u64..40, 1u64..4)),
+        ) {
+            let (backend, chest) = chest_on(1 << 30, 24 * KIB, 2);
+            if let Some((fault, skip, count)) = fault {
+                backend.fail(fault, skip, count);
+            }
+            let arena = arena();
+            let mut model: BTreeMap<u64, Bytes> = BTreeMap::new();
+            for (op, key, n) in ops {
+                match op {
+                    0..4 => {
+                        let new = value(&arena, n, n as u64);
+                        if chest.put(key, new.clone()).is_ok() {
+                            model.insert(key, new);
+                        }
+                    }
+                    4..8 => if let Ok(got) = chest.get(&key) {
+                        prop_assert_eq!(got.is_some(), model.contains_key(&key));
+                        if let (Some(got), Some(want)) = (got, model.get(&key)) {
+                            prop_assert!(got.0[..] == want.0[..]);
+                        }
+                    },
+                    8 => prop_assert_eq!(chest.remove(&key), model.remove(&key).is_some()),
+                    _ => chest.prefetch(key..key + 4),
+                }
+                prop_assert_eq!(chest.len(), model.len());
+            }
+            backend.heal();
+            prop_assert!(chest.stats().peak <= 24 * KIB);
+            for (key, want) in &model {
+                prop_assert!(is(&chest, *key, want));
+            }
+            prop_assert!(chest.shrink(0).is_ok());
+            prop_assert_eq!(chest.stats().held, 0);
         }
     }
 }

@@ -219,8 +219,7 @@ impl<K: ChestKey, V: Storable> State<K, V> {
 
     /// The next value to be written, if there is one.
     pub(super) fn next_write(&mut self) -> Option<(u32, V)> {
-        let next = self.writes.pop_front()?;
-        Some(next)
+        self.writes.pop_front()
     }
 
     /// Ends a write.
@@ -255,7 +254,8 @@ impl<K: ChestKey, V: Storable> State<K, V> {
                 continue;
             };
             let bytes = self.bytes(id);
-            if (self.ahead_bytes > 0 && self.ahead_bytes + bytes > self.memory / 4) || !self.reserve(bytes) {
+            let enough = self.ahead_bytes > 0 && self.ahead_bytes + bytes > self.memory / 4;
+            if enough || self.held + bytes > self.memory + self.clean_bytes || !self.reserve(bytes) {
                 return None;
             }
             if let Some(key) = self.ahead.pop_front() {
