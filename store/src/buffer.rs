@@ -53,14 +53,7 @@ impl BufferMut {
     /// Ends the writing: from here on the buffer can be shared.
     pub fn freeze(self) -> Buffer {
         let (ptr, len) = (self.map.as_ptr(), self.len);
-        Buffer { ptr, len, padded: true, owner: Arc::new(self) }
-    }
-
-    /// STAND-IN
-    pub fn padded_mut(&mut self) -> &mut [u8] {
-        let n = self.len.next_multiple_of(4096);
-        // SAFETY: stand-in; mappings are whole pages.
-        unsafe { std::slice::from_raw_parts_mut(self.map.as_mut_ptr(), n) }
+        Buffer { ptr, len, owner: Arc::new(self) }
     }
 
     /// The content as elements; the length is what fits.
@@ -90,7 +83,6 @@ impl DerefMut for BufferMut {
 pub struct Buffer {
     ptr: *const u8,
     len: usize,
-    padded: bool,
     #[allow(dead_code)]
     owner: Arc<dyn Any + Send + Sync>,
 }
@@ -107,17 +99,10 @@ impl std::fmt::Debug for Buffer {
 }
 
 impl Buffer {
-    /// STAND-IN
-    pub fn padded(&self) -> Option<&[u8]> {
-        let n = self.len.next_multiple_of(4096);
-        // SAFETY: stand-in; mappings are whole pages.
-        self.padded.then(|| unsafe { std::slice::from_raw_parts(self.ptr, n) })
-    }
-
     /// A view of memory that the user owns; it is not counted here.
     pub fn from_vec<T: Element>(values: Arc<Vec<T>>) -> Self {
         let len = size_of_val(values.as_slice());
-        Buffer { ptr: values.as_ptr().cast(), len, padded: false, owner: values }
+        Buffer { ptr: values.as_ptr().cast(), len, owner: values }
     }
 }
 
