@@ -34,7 +34,7 @@ fn counted(payload: usize) -> u64 {
 
 impl Storable for Chunk {
     fn nbytes(&self) -> u64 {
-        counted(self.payload().len())
+        counted(self.payload().2)
     }
 
     fn to_chunk(&self) -> Option<Chunk> {

@@ -226,7 +226,7 @@ mod tests {
         table.fail_load(9);
         assert!(table.take_for_load(9).is_some());
         assert!(table.finish_load(9, scratch.read(&slot).unwrap()).is_nothing());
-        assert_eq!(table.get(9).unwrap().payload(), [1; 100]);
+        assert_eq!(table.get(9).unwrap().payload().0[..], [1; 100]);
         assert!(table.take_for_write(9).is_none());
         let left = table.insert(9, chunk(&arena, 3)).unwrap();
         assert!(left.value.is_some() && left.slot.is_some());
@@ -279,7 +279,7 @@ mod tests {
                 };
                 model.insert(id, next);
                 prop_assert_eq!(table.residence(id), next);
-                prop_assert_eq!(table.get(id).map(|c| c.payload()[0]), next.in_memory().then_some(id as u8));
+                prop_assert_eq!(table.get(id).map(|c| c.payload().0[0]), next.in_memory().then_some(id as u8));
                 prop_assert_eq!(table.len(), model.values().filter(|r| **r != Absent).count());
                 let slots = model.values().filter(|r| matches!(r, Clean | OnDisk | Loading)).count() as u64;
                 prop_assert_eq!(scratch.stats().slots, slots);

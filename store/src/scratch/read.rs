@@ -38,7 +38,7 @@ impl Scratch {
         };
         self.counters.read.fetch_add(slot.nbytes(), Relaxed);
         self.counters.read_stored.fetch_add(stored, Relaxed);
-        Chunk::from_parts(&slot.header, buffer.freeze(), 0)
+        Chunk::from_parts(slot.header.clone(), buffer.freeze(), 0)
     }
 
     /// Reads raw pieces to where they belong.

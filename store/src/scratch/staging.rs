@@ -17,7 +17,7 @@ pub(super) struct Staging {
 
 impl Staging {
     pub(super) fn new(arena: &Arena) -> Result<Self> {
-        let working = arena.ledger().book(Codec::WORKING_BYTES as u64)?;
+        let working = arena.ledger().book(Codec::WORKING_BYTES)?;
         let mut buffer = arena.alloc(STAGING_BYTES + BLOCK_BYTES)?;
         let begin = buffer.as_mut_ptr().addr().next_multiple_of(BLOCK_BYTES) - buffer.as_mut_ptr().addr();
         Ok(Staging { codec: Codec::new(), buffer, begin, _working: working })
@@ -25,7 +25,7 @@ impl Staging {
 
     /// What one takes.
     pub(super) fn bytes() -> u64 {
-        Arena::footprint(STAGING_BYTES + BLOCK_BYTES) + Codec::WORKING_BYTES as u64
+        Arena::footprint(STAGING_BYTES + BLOCK_BYTES) + Codec::WORKING_BYTES
     }
 
     /// The codec, and `STAGING_BYTES` of memory aligned to 4096.

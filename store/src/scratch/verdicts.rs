@@ -1,7 +1,7 @@
 //! Which encoding pays, remembered for each kind of data.
 
 use crate::Chunk;
-use crate::{Encoding, probe};
+use crate::{Codec, Encoding};
 use parking_lot::Mutex;
 use rustc_hash::FxHashMap;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
@@ -31,14 +31,18 @@ impl Verdicts {
         Verdicts { by_kind: Mutex::default(), rate: AtomicU64::new(ASSUMED_RATE) }
     }
 
-    /// The encoding for a chunk of a group.
-    pub(super) fn choose(&self, group: u64, chunk: &Chunk) -> Encoding {
+    /// The encoding for a chunk of a group, where one is remembered.
+    pub(super) fn remembered(&self, group: u64, chunk: &Chunk) -> Option<Encoding> {
+        let mut by_kind = self.by_kind.lock();
+        let verdict = by_kind.get_mut(&(group, kind_of(chunk))).filter(|verdict| verdict.left > 0)?;
+        verdict.left -= 1;
+        Some(verdict.encoding)
+    }
+
+    /// Finds out what pays for a chunk of a group, and remembers it.
+    pub(super) fn find(&self, group: u64, chunk: &Chunk, payload: &[u8], codec: &mut Codec) -> Encoding {
         let kind = (group, kind_of(chunk));
-        if let Some(verdict) = self.by_kind.lock().get_mut(&kind).filter(|verdict| verdict.left > 0) {
-            verdict.left -= 1;
-            return verdict.encoding;
-        }
-        let encoding = probe(chunk.payload(), chunk.item_size(), self.rate.load(Relaxed) as f64);
+        let encoding = codec.probe(payload, chunk.item_size(), self.rate.load(Relaxed));
         let mut by_kind = self.by_kind.lock();
         if by_kind.len() >= MOST_KINDS {
             by_kind.clear();

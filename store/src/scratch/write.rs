@@ -34,12 +34,16 @@ impl Scratch {
         if let Chunk::Scalar(_) = chunk {
             return Err(Error::new(ErrorKind::Invalid, "a scalar is kept inline and never spilled"));
         }
-        let encoding = self.encoding.unwrap_or_else(|| self.verdicts.choose(group, chunk));
+        let payload = payload_of(chunk);
+        let find = || self.staging.with(|staging| self.verdicts.find(group, chunk, payload, staging.parts().0));
+        let encoding = self.encoding.or_else(|| self.verdicts.remembered(group, chunk)).unwrap_or_else(find);
         let slot = match self.write_as(encoding, chunk) {
             Err(full) if full.kind() == ErrorKind::DiskFull && encoding == Encoding::Raw && self.encoding.is_none() => {
                 // What does not pay in time may still fit.
-                let tight = if chunk.item_size() > 1 { Encoding::ShuffleZstd } else { Encoding::Zstd };
-                self.write_as(tight, chunk).map_err(|_| full)?
+                match self.staging.with(|staging| staging.parts().0.probe_smallest(payload, chunk.item_size())) {
+                    Encoding::Raw => return Err(full),
+                    tight => self.write_as(tight, chunk).map_err(|_| full)?,
+                }
             }
             other => other?,
         };
@@ -48,7 +52,8 @@ impl Scratch {
     }
 
     fn write_as(&self, encoding: Encoding, chunk: &Chunk) -> Result<Slot> {
-        let payload = chunk.payload();
+        let payload = payload_of(chunk);
+        let header = chunk.header()?;
         let mut sink = Sink { scratch: self, room: Room::new(&self.space), at: 0 };
         let written = match (encoding, padded_payload(chunk)) {
             (Encoding::Raw, Some(padded)) => sink.put_mapping(payload, padded),
@@ -66,20 +71,21 @@ impl Scratch {
         };
         let room = sink.room;
         let (nbytes, item_size, counters) = (payload.len(), chunk.item_size(), Arc::clone(&self.counters));
-        Ok(Slot { room, header: chunk.header(), encoding, nbytes, item_size, pieces: pieces.into_boxed_slice(), counters })
+        Ok(Slot { room, header, encoding, nbytes, item_size, pieces: pieces.into_boxed_slice(), counters })
     }
+}
+
+/// The bytes of a chunk.
+pub(super) fn payload_of(chunk: &Chunk) -> &[u8] {
+    let (buffer, offset, len) = chunk.payload();
+    buffer.get(offset..offset + len).unwrap_or_default()
 }
 
 /// The payload with what follows it up to a multiple of 4096, where it stands aligned in a mapping of its own.
 fn padded_payload(chunk: &Chunk) -> Option<&[u8]> {
-    let (buffer, offset) = match chunk {
-        Chunk::Scalar(_) => return None,
-        Chunk::Block(block) => block.buffer(),
-        Chunk::Records(records) => (&records.data, 0),
-        Chunk::Bytes(bytes) => (&bytes.0, 0),
-    };
+    let (buffer, offset, len) = chunk.payload();
     let padded = buffer.padded()?;
-    let part = padded.get(offset..offset.checked_add(chunk.payload().len().next_multiple_of(BLOCK_BYTES))?)?;
+    let part = padded.get(offset..offset.checked_add(len.next_multiple_of(BLOCK_BYTES))?)?;
     part.as_ptr().addr().is_multiple_of(BLOCK_BYTES).then_some(part)
 }
 
