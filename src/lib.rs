@@ -2,6 +2,7 @@
 //! process keeps.
 
 pub mod graph;
+pub mod optimize;
 
 mod collection;
 mod error;

@@ -41,3 +41,6 @@ pub use operator::{Operator, TaskContext};
 pub use registry::{Decode, Registry};
 pub use table::{Lowering, TaskTable};
 pub use value::{Object, Value};
+
+#[cfg(test)]
+pub(crate) use graph_calls::tests::run as run_table;
