@@ -36,7 +36,7 @@ pub(crate) fn from_layers(layers: &[LayerRef]) -> Graph {
 }
 
 /// All layers, each once, inputs first.
-fn in_order(layers: &[LayerRef]) -> Vec<LayerRef> {
+pub(crate) fn in_order(layers: &[LayerRef]) -> Vec<LayerRef> {
     let mut order = Vec::new();
     let mut seen = FxHashSet::<Key>::default();
     let mut stack: Vec<(LayerRef, bool)> = layers.iter().rev().map(|layer| (layer.clone(), false)).collect();
@@ -102,21 +102,22 @@ fn names(order: &[LayerRef]) -> FxHashMap<Key, String> {
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
 mod tests {
+    use super::super::fake::{add, broadcast, leaf, slice, values};
     use super::super::graph_calls::tests::get;
-    use super::super::{FunctionKind, call, key, run_table};
+    use super::super::graph_calls::tests::run;
+    use super::super::{FunctionKind, call, key};
     use super::*;
-    use crate::optimize::fake::{add, broadcast, leaf, slice, values};
 
     #[test]
     fn a_collections_graph_gives_its_values() {
         let x = leaf("x", &[1, 2, 3, 4]);
-        let roots = vec![add("sum", &[slice(&x, 1, 4), broadcast(&slice(&x, 3, 4), 3)]), leaf("x", &[1, 2, 3, 4])];
+        let roots = vec![add("sum", [slice(&x, 1, 4), broadcast(&slice(&x, 3, 4), 3)]), leaf("x", &[1, 2, 3, 4])];
         let graph = Graph::from_layers(&roots);
         let names = names(&in_order(&roots));
         for (root, values) in roots.iter().zip(values(&roots)) {
             let wanted: Vec<_> = (0..root.blocks()).map(|block| key((&names[&root.key()], block))).collect();
             let lowered = graph.lower(&wanted).unwrap();
-            let made = run_table(&lowered.table).unwrap();
+            let made = run(&lowered.table).unwrap();
             let made: Vec<i64> = lowered.wanted.iter().map(|task| made[*task as usize].get().unwrap()).collect();
             assert_eq!(made, values);
             assert_eq!(lowered.table.out, vec![8; lowered.table.len()]);

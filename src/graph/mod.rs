@@ -5,6 +5,9 @@
 mod argument;
 mod call;
 mod display;
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+pub(crate) mod fake;
 mod from_layers;
 mod function;
 mod given;
@@ -41,6 +44,3 @@ pub use operator::{Operator, TaskContext};
 pub use registry::{Decode, Registry};
 pub use table::{Lowering, TaskTable};
 pub use value::{Object, Value};
-
-#[cfg(test)]
-pub(crate) use graph_calls::tests::run as run_table;

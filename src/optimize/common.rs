@@ -11,13 +11,13 @@ pub(super) fn common(roots: Vec<LayerRef>) -> Vec<LayerRef> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::fake::{add, leaf};
     use super::*;
+    use crate::graph::fake::{add, leaf};
     use std::sync::Arc;
 
     #[test]
     fn equal_keys_become_one_layer() {
-        let twice = || add("add", &[leaf("x", &[1, 2]), leaf("x", &[1, 2])]);
+        let twice = || add("add", [leaf("x", &[1, 2]), leaf("x", &[1, 2])]);
         let roots = common(vec![twice(), twice()]);
         assert!(Arc::ptr_eq(&roots[0], &roots[1]));
         assert!(Arc::ptr_eq(&roots[0].inputs()[0], &roots[0].inputs()[1]));

@@ -139,16 +139,16 @@ fn once_each(layer: &LayerRef, input: Key) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::super::fake::{add, broadcast, cheap, leaf, names, slice, values};
     use super::super::passes::optimize;
     use super::super::walk::in_order;
     use super::*;
+    use crate::graph::fake::{add, broadcast, cheap, leaf, names, slice, values};
     use proptest::prelude::*;
 
     #[test]
     fn chains_become_one_layer() {
         let x = leaf("x", &[1, 2]);
-        let roots = vec![add("c", &[add("b", &[add("a", &[x.clone()]), x.clone()]), x])];
+        let roots = vec![add("c", [add("b", [add("a", [x.clone()]), x.clone()]), x])];
         let before = values(&roots);
         let after = fuse(roots);
         assert_eq!(values(&after), before);
@@ -157,8 +157,8 @@ mod tests {
 
     #[test]
     fn a_diamond_whose_sides_fuse_closes() {
-        let top = add("top", &[leaf("x", &[1, 2])]);
-        let roots = vec![add("c", &[add("left", &[top.clone()]), add("right", &[top])])];
+        let top = add("top", [leaf("x", &[1, 2])]);
+        let roots = vec![add("c", [add("left", [top.clone()]), add("right", [top])])];
         let before = values(&roots);
         let after = fuse(roots);
         assert_eq!(values(&after), before);
@@ -167,12 +167,12 @@ mod tests {
 
     #[test]
     fn what_is_wanted_or_shared_stays() {
-        let a = add("a", &[leaf("x", &[1, 2])]);
-        let (b, c) = (add("b", &[a.clone()]), add("c", &[a.clone()]));
+        let a = add("a", [leaf("x", &[1, 2])]);
+        let (b, c) = (add("b", [a.clone()]), add("c", [a.clone()]));
         assert_eq!(names(&fuse(vec![b.clone(), c.clone()])), ["x", "a", "b", "c"]);
         assert_eq!(names(&fuse(vec![a, b])), ["x", "a", "b"]);
         let ones = cheap("ones", &[1, 1]);
-        let roots = vec![add("b", &[ones.clone()]), add("c", &[ones.clone()]), ones];
+        let roots = vec![add("b", [ones.clone()]), add("c", [ones.clone()]), ones];
         let before = values(&roots);
         let after = fuse(roots);
         assert_eq!((names(&after), values(&after)), (vec!["b".to_owned(), "c".into(), "ones".into()], before));
@@ -180,8 +180,8 @@ mod tests {
 
     #[test]
     fn a_block_that_many_use_is_made_once() {
-        let mean = add("mean", &[leaf("m", &[5])]);
-        let roots = vec![add("centred", &[broadcast(&mean, 4), leaf("x", &[1, 2, 3, 4])])];
+        let mean = add("mean", [leaf("m", &[5])]);
+        let roots = vec![add("centred", [broadcast(&mean, 4), leaf("x", &[1, 2, 3, 4])])];
         let before = values(&roots);
         let after = fuse(roots);
         assert_eq!(values(&after), before);
@@ -191,7 +191,7 @@ mod tests {
     #[test]
     fn tasks_do_not_come_to_need_many_inputs() {
         let leaves: Vec<_> = (0..32).map(|i| leaf(&format!("x{i}"), &[i, i])).collect();
-        let sum = leaves[1..].iter().fold(leaves[0].clone(), |sum, leaf| add("sum", &[sum, leaf.clone()]));
+        let sum = leaves[1..].iter().fold(leaves[0].clone(), |sum, leaf| add("sum", [sum, leaf.clone()]));
         let before = values(std::slice::from_ref(&sum));
         let after = fuse(vec![sum]);
         assert_eq!(values(&after), before);
@@ -215,9 +215,9 @@ mod tests {
                 layers.push(match kind {
                     0 if blocks > 1 => slice(&left, u32::from(c) % (blocks - 1), blocks),
                     1 if blocks == 1 => broadcast(&left, 4),
-                    2 => super::super::fake::ranked(&name, &left, a, b % 3),
-                    _ if blocks == right.blocks() => add(&name, &[left, right]),
-                    _ => add(&name, &[left]),
+                    2 => crate::graph::fake::ranked(&name, &left, a, b % 3),
+                    _ if blocks == right.blocks() => add(&name, [left, right]),
+                    _ => add(&name, [left]),
                 });
             }
             let roots: Vec<_> = wanted.iter().map(|n| layers[*n as usize % layers.len()].clone()).collect();

@@ -7,8 +7,4 @@ mod push_down;
 mod sharing;
 mod walk;
 
-#[cfg(test)]
-#[allow(clippy::unwrap_used)]
-pub(crate) mod fake;
-
 pub use passes::optimize;

@@ -92,13 +92,13 @@ fn meets(moved: &LayerRef, layer: Key, known: &FxHashSet<Key>) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::super::fake::{add, leaf, names, slice, values};
     use super::*;
+    use crate::graph::fake::{add, leaf, names, slice, values};
 
     #[test]
     fn a_slice_moves_down_to_the_source() {
-        let x = add("y", &[leaf("x", &[1, 2, 3, 4]), leaf("z", &[5, 6, 7, 8])]);
-        let roots = vec![slice(&slice(&add("w", &[x]), 1, 4), 1, 2)];
+        let x = add("y", [leaf("x", &[1, 2, 3, 4]), leaf("z", &[5, 6, 7, 8])]);
+        let roots = vec![slice(&slice(&add("w", [x]), 1, 4), 1, 2)];
         let before = values(&roots);
         let after = push_down(roots);
         assert_eq!(values(&after), before);
@@ -109,10 +109,10 @@ mod tests {
 
     #[test]
     fn what_others_use_is_made_once() {
-        let x = add("y", &[leaf("x", &[1, 2, 3, 4])]);
+        let x = add("y", [leaf("x", &[1, 2, 3, 4])]);
         // Shifted slices, and a slice beside another use.
-        let shifted = vec![add("d", &[slice(&x, 0, 3), slice(&x, 1, 4)])];
-        let beside = vec![slice(&x, 0, 1), add("u", &[x.clone()])];
+        let shifted = vec![add("d", [slice(&x, 0, 3), slice(&x, 1, 4)])];
+        let beside = vec![slice(&x, 0, 1), add("u", [x.clone()])];
         for roots in [shifted, beside] {
             let (before, kept) = (values(&roots), names(&roots));
             let after = push_down(roots);

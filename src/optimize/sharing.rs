@@ -43,14 +43,14 @@ fn next_group(order: &[LayerRef], done: &mut FxHashSet<Key>) -> Option<Vec<Layer
 
 #[cfg(test)]
 mod tests {
-    use super::super::fake::{add, leaf, names, ranked, values};
     use super::*;
+    use crate::graph::fake::{add, leaf, names, ranked, values};
 
     #[test]
     fn the_highest_rank_serves_all() {
         let x = leaf("x", &[1, 2]);
         let (low, high) = (ranked("mean", &x, 7, 0), ranked("var", &x, 7, 1));
-        let roots = vec![add("a", &[low.clone(), leaf("y", &[3, 4])]), add("b", &[high]), add("c", &[low])];
+        let roots = vec![add("a", [low.clone(), leaf("y", &[3, 4])]), add("b", [high]), add("c", [low])];
         let before = values(&roots);
         let after = sharing(roots);
         assert_eq!(values(&after), before);
@@ -61,7 +61,7 @@ mod tests {
     fn roots_keep_what_they_are() {
         let x = leaf("x", &[1, 2]);
         let (low, high) = (ranked("mean", &x, 7, 0), ranked("var", &x, 7, 1));
-        let after = sharing(vec![low.clone(), high, add("a", &[low])]);
+        let after = sharing(vec![low.clone(), high, add("a", [low])]);
         assert_eq!(after[0].name(), "mean");
         assert_eq!(after[2].inputs()[0].name(), "var");
     }
@@ -70,8 +70,8 @@ mod tests {
     fn no_circle_comes_of_it() {
         let x = leaf("x", &[1]);
         let low = ranked("low", &x, 7, 0);
-        let high = ranked("high", &add("between", &[low.clone()]), 7, 1);
-        let roots = vec![add("a", &[low, high])];
+        let high = ranked("high", &add("between", [low.clone()]), 7, 1);
+        let roots = vec![add("a", [low, high])];
         let before = values(&roots);
         assert_eq!(values(&sharing(roots)), before);
     }

@@ -1,7 +1,8 @@
-//! Small layers of one number a block, for the tests of the passes.
+//! Small layers of one number a block, for tests.
 
+use super::graph_calls::tests::run;
+use super::{Dependency, Key, KeyBuilder, Layer, LayerRef, Lowering, Operator, Size, Sizes, TaskContext, Value};
 use crate::Result;
-use crate::graph::{Dependency, Key, KeyBuilder, Layer, LayerRef, Lowering, Operator, Size, Sizes, TaskContext, Value, run_table};
 use std::any::Any;
 use std::sync::Arc;
 
@@ -50,11 +51,12 @@ pub(crate) fn cheap(name: &str, numbers: &[i64]) -> LayerRef {
 }
 
 /// The sum of the inputs, block for block; the name changes the value.
-pub(crate) fn add(name: &str, inputs: &[LayerRef]) -> LayerRef {
+pub(crate) fn add(name: &str, inputs: impl IntoIterator<Item = LayerRef>) -> LayerRef {
+    let inputs: Vec<_> = inputs.into_iter().collect();
     let mut terms: Vec<_> = (0..inputs.len()).map(Expression::Input).collect();
     let blocks = inputs[0].blocks();
     terms.push(Expression::Number(vec![name.bytes().map(i64::from).sum(); blocks as usize]));
-    Arc::new(make(name, Work::Sum(Expression::Sum(terms)), blocks, inputs))
+    Arc::new(make(name, Work::Sum(Expression::Sum(terms)), blocks, &inputs))
 }
 
 /// A layer that others of the same `sharing` and input can stand in for.
@@ -220,11 +222,11 @@ pub(crate) fn values(roots: &[LayerRef]) -> Vec<Vec<i64>> {
     let mut lowering = Lowering::new();
     let tasks: Vec<Vec<u32>> =
         roots.iter().map(|root| (0..root.blocks()).map(|block| lowering.want(root, block).unwrap()).collect()).collect();
-    let values = run_table(&lowering.finish()).unwrap();
+    let values = run(&lowering.finish()).unwrap();
     tasks.iter().map(|tasks| tasks.iter().map(|task| values[*task as usize].get().unwrap()).collect()).collect()
 }
 
 /// The names of all layers, inputs first.
 pub(crate) fn names(roots: &[LayerRef]) -> Vec<String> {
-    super::walk::in_order(roots).iter().map(|layer| layer.name().to_owned()).collect()
+    super::from_layers::in_order(roots).iter().map(|layer| layer.name().to_owned()).collect()
 }
