@@ -7,9 +7,11 @@
 mod buffer;
 mod chunk;
 mod error;
+mod io;
 mod ledger;
 
 pub use buffer::{Arena, Buffer, BufferMut};
 pub use chunk::{Block, Bytes, Chunk, DType, Element, Records, Scalar, Shape};
 pub use error::{Error, ErrorKind, Result};
+pub use io::{InputFile, Stamp};
 pub use ledger::{Booking, Ledger};

@@ -1,0 +1,5 @@
+//! Files.
+
+mod input;
+
+pub use input::{InputFile, Stamp};
