@@ -2,11 +2,19 @@
 //! process keeps.
 
 pub mod array;
+pub mod engine;
 pub mod graph;
+pub mod plan;
+#[allow(dead_code, unreachable_pub)]
+mod policy;
 
 mod collection;
 mod error;
+mod exec;
+mod optimize;
+mod report;
 
 pub use chunkstore_store as store;
 pub use collection::{Collected, Collection, Persist};
+pub use engine::{Engine, init};
 pub use error::{Error, ErrorKind, Result};

@@ -3,7 +3,7 @@
 use super::array::Raw;
 use super::build::{Argument, elementwise};
 use super::kernel::UnaryOp;
-use super::number::Computable;
+use super::number::Datum;
 use super::{Array, Auto, Chunking, Chunks};
 use crate::{Error, ErrorKind, Result};
 use chunkstore_store::{DType, Element};
@@ -85,7 +85,7 @@ impl AnyArray {
 
     /// The elements converted to a type, as [`Array::astype`].
     #[track_caller]
-    pub fn astype<U: Computable>(&self) -> Array<U> {
+    pub fn astype<U: Datum>(&self) -> Array<U> {
         let arguments = [Argument::Array(&self.raw)];
         let raw = match &self.raw {
             Ok(raw) if raw.dtype == U::DTYPE => Ok(raw.clone()),

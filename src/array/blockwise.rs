@@ -3,8 +3,8 @@
 use super::Chunks;
 use super::body::{Body, Core, Operand};
 use super::kernel::{Program, evaluate};
-use crate::graph::{Dependency, Key, KeyBuilder, Layer, LayerRef, Operator, Size, Sizes, TaskContext, Value};
 use crate::Result;
+use crate::graph::{Dependency, Key, KeyBuilder, Layer, LayerRef, Operator, Size, Sizes, TaskContext, Value};
 use chunkstore_store::Block;
 use smallvec::SmallVec;
 use std::any::Any;
@@ -29,7 +29,13 @@ impl Blockwise {
     }
 
     /// A layer that gives its input through a view.
-    pub(super) fn view(name: &'static str, grid: Chunks, dtype: chunkstore_store::DType, input: (LayerRef, Chunks), view: super::view::View) -> Self {
+    pub(super) fn view(
+        name: &'static str,
+        grid: Chunks,
+        dtype: chunkstore_store::DType,
+        input: (LayerRef, Chunks),
+        view: super::view::View,
+    ) -> Self {
         let mut program = Program::builder();
         let value = program.input(dtype);
         let operands = vec![Operand::Blocks { input: 0, view }];

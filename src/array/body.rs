@@ -152,7 +152,8 @@ impl Body {
         let (mut inputs, added) = (self.inputs(), inner.body().inputs());
         let base = inputs.len() as u32;
         inputs.extend(added);
-        while let Some(at) = operands.iter().position(|operand| matches!(operand, Operand::Blocks { input: i, .. } if *i as usize == input)) {
+        while let Some(at) = operands.iter().position(|operand| matches!(operand, Operand::Blocks { input: i, .. } if *i as usize == input))
+        {
             let Operand::Blocks { view, .. } = operands.remove(at) else { return None };
             program = program.compose(at, &inner.body().core.program)?;
             operands.extend(inner.body().core.operands.iter().map(|operand| match operand {
@@ -303,7 +304,8 @@ impl Core {
             arguments.push(match operand {
                 Operand::Blocks { .. } => Argument::Block(next.next().ok_or_else(missing)?),
                 Operand::Index { offset, strides } => {
-                    let here = strides.iter().zip(&begin).fold(*offset, |at, (stride, begin)| at.wrapping_add(stride.wrapping_mul(*begin as i64)));
+                    let here =
+                        strides.iter().zip(&begin).fold(*offset, |at, (stride, begin)| at.wrapping_add(stride.wrapping_mul(*begin as i64)));
                     Argument::Index { offset: here, strides: strides.clone() }
                 }
             });

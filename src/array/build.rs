@@ -5,7 +5,7 @@ use super::blockwise::Blockwise;
 use super::body::{Body, Operand};
 use super::chunks::common;
 use super::kernel::{Operand as Slot, Program, ProgramBuilder};
-use super::number::Computable;
+use super::number::Datum;
 use super::view::View;
 use super::{Array, Chunks};
 use crate::{Error, ErrorKind, Result};
@@ -30,25 +30,25 @@ pub enum ArrayOr<T: Element> {
     Number(T),
 }
 
-impl<T: Computable> IntoOperand<T> for T {
+impl<T: Datum> IntoOperand<T> for T {
     fn into_operand(self) -> ArrayOr<T> {
         ArrayOr::Number(self)
     }
 }
 
-impl<T: Computable> IntoOperand<T> for Array<T> {
+impl<T: Datum> IntoOperand<T> for Array<T> {
     fn into_operand(self) -> ArrayOr<T> {
         ArrayOr::Array(self)
     }
 }
 
-impl<T: Computable> IntoOperand<T> for &Array<T> {
+impl<T: Datum> IntoOperand<T> for &Array<T> {
     fn into_operand(self) -> ArrayOr<T> {
         ArrayOr::Array(self.clone())
     }
 }
 
-impl<T: Computable> ArrayOr<T> {
+impl<T: Datum> ArrayOr<T> {
     pub(super) fn argument(&self) -> Argument<'_> {
         match self {
             ArrayOr::Array(array) => Argument::Array(&array.raw),
@@ -124,7 +124,8 @@ pub(super) fn elementwise(
     let shape = broadcast_shape(&shapes)?;
     let views: SmallVec<[View; 3]> = shapes.iter().map(|inner| View::broadcast(inner, &shape)).collect();
     let grid = common_grid(&shape, &raws.iter().map(|raw| &raw.chunks).zip(&views).collect::<SmallVec<[_; 3]>>())?;
-    let output = build(&mut program, &slots).ok_or_else(|| Error::new(ErrorKind::Type, format!("{name} is not defined for elements of this type")))?;
+    let output = build(&mut program, &slots)
+        .ok_or_else(|| Error::new(ErrorKind::Type, format!("{name} is not defined for elements of this type")))?;
     let program = program.finish(output);
     let dtype = program.output();
     let operands = views.into_iter().enumerate().map(|(i, view)| Operand::Blocks { input: i as u32, view }).collect();

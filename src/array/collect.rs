@@ -1,8 +1,8 @@
 //! What an engine computes of an array: all of it in memory, or its only element.
 
-use super::{Array, Chunks};
 use super::inputs::Inputs;
 use super::result::Gather;
+use super::{Array, Chunks};
 use crate::graph::{Dependency, Key, KeyBuilder, Layer, LayerRef, Operator, Size, Sizes, TaskContext, Value};
 use crate::{Collected, Collection, Error, ErrorKind, Result};
 use chunkstore_store::{Block, Element};
@@ -137,7 +137,8 @@ impl<T: Element> Collection for Array<T> {
     fn collect(&self) -> Result<Collected<ArrayD<T>>> {
         let shape = IxDyn(self.shape()?);
         gather(self, move |values| {
-            ArrayD::from_shape_vec(shape, values).map_err(|error| Error::new(ErrorKind::Shape, format!("a result has the wrong size: {error}")))
+            ArrayD::from_shape_vec(shape, values)
+                .map_err(|error| Error::new(ErrorKind::Shape, format!("a result has the wrong size: {error}")))
         })
     }
 }

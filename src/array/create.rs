@@ -4,7 +4,7 @@ use super::array::Raw;
 use super::blockwise::Blockwise;
 use super::body::{Body, Operand};
 use super::kernel::{BinaryOp, Operand as Slot, Program, ProgramBuilder, UnaryOp};
-use super::number::{Computable, Number};
+use super::number::{Datum, Number};
 use super::{Array, Chunking};
 use crate::{Error, ErrorKind, Result};
 use chunkstore_store::{DType, Scalar};
@@ -68,7 +68,7 @@ pub(super) fn created(
     Ok(Raw { layer: Arc::new(layer), chunks, dtype })
 }
 
-impl<T: Computable> Array<T> {
+impl<T: Datum> Array<T> {
     /// An array whose every element is `value`.
     #[track_caller]
     pub fn full(shape: impl IntoShape, value: T, chunks: impl Into<Chunking>) -> Self {
@@ -113,7 +113,8 @@ impl<T: Number> Array<T> {
     #[track_caller]
     pub fn arange(start: T, stop: T, step: T, chunks: impl Into<Chunking>) -> Self {
         let (first, end, by) = (start.scalar(), stop.scalar(), step.scalar());
-        let raw = count(first, end, by).and_then(|n| progression("arange", n, &chunks.into(), |program, index| affine(program, index, first, by)));
+        let raw = count(first, end, by)
+            .and_then(|n| progression("arange", n, &chunks.into(), |program, index| affine(program, index, first, by)));
         Array::at(raw, Location::caller())
     }
 
@@ -193,7 +194,8 @@ fn count(start: Scalar, stop: Scalar, step: Scalar) -> Result<usize> {
         Scalar::F64(v) => Some(v),
         _ => None,
     };
-    let wrong = |step: &dyn std::fmt::Display| Error::new(ErrorKind::Invalid, format!("arange cannot go from start to stop with step {step}"));
+    let wrong =
+        |step: &dyn std::fmt::Display| Error::new(ErrorKind::Invalid, format!("arange cannot go from start to stop with step {step}"));
     if let (Some(start), Some(stop), Some(step)) = (float(start), float(stop), float(step)) {
         let n = ((stop - start) / step).ceil();
         return if n.is_nan() || n >= isize::MAX as f64 { Err(wrong(&step)) } else { Ok(n.max(0.0) as usize) };

@@ -81,7 +81,8 @@ impl Reader for Memory {
         if is_contiguous(region, &self.strides) {
             return Ok(Block::new(self.buffer.clone(), first * item, self.dtype, shape)?);
         }
-        let strides: SmallVec<[isize; 4]> = region.iter().zip(&self.strides).map(|(stretch, stride)| stretch.step as isize * stride).collect();
+        let strides: SmallVec<[isize; 4]> =
+            region.iter().zip(&self.strides).map(|(stretch, stride)| stretch.step as isize * stride).collect();
         let mut out = task.alloc(elements * item)?;
         copy_strided(item, &shape, &self.buffer, first, &strides, &mut out, 0, &super::body::c_strides(&shape))?;
         Ok(Block::new(out.freeze(), 0, self.dtype, shape)?)

@@ -152,7 +152,10 @@ pub(super) fn resolve(entries: &[Slice], shape: &[usize]) -> Result<(View, Vec<u
                 let n = extent as i64;
                 let at = if index < 0 { index + n } else { index };
                 if !(0..n).contains(&at) {
-                    return Err(Error::new(ErrorKind::Shape, format!("index {index} is out of range for axis {axis}, which has {extent} elements")));
+                    return Err(Error::new(
+                        ErrorKind::Shape,
+                        format!("index {index} is out of range for axis {axis}, which has {extent} elements"),
+                    ));
                 }
                 axes.push(InputAxis { out: None, start: at, step: 0 });
             }

@@ -1,10 +1,10 @@
 //! The layer of arrays that are already there: in files, and in memory of the user's.
 
+use super::Chunks;
 use super::body::c_strides;
 use super::view::{InputAxis, View};
-use super::Chunks;
-use crate::graph::{Dependency, Key, KeyBuilder, Layer, LayerRef, Operator, Sizes, TaskContext, Value};
 use crate::Result;
+use crate::graph::{Dependency, Key, KeyBuilder, Layer, LayerRef, Operator, Sizes, TaskContext, Value};
 use chunkstore_store::Block;
 use smallvec::SmallVec;
 use std::any::Any;

@@ -47,7 +47,8 @@ impl View {
 
     /// Whether every element is itself.
     pub(super) fn is_identity(&self, out_ndim: usize) -> bool {
-        self.axes.len() == out_ndim && self.axes.iter().enumerate().all(|(k, axis)| axis.out == Some(k as u32) && axis.start == 0 && axis.step == 1)
+        self.axes.len() == out_ndim
+            && self.axes.iter().enumerate().all(|(k, axis)| axis.out == Some(k as u32) && axis.start == 0 && axis.step == 1)
     }
 
     /// The view of `inner`'s input that `inner`, seen through this view, is.

@@ -25,6 +25,12 @@ pub trait Operator: Send + Sync + 'static {
     /// # Errors
     /// Whatever the operator meets; the error ends the run.
     fn run(&self, task: &TaskContext<'_>, inputs: &[Value]) -> Result<Value>;
+
+    /// A readable name of the task that makes `block`, where the operator knows a better one than its own.
+    fn task_name(&self, block: u32) -> Option<String> {
+        let _ = block;
+        None
+    }
 }
 
 /// What a running task may use.
@@ -38,6 +44,11 @@ impl<'a> TaskContext<'a> {
     /// The context of the task that makes `block`.
     pub fn new(block: u32, arena: &'a Arena, cancelled: &'a AtomicBool) -> Self {
         TaskContext { block, arena, cancelled }
+    }
+
+    /// The same task's context for making another block, of an operator that runs as part of this one.
+    pub fn for_block(&self, block: u32) -> TaskContext<'a> {
+        TaskContext { block, arena: self.arena, cancelled: self.cancelled }
     }
 
     /// The number of the block that this task makes.

@@ -67,7 +67,7 @@ impl Plan {
     }
 
     fn partial_bytes(&self, block: u32) -> usize {
-        self.grid.block_len(block) * self.op.leading().max(1) * self.dtype.size()
+        self.grid.block_len(block) * self.op.leading().unwrap_or(1) * self.dtype.size()
     }
 
     fn add_to(&self, key: KeyBuilder) -> KeyBuilder {
@@ -150,7 +150,8 @@ impl Layer for Combine {
     fn with_inputs(&self, inputs: Vec<LayerRef>) -> Option<LayerRef> {
         let [input] = <[LayerRef; 1]>::try_from(inputs).ok()?;
         let layer = input.as_any();
-        let op = layer.downcast_ref::<Partial>().map(Partial::op).or_else(|| layer.downcast_ref::<Combine>().map(|combine| combine.plan.op));
+        let op =
+            layer.downcast_ref::<Partial>().map(Partial::op).or_else(|| layer.downcast_ref::<Combine>().map(|combine| combine.plan.op));
         let plan = Plan { op: op.unwrap_or(self.plan.op), ..(*self.plan).clone() };
         Some(Arc::new(Combine::new(plan, input)))
     }
