@@ -36,47 +36,6 @@ pub enum Chunk {
     Bytes(Bytes),
 }
 
-/// STAND-IN
-#[derive(Clone, Debug)]
-#[allow(missing_docs)]
-pub enum ChunkHeader {
-    Block(DType, Shape),
-    Records(u64),
-    Bytes,
-}
-
-#[allow(missing_docs, clippy::missing_errors_doc)]
-impl Chunk {
-    pub fn header(&self) -> crate::Result<ChunkHeader> {
-        Ok(match self {
-            Chunk::Block(b) => ChunkHeader::Block(b.dtype(), b.shape().into()),
-            Chunk::Records(r) => ChunkHeader::Records(r.count),
-            _ => ChunkHeader::Bytes,
-        })
-    }
-    pub fn payload(&self) -> (&Buffer, usize, usize) {
-        match self {
-            Chunk::Scalar(_) => (Buffer::empty(), 0, 0),
-            Chunk::Block(b) => (b.buffer().0, b.buffer().1, b.nbytes()),
-            Chunk::Records(r) => (&r.data, 0, r.data.len()),
-            Chunk::Bytes(b) => (&b.0, 0, b.0.len()),
-        }
-    }
-    pub fn item_size(&self) -> usize {
-        match self {
-            Chunk::Block(b) => b.dtype().size(),
-            _ => 1,
-        }
-    }
-    pub fn from_parts(header: ChunkHeader, buffer: Buffer, offset: usize) -> crate::Result<Chunk> {
-        Ok(match header {
-            ChunkHeader::Block(d, s) => Chunk::Block(Block::new(buffer, offset, d, s)?),
-            ChunkHeader::Records(count) => Chunk::Records(Records { data: buffer, count }),
-            ChunkHeader::Bytes => Chunk::Bytes(Bytes(buffer)),
-        })
-    }
-}
-
 impl Chunk {
     /// The bytes of the payload.
     pub fn nbytes(&self) -> u64 {
