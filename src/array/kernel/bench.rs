@@ -144,6 +144,21 @@ fn functions() {
 
 #[test]
 #[ignore = "a measurement"]
+fn small_blocks() {
+    let inputs: [Block; 4] = std::array::from_fn(|j| filled(j as u64, 16));
+    let program = expression();
+    let mut out = vec![0f64; 16];
+    let seconds = timed(|| {
+        for _ in 0..10_000 {
+            let arguments = inputs.each_ref().map(Argument::Block);
+            evaluate_at(Level::best(), &program, &[16], &arguments, super::number::bytes_of_mut(&mut out)).unwrap();
+        }
+    });
+    println!("a block of 16: {:.0} ns", seconds * 1e5);
+}
+
+#[test]
+#[ignore = "a measurement"]
 fn transposes() {
     let n = 4096;
     let source = filled(1, n * n);
