@@ -9,7 +9,6 @@ const LN2_HIGH: f64 = f64::from_bits(0x3fe6_2e42_fee0_0000);
 const LN2_LOW: f64 = f64::from_bits(0x3dea_39ef_3579_3c76);
 
 /// (exp(r) - 1 - r - r²/2) / r³ on |r| <= ln(2)/2, within 1e-20; from r⁰ up.
-#[expect(clippy::excessive_precision, reason = "as computed")]
 const EXP: [f64; 10] = [
     0.16666666666666669,
     0.041666666666666664,
@@ -24,7 +23,6 @@ const EXP: [f64; 10] = [
 ];
 
 /// (2 atanh(s) / s - 2) / s² in z = s² for s up to (√2 - 1) / (√2 + 1), within 4e-16; from z⁰ up.
-#[expect(clippy::excessive_precision, reason = "as computed")]
 const LOG: [f64; 7] = [
     0.666666666666667,
     0.3999999999989889,

@@ -3,13 +3,14 @@
 //! Philox4x32-10 of Salmon, Moraes, Dror and Shaw, "Parallel random numbers: as easy as 1, 2, 3" (2011): the seed is the
 //! key, position and kind of number the counter.
 
+use super::level::at_levels;
 use super::math::{log, polynomial10};
 
 /// 2⁻⁵³.
 const UNIT: f64 = 1.0 / 9007199254740992.0;
 
 /// sin(2πb) / b in w = b² for |b| <= 1/4, within 2e-21; from w⁰ up.
-#[expect(clippy::excessive_precision, reason = "as computed")]
+#[expect(clippy::approx_constant, reason = "a coefficient of the fit, as computed")]
 const SINE: [f64; 10] = [
     6.283185307179586,
     -41.34170224039976,
@@ -66,6 +67,28 @@ pub(super) fn normal(seed: u64, position: i64) -> f64 {
     let turn = (bits(c, d) * UNIT - 0.5).abs() - 0.25;
     (-2.0 * log(u)).sqrt() * (turn * polynomial10(&SINE, turn * turn))
 }
+
+#[inline(always)]
+fn uniforms_loop(seed: u64, positions: &[i64], to: &mut [f64]) {
+    for (to, position) in to.iter_mut().zip(positions) {
+        *to = uniform(seed, *position);
+    }
+}
+
+#[inline(always)]
+fn normals_loop(seed: u64, positions: &[i64], to: &mut [f64]) {
+    for (to, position) in to.iter_mut().zip(positions) {
+        *to = normal(seed, *position);
+    }
+}
+
+// Loops of their own: closures of this size are not inlined, and so not vectorised.
+at_levels!(
+    /// A uniform number for each position.
+    uniforms, uniforms_loop, [] [], (seed: u64, positions: &[i64], to: &mut [f64]));
+at_levels!(
+    /// A normal number for each position.
+    normals, normals_loop, [] [], (seed: u64, positions: &[i64], to: &mut [f64]));
 
 #[cfg(test)]
 mod tests {

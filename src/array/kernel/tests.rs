@@ -1,4 +1,5 @@
 //! Kernels against straightforward scalar code, at every CPU level.
+#![allow(clippy::unnecessary_cast, clippy::cast_abs_to_unsigned, clippy::bool_comparison, reason = "the types come from macros")]
 
 use super::level::Level;
 use super::number::Register;
@@ -481,14 +482,16 @@ fn ternary_operations_of_all_types() {
         let mut builder = Program::builder();
         let (x, low, high) = (builder.input(T::DTYPE), builder.input(T::DTYPE), builder.input(T::DTYPE));
         let z = builder.ternary(TernaryOp::Clip, x, low, high).unwrap();
-        let got = evaluated(&builder.finish(z), &[n, n, 1], &[Argument::Block(&a), Argument::Block(&b), Argument::Block(&a)]).unwrap();
+        let high = block(samples.clone(), &[n]);
+        let arguments = [Argument::Block(&a), Argument::Block(&b), Argument::Block(&high)];
+        let got = evaluated(&builder.finish(z), &[n, n, n], &arguments).unwrap();
         let less = |x: T, y: T| x.partial_cmp(&y) == Some(std::cmp::Ordering::Less);
         for (k, got) in got.as_slice::<T>().unwrap().iter().enumerate() {
-            let (x, low) = (samples[k / n], samples[k % n]);
-            // With the upper bound equal to x, NaN anywhere gives NaN, and the result is x whatever the lower bound.
-            let nan = [x, low].into_iter().find(|v| v.partial_cmp(v).is_none());
-            let expected = nan.unwrap_or(if less(x, low) { x } else { x });
-            assert!(got.close(expected, 1), "clip({x}, {low}, {x}) gave {got}");
+            let (x, low, high) = (samples[k / n / n], samples[k / n % n], samples[k % n]);
+            let nan = [x, low, high].into_iter().find(|v| v.partial_cmp(v).is_none());
+            let raised = if less(x, low) { low } else { x };
+            let expected = nan.unwrap_or(if less(high, raised) { high } else { raised });
+            assert!(got.close(expected, 1), "clip({x}, {low}, {high}) gave {got}");
         }
     });
     assert_eq!(TernaryOp::Where.output(DType::Bool, DType::I8, DType::I16), None);
