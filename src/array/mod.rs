@@ -47,3 +47,9 @@ pub use file::ToNpy;
 pub use join::{concatenate, stack};
 pub use number::{Bits, Datum, Float, Number};
 pub use slice::{Ellipsis, NewAxis, Slice};
+
+#[cfg(test)]
+mod testing;
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests;
