@@ -27,6 +27,7 @@ mod operators;
 mod parameters;
 pub mod random;
 mod reduce;
+mod reshape;
 mod result;
 mod run;
 mod shaping;

@@ -206,3 +206,139 @@ fn random_numbers_depend_on_seed_and_position_alone() {
     let uniform = values(&random::uniform(-1.0, 1.0, [1000]).seed(3).array());
     assert!(uniform.iter().all(|v| (-1.0..1.0).contains(v)));
 }
+
+#[test]
+fn other_shapes() {
+    let a = counting(&[4, 3, 5]);
+    for grid in [chunks![1, 1, 2], chunks![3, -1, -1], chunks![-1, 2, 3]] {
+        let x = lazy(&a, grid);
+        for shape in [vec![60], vec![5, 12], vec![2, 1, 30], vec![4, 3, 5]] {
+            assert_eq!(values(&x.reshape(shape.clone())), a.to_shape(IxDyn(&shape)).unwrap().to_owned());
+        }
+        assert_eq!(values(&(x + 1.0).ravel().slice(s![7..9])).shape(), [2]);
+    }
+    assert_eq!(values(&lazy(&counting(&[1, 1]), 1).reshape(())).shape(), [0usize; 0]);
+    assert_eq!(values(&Array::<f64>::ones([0, 3], 1).reshape([7, 0])).shape(), [7, 0]);
+    assert!(lazy(&a, 2).reshape([61]).check().is_err());
+}
+
+mod slices {
+    use super::*;
+    use proptest::prelude::*;
+
+    /// What Python makes of one entry: `range(n)[start:stop:step]`.
+    fn indices(n: i64, start: Option<i64>, stop: Option<i64>, step: i64) -> Vec<usize> {
+        let clip = |at: i64, low: i64, high: i64| (if at < 0 { at + n } else { at }).clamp(low, high);
+        let (first, last) = match step > 0 {
+            true => (start.map_or(0, |at| clip(at, 0, n)), stop.map_or(n, |at| clip(at, 0, n))),
+            false => (start.map_or(n - 1, |at| clip(at, -1, n - 1)), stop.map_or(-1, |at| clip(at, -1, n - 1))),
+        };
+        let mut found = Vec::new();
+        let mut at = first;
+        while if step > 0 { at < last } else { at > last } {
+            found.push(at as usize);
+            at += step;
+        }
+        found
+    }
+
+    fn entry() -> impl Strategy<Value = (Option<i64>, Option<i64>, i64)> {
+        (prop::option::of(-12..12i64), prop::option::of(-12..12i64), prop_oneof![Just(1i64), -4..=-1i64, 1..=4i64])
+    }
+
+    fn cuts() -> impl Strategy<Value = Vec<usize>> {
+        prop::collection::vec(1..4usize, 1..5)
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(200))]
+        #[test]
+        fn of_slices_are_what_numpy_gives(
+            cuts in [cuts(), cuts()],
+            entries in prop::collection::vec([entry(), entry()], 1..4),
+            transpose in any::<bool>(),
+            kind in 0..3u8,
+        ) {
+            let shape = [cuts[0].iter().sum::<usize>(), cuts[1].iter().sum::<usize>()];
+            let array = ndarray::Array::from_shape_fn((shape[0], shape[1]), |(i, j)| (i * 100 + j) as f64);
+            let grid = Chunks::new(cuts.to_vec()).unwrap();
+            let mut lazy = match kind {
+                0 => Array::from_ndarray(array.clone(), &grid),
+                1 => (Array::arange(0.0, shape[0] as f64, 1.0, 3) * 100.0).expand_dims(1) + Array::arange(0.0, shape[1] as f64, 1.0, 2),
+                _ => concatenate(&[&Array::from_ndarray(array.clone(), &grid)], 1),
+            };
+            let mut want = array;
+            for [a, b] in entries {
+                let slice = |(start, stop, step): (Option<i64>, Option<i64>, i64)| Slice::Range { start, stop, inclusive: false, step };
+                lazy = lazy.slice([slice(a), slice(b)]);
+                let rows = indices(want.nrows() as i64, a.0, a.1, a.2);
+                let columns = indices(want.ncols() as i64, b.0, b.1, b.2);
+                want = want.select(Axis(0), &rows).select(Axis(1), &columns);
+                if transpose {
+                    lazy = lazy.t() + 1.0;
+                    want = want.reversed_axes() + 1.0;
+                }
+            }
+            prop_assert_eq!(values(&lazy), want.into_dyn());
+        }
+    }
+}
+
+#[test]
+fn files_are_read_where_they_are_needed() -> Result<()> {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("x.npy");
+    let a = counting(&[300, 200]);
+    compute(&(lazy(&a, 70) * 1.0).to_npy(&path))?;
+    let x = Array::<f64>::from_npy_chunks(&path, chunks![100, -1])?;
+    assert_eq!(values(&x), a);
+    assert_eq!(values(&x.slice(s![..;-7, 3])), a.slice(ndarray::s![..;-7, 3]).to_owned().into_dyn());
+    assert_eq!(values(&(&x - x.mean(0)).slice(s![5..7]).sum(1)).shape(), [2]);
+    assert_eq!(values(&x.rechunk(chunks![-1, 30])), a);
+    let loads = |array: &Array<f64>| {
+        let layer = super::testing::hooked(&crate::Collection::collect(array).unwrap().layer);
+        let mut lowering = crate::graph::Lowering::new();
+        (0..layer.blocks()).for_each(|block| drop(lowering.want(&layer, block).unwrap()));
+        lowering.finish().load.iter().sum::<u64>()
+    };
+    assert!(loads(&x.exp().slice(s![10..12])) < 16384, "{}", loads(&x.exp().slice(s![10..12])));
+    assert!(loads(&(x.slice(s![1..]) - x.slice(s![..-1]))) < 600_000);
+    assert_eq!(AnyArray::from_npy(&path)?.astype::<f32>().dtype(), chunkstore_store::DType::F32);
+    let wrong = Array::<i32>::from_npy(&path).unwrap_err();
+    assert!(wrong.kind() == ErrorKind::Type && wrong.to_string().contains("astype::<i32>"), "{wrong}");
+    assert_eq!(wrong.location().unwrap().file(), file!());
+    assert!(Array::<f64>::from_npy(folder.path().join("none")).is_err());
+    let missing = compute(&x.to_npy(folder.path().join("no/folder.npy"))).unwrap_err();
+    assert_eq!(missing.location().unwrap().file(), file!());
+    assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 1);
+    Ok(())
+}
+
+#[test]
+fn files_in_fortran_order_are_read_along_their_columns() -> Result<()> {
+    let data = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/npy");
+    let c = values(&Array::<i32>::from_npy(data.join("int32-le-3d.npy"))?);
+    let fortran = Array::<i32>::from_npy_chunks(data.join("int32-le-3d-fortran.npy"), chunks![2, 3, -1])?;
+    assert_eq!(fortran.shape()?, c.shape());
+    assert_eq!(fortran.chunks()?.block_shape(0).as_slice(), [2, 3, c.shape()[2]]);
+    assert_eq!(values(&fortran), values(&Array::<i32>::from_npy(data.join("int32-be-3d-fortran.npy"))?));
+    assert_eq!(values(&fortran.slice(s![1, ..;-2])), values(&fortran).slice(ndarray::s![1, ..;-2, ..]).to_owned().into_dyn());
+    Ok(())
+}
+
+#[test]
+fn slopes_of_an_elevation_model_are_numpys() -> Result<()> {
+    let data = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/dem");
+    let golden: serde_json::Value = serde_json::from_str(&std::fs::read_to_string(data.join("slope.json")).unwrap()).unwrap();
+    let number = |name: &[&str]| name.iter().fold(&golden, |value, name| &value[*name]).as_f64().unwrap();
+    let z = Array::<i16>::from_npy_chunks(data.join("elevation.npy"), 100)?.astype::<f64>();
+    let dzdx = (z.slice(s![1..-1, 2..]) - z.slice(s![1..-1, ..-2])) / (2.0 * number(&["dx_metres"]));
+    let dzdy = (z.slice(s![2.., 1..-1]) - z.slice(s![..-2, 1..-1])) / (2.0 * number(&["dy_metres"]));
+    let slope = (&dzdx * &dzdx + &dzdy * &dzdy).sqrt();
+    for (name, found) in [("min", slope.min(..)), ("max", slope.max(..)), ("mean", slope.mean(..)), ("std", slope.std(..)), ("sum", slope.sum(..))] {
+        let (found, want) = (values(&found)[[]], number(&["slope", name]));
+        assert!((found - want).abs() <= 1e-12 * want.abs(), "{name}: {found} and not {want}");
+    }
+    assert_eq!(values(&slope.gt(0.5).sum(..))[[]], golden["slope_steeper_than_0.5"].as_i64().unwrap());
+    Ok(())
+}
