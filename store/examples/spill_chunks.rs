@@ -56,10 +56,15 @@ fn main() -> Result<()> {
     let mut total = 0.0;
     for k in (0..CHUNKS).map(order) {
         let block = chest.get(&k)?.ok_or_else(|| Error::new(ErrorKind::Invalid, "a chunk is gone"))?;
-        let sum: f64 = block.as_slice::<f64>()?.chunks(8).fold([0.0; 8], |mut sums, part| {
-            sums.iter_mut().zip(part).for_each(|(sum, x)| *sum += x);
-            sums
-        }).iter().sum();
+        let sum: f64 = block
+            .as_slice::<f64>()?
+            .chunks(8)
+            .fold([0.0; 8], |mut sums, part| {
+                sums.iter_mut().zip(part).for_each(|(sum, x)| *sum += x);
+                sums
+            })
+            .iter()
+            .sum();
         total += sum * (k + 1) as f64;
     }
     let get = start.elapsed().as_secs_f64();

@@ -13,12 +13,13 @@ mod format;
 pub mod io;
 mod ledger;
 mod scratch;
+mod serial;
 #[cfg(test)]
 mod testing;
 
 pub use buffer::{Arena, Buffer, BufferMut};
 pub use chest::{Chest, ChestKey, ChestOptions, ChestStats, Left, Pinned, Residence, Storable, Table};
-pub use chunk::{Block, Bytes, Chunk, ChunkHeader, DType, Element, Records, Scalar, Shape};
+pub use chunk::{Block, Bytes, Chunk, ChunkHeader, ChunkKind, DType, Element, Records, RecordsIter, Scalar, Shape};
 pub use codec::{Codec, Encoding, checksum};
 pub use error::{Error, ErrorKind, Result};
 pub use ledger::{Booking, External, Lease, Ledger, external_bytes, memory_limit_of_machine, peak_resident_bytes, resident_bytes};

@@ -327,6 +327,12 @@ mod tests {
         assert_eq!(buffer.freeze().iter().map(|byte| u32::from(*byte)).sum::<u32>(), 199);
         assert!(Buffer::from_vec(Arc::new(vec![1.0f32])).try_into_mut().is_err());
         assert!(Buffer::empty().is_empty());
+        let whole = arena.alloc(MAPPED).unwrap().freeze();
+        let slice = whole.slice(100, 50).unwrap();
+        assert!(whole.slice(MAPPED, 1).is_none() && whole.slice(1, usize::MAX).is_none() && whole.slice(MAPPED, 0).is_some());
+        assert!(whole.padded().is_some() && slice.padded().is_none());
+        drop(whole);
+        assert_eq!(slice.try_into_mut().unwrap_err().len(), 50);
     }
 
     #[test]

@@ -48,16 +48,31 @@ impl Buffer {
     }
 
     /// The content and its padding to a multiple of 4096 bytes, which begins at a page, as direct I/O needs it: that of a
-    /// buffer with a mapping of its own. Nothing for the user's memory and for parts of slabs.
+    /// buffer with a mapping of its own. Nothing for the user's memory, for parts of slabs, and for slices.
     pub fn padded(&self) -> Option<&[u8]> {
-        self.owner.downcast_ref::<BufferMut>()?.padded()
+        self.whole()?.padded()
     }
 
-    /// The buffer for writing, where this is the last view of it and it is counted; otherwise itself.
+    /// The `len` bytes that begin at byte `begin`, or nothing where there are not so many. They keep the whole memory.
+    pub fn slice(&self, begin: usize, len: usize) -> Option<Buffer> {
+        let bytes = self.get(begin..)?.get(..len)?;
+        Some(Buffer { ptr: bytes.as_ptr(), len, owner: self.owner.clone() })
+    }
+
+    /// The counted buffer that this is the whole of.
+    fn whole(&self) -> Option<&BufferMut> {
+        let owned = self.owner.downcast_ref::<BufferMut>()?;
+        (owned.len() == self.len && std::ptr::eq(owned.ptr().as_ptr(), self.ptr)).then_some(owned)
+    }
+
+    /// The buffer for writing, where this is the last view of it, the whole, and counted; otherwise itself.
     ///
     /// # Errors
-    /// The buffer, unchanged, where it is shared or the user's.
+    /// The buffer, unchanged, where it is shared, a slice, or the user's.
     pub fn try_into_mut(self) -> std::result::Result<BufferMut, Buffer> {
+        if self.whole().is_none() {
+            return Err(self);
+        }
         let Buffer { ptr, len, owner } = self;
         let owned = owner.downcast::<BufferMut>().map_err(|owner| Buffer { ptr, len, owner })?;
         Arc::try_unwrap(owned).map_err(|owner| Buffer { ptr, len, owner })

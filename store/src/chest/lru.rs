@@ -250,7 +250,10 @@ impl<K: ChestKey, V: Storable> Shared<K, V> {
             }
             state.write_for(bytes);
             if state.busy == 0 {
-                let message = format!("no room for {bytes} bytes: {} of {} bytes are in memory, all of them pinned or of a kind that is never written", state.held, self.memory);
+                let message = format!(
+                    "no room for {bytes} bytes: {} of {} bytes are in memory, all of them pinned or of a kind that is never written",
+                    state.held, self.memory
+                );
                 return Err(Error::new(ErrorKind::OutOfMemory, message).hint("drop pinned values earlier, or give the chest more memory"));
             }
             self.work.notify_all();

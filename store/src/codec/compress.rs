@@ -227,7 +227,7 @@ mod tests {
         let mut random = seed;
         let byte = |i: usize| {
             random = random.wrapping_mul(6364136223846793005).wrapping_add(1442695040888963407);
-            if i / 50_000 % 2 == 0 { (i / 300) as u8 } else { (random >> 56) as u8 }
+            if (i / 50_000).is_multiple_of(2) { (i / 300) as u8 } else { (random >> 56) as u8 }
         };
         (0..len).map(byte).collect()
     }

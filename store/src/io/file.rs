@@ -124,7 +124,8 @@ struct DiskFile {
 impl DiskFile {
     /// The handle past the page cache, if this request may go that way.
     fn direct_for(&self, offset: u64, memory: *const u8, len: usize) -> Option<&File> {
-        let aligned = offset.is_multiple_of(BLOCK_BYTES as u64) && len.is_multiple_of(BLOCK_BYTES) && memory.addr().is_multiple_of(BLOCK_BYTES);
+        let aligned =
+            offset.is_multiple_of(BLOCK_BYTES as u64) && len.is_multiple_of(BLOCK_BYTES) && memory.addr().is_multiple_of(BLOCK_BYTES);
         self.direct.as_ref().filter(|_| aligned && self.takes_direct.load(Relaxed))
     }
 
@@ -253,7 +254,11 @@ mod tests {
         file.write_at(10_000, &[9; 100]).unwrap();
         memory.fill(0);
         file.read_at(8192, &mut memory[..16384]).unwrap();
-        assert!(memory[..1808].iter().all(|b| *b == 7) && memory[1808..1908].iter().all(|b| *b == 9) && memory[1908..16384].iter().all(|b| *b == 7));
+        assert!(
+            memory[..1808].iter().all(|b| *b == 7)
+                && memory[1808..1908].iter().all(|b| *b == 9)
+                && memory[1908..16384].iter().all(|b| *b == 7)
+        );
         let mut odd = [0; 3];
         file.read_at(10_099, &mut odd).unwrap();
         assert_eq!(odd, [9, 7, 7]);

@@ -25,9 +25,12 @@ pub(super) fn check_folder(folder: &Path) -> Result<()> {
     };
     let meta = std::fs::metadata(folder).map_err(|e| unusable("the scratch folder cannot be opened", e))?;
     if !meta.is_dir() {
-        return Err(Error::new(ErrorKind::Unusable, "what should be the scratch folder is not a folder").at(folder).hint("choose another path"));
+        return Err(Error::new(ErrorKind::Unusable, "what should be the scratch folder is not a folder")
+            .at(folder)
+            .hint("choose another path"));
     }
-    let stat = rustix::fs::statfs(folder).map_err(|e| unusable("the file system of the scratch folder cannot be asked for its type", e.into()))?;
+    let stat =
+        rustix::fs::statfs(folder).map_err(|e| unusable("the file system of the scratch folder cannot be asked for its type", e.into()))?;
     if let Some(name) = name_of_memory((stat.f_type as u64) & 0xffff_ffff) {
         let message = format!("the scratch folder is on a {name}, which is memory: spilling to it would free none");
         let hint = "choose a folder on a disk, such as one under /var/tmp, or set TMPDIR to one";

@@ -98,7 +98,8 @@ fn is_scratch_name(name: &str) -> bool {
 fn lock_content() -> [u8; SCRATCH_LOCK_BYTES] {
     let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).map_or(0, |d| d.as_secs());
     let mut bytes = [0; SCRATCH_LOCK_BYTES];
-    let fields = SCRATCH_MAGIC.into_iter().chain(SCRATCH_VERSION.to_le_bytes()).chain(std::process::id().to_le_bytes()).chain(now.to_le_bytes());
+    let fields =
+        SCRATCH_MAGIC.into_iter().chain(SCRATCH_VERSION.to_le_bytes()).chain(std::process::id().to_le_bytes()).chain(now.to_le_bytes());
     bytes.iter_mut().zip(fields).for_each(|(to, from)| *to = from);
     bytes
 }
@@ -112,7 +113,9 @@ mod tests {
     #[test]
     fn names() {
         assert!(is_scratch_name(&new_name()));
-        for name in ["chunkstore-1-0123456789abcdeg", "chunkstore-x-0123456789abcdef", "chunkstore-1-0123", "chunkstore--0123456789abcdef", "other"] {
+        for name in
+            ["chunkstore-1-0123456789abcdeg", "chunkstore-x-0123456789abcdef", "chunkstore-1-0123", "chunkstore--0123456789abcdef", "other"]
+        {
             assert!(!is_scratch_name(name), "{name}");
         }
     }

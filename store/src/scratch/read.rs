@@ -96,7 +96,11 @@ impl Scratch {
             return Ok(());
         }
         let (file, begin) = self.space.place(&Extent { file: run.file, start: run.start, blocks: run.blocks })?;
-        let message = format!("{} spilled bytes are not those that were written: checksum {found:016x}, expected {:016x}", bytes.len(), expected.unwrap_or(0));
+        let message = format!(
+            "{} spilled bytes are not those that were written: checksum {found:016x}, expected {:016x}",
+            bytes.len(),
+            expected.unwrap_or(0)
+        );
         let hint = "the disk or the memory of this machine may be faulty; run again, with the scratch folder on another disk";
         Err(Error::new(ErrorKind::Corrupt, message).at(file.path()).offset(begin + at as u64).hint(hint))
     }

@@ -60,7 +60,8 @@ impl Scratch {
     /// # Errors
     /// As for [`Scratch::open`].
     pub fn open_on(backend: Arc<dyn Backend>, options: ScratchOptions, arena: &Arena) -> Result<Self> {
-        let parent = std::path::absolute(&options.folder).map_err(|e| Error::io("the scratch folder has no absolute path", e).at(&options.folder))?;
+        let parent = std::path::absolute(&options.folder)
+            .map_err(|e| Error::io("the scratch folder has no absolute path", e).at(&options.folder))?;
         let staging = (0..options.threads).map(|_| Staging::new(arena)).collect::<Result<Vec<_>>>()?;
         backend.create_folder(&parent)?;
         backend.check_folder(&parent)?;
@@ -100,8 +101,8 @@ impl Scratch {
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
 mod tests {
-    use super::*;
     use super::super::write::payload_of;
+    use super::*;
     use crate::format::PIECE_BYTES;
     use crate::io::{Fault, FaultyBackend, MemoryBackend};
     use crate::{Block, Buffer, Bytes, Chunk, DType, ErrorKind, Ledger, Records, Scalar, Slot};
@@ -165,7 +166,8 @@ mod tests {
                 for kind in 0..3 {
                     let whole = floats(&arena, len, 3, kind);
                     let Chunk::Block(block) = &whole else { unreachable!() };
-                    let part = (len >= 3).then(|| Chunk::Block(Block::new(block.buffer().0.clone(), 8, DType::U64, smallvec![len - 2]).unwrap()));
+                    let part =
+                        (len >= 3).then(|| Chunk::Block(Block::new(block.buffer().0.clone(), 8, DType::U64, smallvec![len - 2]).unwrap()));
                     let records = Chunk::Records(Records { data: bytes(&arena, len, 5, kind), count: 9 });
                     let borrowed = Chunk::Bytes(Bytes(Buffer::from_vec(Arc::new(payload_of(&whole).to_vec()))));
                     for chunk in [Some(whole.clone()), part, Some(records), Some(borrowed)].into_iter().flatten() {
@@ -337,7 +339,12 @@ mod tests {
                 scope.spawn(move || {
                     let mut held: Vec<(Slot, Chunk)> = Vec::new();
                     for round in 0..30u64 {
-                        let chunk = floats(arena, 1 + (round as usize * 7919 + thread as usize * 104_729) % (MIB / 8), thread * 100 + round, round % 3);
+                        let chunk = floats(
+                            arena,
+                            1 + (round as usize * 7919 + thread as usize * 104_729) % (MIB / 8),
+                            thread * 100 + round,
+                            round % 3,
+                        );
                         held.push((scratch.write_in_group(thread % 2, &chunk).unwrap(), chunk));
                         if held.len() > 4 {
                             let (slot, chunk) = held.remove((round % 4) as usize);
