@@ -2,14 +2,45 @@
 //!
 //! `SPEC.md` beside this file defines graphs without code.
 
+mod argument;
+mod call;
+mod display;
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+pub(crate) mod fake;
+mod from_layers;
+mod function;
+mod given;
+#[allow(clippy::module_inception)]
+mod graph;
+mod graph_calls;
+mod graph_key;
 mod key;
+mod key_table;
 mod layer;
+mod list;
+mod lower;
+mod nearest;
 mod operator;
+mod program;
+mod registry;
+mod result;
 mod table;
 mod value;
+mod word;
 
+pub use crate::__graph_list as list;
+pub use argument::{Argument, Fits, Plain};
+pub use call::{Arguments, Call, IntoArg, IntoTask, TryCall, TupleArgs, UntypedCall, call, call_untyped, try_call};
+pub use function::{Op, Portable, TaskFn, op};
+pub use given::{Args, Elements, Given};
+pub use graph::{FunctionKind, Graph};
+pub use graph_key::{GraphKey, KeyIndex, key};
 pub use key::{Key, KeyBuilder};
 pub use layer::{Dependency, Layer, LayerRef, Size, Sizes};
+pub use list::{AnyArg, Cons, List, Nil, list};
+pub use lower::Lowered;
 pub use operator::{Operator, TaskContext};
+pub use registry::{Decode, Registry};
 pub use table::{Lowering, TaskTable};
-pub use value::Value;
+pub use value::{Object, Value};

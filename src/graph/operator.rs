@@ -25,6 +25,12 @@ pub trait Operator: Send + Sync + 'static {
     /// # Errors
     /// Whatever the operator meets; the error ends the run.
     fn run(&self, task: &TaskContext<'_>, inputs: &[Value]) -> Result<Value>;
+
+    /// A readable name of the task that makes `block`, where the operator knows a better one than its own.
+    fn task_name(&self, block: u32) -> Option<String> {
+        let _ = block;
+        None
+    }
 }
 
 /// What a running task may use.
@@ -40,6 +46,11 @@ impl<'a> TaskContext<'a> {
         TaskContext { block, arena, cancelled }
     }
 
+    /// The same task's context for making another block, of an operator that runs as part of this one.
+    pub fn for_block(&self, block: u32) -> TaskContext<'a> {
+        TaskContext { block, arena: self.arena, cancelled: self.cancelled }
+    }
+
     /// The number of the block that this task makes.
     pub fn block(&self) -> u32 {
         self.block
@@ -51,6 +62,11 @@ impl<'a> TaskContext<'a> {
     /// Out of memory where more is asked for than the operator stated, and there is no room for it.
     pub fn alloc(&self, len: usize) -> Result<BufferMut> {
         Ok(self.arena.alloc(len)?)
+    }
+
+    /// Where [`TaskContext::alloc`] takes buffers from.
+    pub fn arena(&self) -> &'a Arena {
+        self.arena
     }
 
     /// Whether the run has been cancelled, for tasks that take long.

@@ -63,7 +63,7 @@ impl TaskTable {
         match self.layer.get(task).and_then(|l| self.layers.get(*l as usize)) {
             Some(layer) => format!("{}-{:.8}{:?}", layer.name(), layer.key().to_string(), layer.position(block).as_slice()),
             None => match self.operator.get(task).and_then(|o| self.operators.get(*o as usize)) {
-                Some(operator) => format!("{}[{block}]", operator.name()),
+                Some(operator) => operator.task_name(block).unwrap_or_else(|| format!("{}[{block}]", operator.name())),
                 None => format!("task {task}"),
             },
         }

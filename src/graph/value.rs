@@ -1,5 +1,7 @@
 //! What a task takes and gives.
 
+use super::{Argument, Given};
+use crate::{Error, ErrorKind, Result};
 use chunkstore_store::{Block, Chunk, Scalar};
 use std::any::Any;
 use std::sync::Arc;
@@ -11,10 +13,45 @@ pub enum Value {
     None,
     /// A chunk.
     Chunk(Chunk),
-    /// Any other value, with the bytes that it is counted for.
-    Object(Arc<dyn Any + Send + Sync>, u64),
+    /// Any other value.
+    Object(Object),
     /// A list, as an argument or as a result.
     List(Arc<[Value]>),
+}
+
+/// A value of the user's, shared, with the bytes that it is counted for and the name of its type.
+#[derive(Clone)]
+pub struct Object {
+    value: Arc<dyn Any + Send + Sync>,
+    bytes: u64,
+    type_name: &'static str,
+}
+
+impl Object {
+    /// `value`, counted for `bytes`.
+    pub fn new<T: Send + Sync + 'static>(value: Arc<T>, bytes: u64) -> Self {
+        Object { value, bytes, type_name: std::any::type_name::<T>() }
+    }
+
+    /// The value, shared, if it is a `T`.
+    pub fn shared<T: Send + Sync + 'static>(&self) -> Option<Arc<T>> {
+        self.value.clone().downcast().ok()
+    }
+
+    /// The value, if it is a `T`.
+    pub fn get<T: Send + Sync + 'static>(&self) -> Option<&T> {
+        self.value.downcast_ref()
+    }
+
+    /// The bytes that it is counted for.
+    pub fn nbytes(&self) -> u64 {
+        self.bytes
+    }
+
+    /// The name of its type.
+    pub fn type_name(&self) -> &'static str {
+        self.type_name
+    }
 }
 
 impl Value {
@@ -23,7 +60,7 @@ impl Value {
         match self {
             Value::None => 0,
             Value::Chunk(chunk) => chunk.nbytes(),
-            Value::Object(_, bytes) => *bytes,
+            Value::Object(object) => object.bytes,
             Value::List(list) => list.iter().map(Value::nbytes).sum(),
         }
     }
@@ -35,6 +72,26 @@ impl Value {
             _ => None,
         }
     }
+
+    /// The value that stands for `value` in graphs: scalars are held inline, arrays become blocks.
+    ///
+    /// # Errors
+    /// None for the types that are known here.
+    pub fn of<T: Argument>(value: T) -> Result<Value> {
+        super::result::into_value(value, None)
+    }
+
+    /// The value as a `T`, by the rules by which a function's argument is taken: see [`Argument`].
+    ///
+    /// # Errors
+    /// A type error that names both types.
+    pub fn get<T: Argument>(&self) -> Result<T> {
+        let given = Given::from(self);
+        T::take(given).ok_or_else(|| {
+            let message = format!("expected a value of type {}, found {}", super::argument::short_name::<T>(), given.describe());
+            Error::new(ErrorKind::Type, message)
+        })
+    }
 }
 
 impl std::fmt::Debug for Value {
@@ -42,7 +99,7 @@ impl std::fmt::Debug for Value {
         match self {
             Value::None => f.write_str("None"),
             Value::Chunk(chunk) => chunk.fmt(f),
-            Value::Object(_, bytes) => write!(f, "Object({bytes} bytes)"),
+            Value::Object(object) => write!(f, "{}({} bytes)", object.type_name, object.bytes),
             Value::List(list) => f.debug_list().entries(list.iter()).finish(),
         }
     }

@@ -105,6 +105,13 @@ impl<V: Clone> Entry<V> {
         }
     }
 
+    pub(super) fn slot(&self) -> Option<&Arc<Slot>> {
+        match self {
+            Entry::Clean(_, slot) | Entry::OnDisk(slot) | Entry::Loading(slot) => Some(slot),
+            _ => None,
+        }
+    }
+
     pub(super) fn take_for_write(self) -> Next<V, V> {
         match self {
             Entry::Dirty(value) => Ok((Some(Entry::Writing(value.clone())), value)),

@@ -68,7 +68,7 @@ impl<K: ChestKey, V: Storable> Chest<K, V> {
         if memory == 0 {
             return Err(Error::new(ErrorKind::Invalid, "a chest needs memory").hint("give it the bytes of a few values at least"));
         }
-        let arena = options.arena.unwrap_or_else(|| Arena::new(Ledger::new(u64::MAX)));
+        let arena = options.arena.unwrap_or_else(|| Arena::with_pool(Ledger::new(u64::MAX), (memory / 8).min(32 << 20)));
         let scratch = Scratch::open_on(backend, options.scratch.threads(options.threads + 1), &arena)?;
         let state = Mutex::new(State::new(memory));
         let shared = Arc::new(Shared { memory, state, work: Condvar::new(), changed: Condvar::new(), scratch });

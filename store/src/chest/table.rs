@@ -89,6 +89,25 @@ impl<V: Clone> Table<V> {
         self.entry(id)?.value().cloned()
     }
 
+    /// The slot of a value that is on disk, in whatever other state it is.
+    pub fn slot(&self, id: u32) -> Option<Arc<Slot>> {
+        self.entry(id)?.slot().cloned()
+    }
+
+    /// Numbers the values anew: the value whose number is `kept[i]` gets the number `i`. All values that there are must be
+    /// named; those that are not are left over.
+    pub fn renumber(&mut self, kept: &[u32]) -> Vec<Left<V>> {
+        let places: Vec<u32> = kept.iter().map(|id| self.index.get(*id as usize).copied().unwrap_or(NONE)).collect();
+        for id in kept {
+            if let Some(index) = self.index.get_mut(*id as usize) {
+                *index = NONE;
+            }
+        }
+        let left = (0..self.index.len() as u32).map(|id| self.forget(id)).filter(|left| !left.is_nothing()).collect();
+        self.index = places;
+        left
+    }
+
     /// Begins the write of a value that is in memory only; nothing in other states.
     pub fn take_for_write(&mut self, id: u32) -> Option<V> {
         self.attempt(id, Entry::take_for_write)

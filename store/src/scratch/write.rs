@@ -5,8 +5,8 @@
 //! otherwise   payload -- piece by piece: encode, pad to 4096 -->  staging  --->  extents, the last trimmed
 //! ```
 
+use super::open::Scratch;
 use super::room::{Room, blocks_of};
-use super::scratch::Scratch;
 use super::slot::{Piece, Slot, piece_range};
 use super::staging::Staging;
 use crate::Chunk;
@@ -67,7 +67,7 @@ impl Scratch {
         let pieces = match written {
             Ok(pieces) => pieces,
             Err(e) => {
-                if e.kind() != ErrorKind::DiskFull {
+                if e.kind() == ErrorKind::Io {
                     sink.room.retire();
                 }
                 return Err(e);

@@ -1,0 +1,49 @@
+//! Lazy chunked arrays.
+//!
+//! An [`Array`] knows its element type, its shape and how it is cut into blocks; every operation gives a new array and
+//! computes nothing. What NumPy and Dask call a function is called the same here.
+
+mod any;
+mod array;
+mod assemble;
+mod axes;
+mod blockwise;
+mod body;
+mod build;
+mod chunking;
+mod chunks;
+mod collect;
+mod create;
+mod elementwise;
+mod file;
+mod inputs;
+mod join;
+mod kernel;
+mod map_blocks;
+mod memory;
+mod npy;
+mod number;
+mod operators;
+mod parameters;
+pub mod random;
+mod reduce;
+mod result;
+mod run;
+mod shaping;
+mod slice;
+mod source;
+mod view;
+
+pub use any::AnyArray;
+pub use array::Array;
+pub use axes::{Axes, keep};
+pub use build::{ArrayOr, IntoOperand};
+pub use chunking::{Auto, AxisChunks, Chunking};
+pub use chunks::{Chunks, Position};
+pub use collect::Item;
+pub use create::IntoShape;
+pub use elementwise::where_;
+pub use file::ToNpy;
+pub use join::{concatenate, stack};
+pub use number::{Bits, Datum, Float, Number};
+pub use slice::{Ellipsis, NewAxis, Slice};

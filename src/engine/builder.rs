@@ -1,0 +1,112 @@
+//! How an engine is set up.
+
+use super::engine::Engine;
+use super::memory::parse_bytes;
+use crate::exec::{Core, Settings, Shared, SpillArea};
+use crate::{Error, ErrorKind, Result};
+use chunkstore_store::{Arena, Ledger, memory_limit_of_machine};
+use std::path::PathBuf;
+use std::sync::Arc;
+
+/// Which driver runs the tasks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+#[non_exhaustive]
+pub enum Scheduler {
+    /// Everything on the calling thread, one after the other: for debugging.
+    Sync,
+    /// The calling thread and helpers; loads and writes on threads of their own.
+    #[default]
+    Threads,
+}
+
+/// Sets up an [`Engine`]; made by [`Engine::builder`].
+///
+/// ```
+/// use chunkstore::{Engine, engine::Scheduler};
+/// let engine = Engine::builder().memory("256MiB").threads(2).scheduler(Scheduler::Threads).build()?;
+/// assert_eq!(engine.memory(), 256 << 20);
+/// # Ok::<(), chunkstore::Error>(())
+/// ```
+#[derive(Clone, Debug, Default)]
+#[must_use]
+pub struct EngineBuilder {
+    memory: Option<String>,
+    threads: Option<usize>,
+    scratch: Option<PathBuf>,
+    quota: Option<String>,
+    scheduler: Scheduler,
+    progress: Option<bool>,
+}
+
+impl EngineBuilder {
+    /// The bound on the memory of the whole process: `"2GiB"`, or a number of bytes as text. The default is 60 % of
+    /// what the machine or the control group has.
+    pub fn memory(mut self, bound: impl ToString) -> Self {
+        self.memory = Some(bound.to_string());
+        self
+    }
+
+    /// The number of workers, the calling thread included. The default is the number of processors.
+    pub fn threads(mut self, threads: usize) -> Self {
+        self.threads = Some(threads);
+        self
+    }
+
+    /// The folder for spilled chunks. It is made where it is missing; what the engine puts there goes with the engine.
+    /// The default is the system's folder for temporary files; it is used only when something has to be spilled.
+    pub fn scratch(mut self, folder: impl Into<PathBuf>) -> Self {
+        self.scratch = Some(folder.into());
+        self
+    }
+
+    /// The most bytes that spilled chunks may take on disk: `"100GiB"`. The default is all there is.
+    pub fn quota(mut self, quota: impl ToString) -> Self {
+        self.quota = Some(quota.to_string());
+        self
+    }
+
+    /// Which driver runs the tasks.
+    pub fn scheduler(mut self, scheduler: Scheduler) -> Self {
+        self.scheduler = scheduler;
+        self
+    }
+
+    /// Whether a progress bar is shown. The default is to show one where standard error is a terminal.
+    pub fn progress(mut self, show: bool) -> Self {
+        self.progress = Some(show);
+        self
+    }
+
+    /// Makes the engine.
+    ///
+    /// # Errors
+    /// Invalid where a size is not one or there are no threads; out of memory where the bound is too small for the
+    /// process as it stands; unusable where the scratch folder that was named cannot be used.
+    pub fn build(self) -> Result<Engine> {
+        let memory = match &self.memory {
+            Some(text) => parse_bytes(text)?,
+            None => memory_limit_of_machine() / 10 * 6,
+        };
+        let quota = self.quota.as_deref().map(parse_bytes).transpose()?;
+        let threads = self.threads.unwrap_or_else(|| std::thread::available_parallelism().map_or(1, usize::from));
+        if threads == 0 {
+            return Err(
+                Error::new(ErrorKind::Invalid, "an engine needs at least one thread").hint("leave `threads` out for one a processor")
+            );
+        }
+        let prepared = super::init::was_called();
+        let settings = match self.scheduler {
+            Scheduler::Sync => Settings { threads: 1, io_threads: 0, prepared },
+            Scheduler::Threads => Settings { threads, io_threads: 2, prepared },
+        };
+        let lease = Ledger::lease(memory)?;
+        let arena = Arena::new(lease.ledger().clone());
+        let named = self.scratch.is_some();
+        let spill = SpillArea::new(self.scratch, quota, settings.io_threads.max(1), &arena)?;
+        if named {
+            spill.open(&arena)?;
+        }
+        let shared = Arc::new(Shared::new(Core::new(lease, arena, spill, settings)));
+        Ok(Engine::new(shared, memory, self.scheduler, self.progress))
+    }
+}

@@ -1,0 +1,72 @@
+//! The engine.
+
+use super::builder::{EngineBuilder, Scheduler};
+use super::explain::RunReport;
+use crate::exec::Shared;
+use parking_lot::Mutex;
+use std::sync::Arc;
+
+/// Computes lazy collections and graphs within a memory bound. Clones are the same engine; its threads end and its scratch goes
+/// with the last one, or with the last persisted collection that it keeps.
+#[derive(Clone)]
+pub struct Engine {
+    pub(super) shared: Arc<Shared>,
+    pub(super) last: Arc<Mutex<Option<RunReport>>>,
+    memory: u64,
+    scheduler: Scheduler,
+    pub(super) progress: Option<bool>,
+}
+
+impl Engine {
+    /// Sets up an engine.
+    pub fn builder() -> EngineBuilder {
+        EngineBuilder::default()
+    }
+
+    pub(super) fn new(shared: Arc<Shared>, memory: u64, scheduler: Scheduler, progress: Option<bool>) -> Self {
+        Engine { shared, last: Arc::default(), memory, scheduler, progress }
+    }
+
+    /// The bound on the memory of the whole process, in bytes.
+    pub fn memory(&self) -> u64 {
+        self.memory
+    }
+
+    /// The part of the bound that tasks, results and graphs share, in bytes: what is left beside the program itself and a margin.
+    pub fn memory_for_tasks(&self) -> u64 {
+        self.shared.core.arena.ledger().limit()
+    }
+
+    /// The number of workers.
+    pub fn threads(&self) -> usize {
+        self.shared.core.settings.threads
+    }
+
+    /// Which driver runs the tasks.
+    pub fn scheduler(&self) -> Scheduler {
+        self.scheduler
+    }
+
+    /// Ends, from another thread, every computation that is under way on this engine; each gives a [`Cancelled`] error. Tasks that
+    /// are running end first; what was kept for the computations is given back.
+    ///
+    /// [`Cancelled`]: crate::ErrorKind::Cancelled
+    pub fn cancel(&self) {
+        self.shared.core.cancel_all();
+    }
+
+    /// Forecast and fact of the last computation that ended on this engine.
+    pub fn last_run(&self) -> Option<RunReport> {
+        self.last.lock().clone()
+    }
+}
+
+impl std::fmt::Debug for Engine {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Engine")
+            .field("memory", &self.memory)
+            .field("threads", &self.threads())
+            .field("scheduler", &self.scheduler)
+            .finish_non_exhaustive()
+    }
+}

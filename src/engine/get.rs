@@ -1,0 +1,55 @@
+//! Custom graphs: the talk's `get`.
+
+use super::Engine;
+use crate::exec::Shared;
+use crate::graph::{Argument, Given, Graph, GraphKey, Value};
+use crate::{Error, ErrorKind, Result};
+
+impl Engine {
+    /// The value of one key of a graph. Only what it needs is run.
+    ///
+    /// # Errors
+    /// A graph error where a key has no task or tasks need each other in a circle; a type error where the value is no `T`;
+    /// whatever a task meets.
+    ///
+    /// ```
+    /// use chunkstore::{Engine, graph::{Graph, call, key, list}};
+    /// fn add(x: i64, y: i64) -> i64 { x + y }
+    /// fn total(xs: Vec<i64>) -> i64 { xs.iter().sum() }
+    /// let mut g = Graph::new();
+    /// g.set("x", call(add, (2, 3)));
+    /// g.set("y", call(add, (2, key("x"))));
+    /// g.set("z", call(total, (list![key("x"), 4, call(add, (1, key("y")))],)));
+    /// let engine = Engine::builder().memory("256MiB").build()?;
+    /// let z: i64 = engine.get(&g, "z")?;
+    /// assert_eq!(z, 17);
+    /// # Ok::<(), chunkstore::Error>(())
+    /// ```
+    pub fn get<T: Argument>(&self, graph: &Graph, key: impl Into<GraphKey>) -> Result<T> {
+        let key = key.into();
+        let values = self.get_values(graph, std::slice::from_ref(&key))?;
+        let value = values.first().ok_or_else(|| Error::new(ErrorKind::Graph, "a key gave no value"))?;
+        T::take(Given::from(value)).ok_or_else(|| {
+            let message =
+                format!("the value of {key} is {}, and {} was asked for", Given::from(value).describe(), std::any::type_name::<T>());
+            Error::new(ErrorKind::Type, message)
+        })
+    }
+
+    /// The values of several keys of a graph, of any type; what they share is run once.
+    ///
+    /// # Errors
+    /// As [`Engine::get`].
+    pub fn get_values(&self, graph: &Graph, keys: &[GraphKey]) -> Result<Vec<Value>> {
+        Shared::refuse_nested()?;
+        let lowered = graph.lower(keys)?;
+        let mut tasks = lowered.wanted.clone();
+        tasks.sort_unstable();
+        tasks.dedup();
+        let executed = self.run(lowered.table, &tasks, 0)?;
+        let values = self.shared.values(&executed.kept)?;
+        let value = |task: &u32| tasks.binary_search(task).ok().and_then(|at| values.get(at)).cloned();
+        let missing = || Error::new(ErrorKind::Graph, "a key gave no value; this is a defect of the engine");
+        lowered.wanted.iter().map(|task| value(task).ok_or_else(missing)).collect()
+    }
+}

@@ -1,0 +1,385 @@
+//! Runs of made-up layers through the whole machine.
+
+#![allow(clippy::unwrap_used)]
+
+use super::{Engine, Scheduler};
+use crate::graph::{Dependency, Key, KeyBuilder, Layer, LayerRef, Operator, Size, Sizes, TaskContext, Value};
+use crate::{Collected, Collection, Error, ErrorKind, Persist, Result};
+use chunkstore_store::{Block, Chunk, DType, Scalar};
+use parking_lot::Mutex;
+use smallvec::smallvec;
+use std::any::Any;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering::SeqCst};
+use std::time::Duration;
+
+type Body = dyn Fn(&TaskContext<'_>, &[Value]) -> Result<Value> + Send + Sync;
+type Edges = dyn Fn(u32, &mut Vec<Dependency>) + Send + Sync;
+
+#[derive(Clone)]
+struct Made {
+    key: Key,
+    name: &'static str,
+    inputs: Vec<LayerRef>,
+    blocks: u32,
+    edges: Arc<Edges>,
+    out: u64,
+    load: u64,
+    source: bool,
+    body: Arc<Body>,
+}
+
+struct Run(&'static str, Arc<Body>);
+
+impl Operator for Run {
+    fn name(&self) -> &str {
+        self.0
+    }
+    fn parameters(&self) -> Option<Vec<u8>> {
+        None
+    }
+    fn run(&self, task: &TaskContext<'_>, inputs: &[Value]) -> Result<Value> {
+        (self.1)(task, inputs)
+    }
+}
+
+impl Layer for Made {
+    fn key(&self) -> Key {
+        self.key
+    }
+    fn name(&self) -> &str {
+        self.name
+    }
+    fn inputs(&self) -> &[LayerRef] {
+        &self.inputs
+    }
+    fn blocks(&self) -> u32 {
+        self.blocks
+    }
+    fn dependencies(&self, block: u32, out: &mut Vec<Dependency>) {
+        (self.edges)(block, out);
+    }
+    fn sizes(&self, _block: u32) -> Sizes {
+        Sizes { out: Size::Exact(self.out), scratch: 0, load: self.load }
+    }
+    fn operator(&self) -> Arc<dyn Operator> {
+        Arc::new(Run(self.name, self.body.clone()))
+    }
+    fn is_source(&self) -> bool {
+        self.source
+    }
+    fn as_any(&self) -> &dyn Any {
+        self
+    }
+    fn with_inputs(&self, inputs: Vec<LayerRef>) -> Option<LayerRef> {
+        Some(Arc::new(Made { inputs, ..self.clone() }))
+    }
+}
+
+const N: usize = 1 << 17;
+
+fn block(task: &TaskContext<'_>, fill: impl Fn(usize) -> f64) -> Result<Value> {
+    let mut out = task.alloc(N * 8)?;
+    out.as_slice_mut::<f64>().iter_mut().enumerate().for_each(|(i, x)| *x = fill(i));
+    Ok(Block::new(out.freeze(), 0, DType::F64, smallvec![N])?.into())
+}
+
+fn layer(name: &'static str, inputs: Vec<LayerRef>, blocks: u32, edges: Arc<Edges>, body: Arc<Body>) -> Made {
+    Made { key: KeyBuilder::new(name, 1).nonce().finish(), name, inputs, blocks, edges, out: N as u64 * 8, load: 0, source: false, body }
+}
+
+fn same() -> Arc<Edges> {
+    Arc::new(|block, out| out.push(Dependency { input: 0, block }))
+}
+
+/// Blocks with `block * 1000 + position`.
+fn made(blocks: u32) -> Made {
+    layer("made", vec![], blocks, Arc::new(|_, _| {}), Arc::new(|task, _| block(task, |i| f64::from(task.block()) * 1000.0 + i as f64)))
+}
+
+fn read(blocks: u32, load: u64) -> Made {
+    Made { source: true, load, name: "read", ..made(blocks) }
+}
+
+fn plus_one(input: LayerRef) -> Made {
+    let blocks = input.blocks();
+    let body = |task: &TaskContext<'_>, inputs: &[Value]| {
+        let x = inputs[0].block().unwrap().as_slice::<f64>()?;
+        block(task, |i| x[i] + 1.0)
+    };
+    layer("plus_one", vec![input], blocks, same(), Arc::new(body))
+}
+
+/// Block i is block i plus block n - 1 - i: all inputs live for long.
+fn fold_over(input: LayerRef) -> Made {
+    let blocks = input.blocks();
+    let edges = move |block: u32, out: &mut Vec<Dependency>| {
+        out.extend([Dependency { input: 0, block }, Dependency { input: 0, block: blocks - 1 - block }]);
+    };
+    let body = |task: &TaskContext<'_>, inputs: &[Value]| {
+        let (x, y) = (inputs[0].block().unwrap().as_slice::<f64>()?, inputs[1].block().unwrap().as_slice::<f64>()?);
+        block(task, |i| x[i] + y[i])
+    };
+    layer("fold_over", vec![input], blocks, Arc::new(edges), Arc::new(body))
+}
+
+/// Every block plus the sum over all blocks of their first elements: all blocks live until the last has been made.
+fn plus_all(input: LayerRef) -> Made {
+    let blocks = input.blocks();
+    let first = |_: &TaskContext<'_>, inputs: &[Value]| Ok(Scalar::F64(inputs[0].block().unwrap().as_slice::<f64>()?[0]).into());
+    let firsts = Made { out: 0, ..layer("first", vec![input.clone()], blocks, same(), Arc::new(first)) };
+    let scalar = |value: &Value| match value {
+        Value::Chunk(Chunk::Scalar(Scalar::F64(x))) => *x,
+        other => panic!("{other:?}"),
+    };
+    let all = move |_: u32, out: &mut Vec<Dependency>| out.extend((0..blocks).map(|block| Dependency { input: 0, block }));
+    let add = move |_: &TaskContext<'_>, inputs: &[Value]| Ok(Scalar::F64(inputs.iter().map(scalar).sum()).into());
+    let sum = Made { out: 0, ..layer("sum", vec![Arc::new(firsts)], 1, Arc::new(all), Arc::new(add)) };
+    let edges = |block: u32, out: &mut Vec<Dependency>| out.extend([Dependency { input: 0, block }, Dependency { input: 1, block: 0 }]);
+    let body = move |task: &TaskContext<'_>, inputs: &[Value]| {
+        let (x, y) = (inputs[0].block().unwrap().as_slice::<f64>()?, scalar(&inputs[1]));
+        block(task, |i| x[i] + y)
+    };
+    layer("plus_all", vec![input, Arc::new(sum)], blocks, Arc::new(edges), Arc::new(body))
+}
+
+/// What [`plus_all`] of [`made`] adds up to.
+fn total_plus_all(block: u32, blocks: u32) -> f64 {
+    total(block) + N as f64 * (0..blocks).map(|b| f64::from(b) * 1000.0).sum::<f64>()
+}
+
+/// Sums blocks into a shared list.
+#[derive(Clone)]
+struct Sums(LayerRef);
+
+impl Collection for Sums {
+    type Output = Vec<f64>;
+    fn collect(&self) -> Result<Collected<Vec<f64>>> {
+        let result = Arc::new(Mutex::new(vec![f64::NAN; self.0.blocks() as usize]));
+        let filled = result.clone();
+        let body = move |task: &TaskContext<'_>, inputs: &[Value]| {
+            let sum = inputs[0].block().unwrap().as_slice::<f64>()?.iter().sum();
+            filled.lock()[task.block() as usize] = sum;
+            Ok(Value::None)
+        };
+        let sink = Made { out: 0, ..layer("sums", vec![self.0.clone()], self.0.blocks(), same(), Arc::new(body)) };
+        let bytes = u64::from(self.0.blocks()) * 8;
+        Ok(Collected { layer: Arc::new(sink), bytes, begin: Box::new(|| Ok(())), finish: Box::new(move || Ok(result.lock().clone())) })
+    }
+}
+
+impl Persist for Sums {
+    fn layer(&self) -> Result<LayerRef> {
+        Ok(self.0.clone())
+    }
+    fn with_layer(&self, layer: LayerRef) -> Self {
+        Sums(layer)
+    }
+}
+
+fn total(block: u32) -> f64 {
+    f64::from(block) * 1000.0 * N as f64 + (N as f64 * (N as f64 - 1.0)) / 2.0
+}
+
+/// An engine whose tasks share `mib` MiB, apart from what the process has.
+fn engine(mib: u64, threads: usize) -> Engine {
+    let base = chunkstore_store::resident_bytes() >> 20;
+    let scheduler = if threads == 0 { Scheduler::Sync } else { Scheduler::Threads };
+    Engine::builder().memory(format!("{}MiB", mib + base + 48)).threads(threads.max(1)).scheduler(scheduler).build().unwrap()
+}
+
+#[test]
+fn runs_on_any_number_of_threads() {
+    for threads in 0..5 {
+        let engine = engine(16, threads);
+        let sums = Sums(Arc::new(plus_one(Arc::new(made(20)))));
+        let expected: Vec<f64> = (0..20).map(|b| total(b) + N as f64).collect();
+        assert_eq!(engine.compute(&sums).unwrap(), expected);
+        let sources = Sums(Arc::new(plus_one(Arc::new(read(20, 1 << 20)))));
+        assert_eq!(engine.compute(&(sources, sums)).unwrap(), (expected.clone(), expected));
+    }
+}
+
+#[test]
+fn spills_and_reads_back() {
+    for threads in 0..4 {
+        let engine = engine(12, threads);
+        let added = Sums(Arc::new(plus_all(Arc::new(made(60)))));
+        let expected: Vec<f64> = (0..60).map(|b| total_plus_all(b, 60)).collect();
+        assert_eq!(engine.compute(&added).unwrap(), expected);
+        let report = engine.last_run().unwrap();
+        assert!(report.spilled_bytes > 0 && report.spilled_bytes <= 60 << 20, "{report}");
+        assert!(report.peak_bytes <= engine.memory_for_tasks());
+    }
+}
+
+#[test]
+fn persisted_chunks_are_used_again_and_spilled() {
+    for threads in [0, 2] {
+        let engine = engine(12, threads);
+        let runs = Arc::new(AtomicUsize::new(0));
+        let counted = {
+            let runs = runs.clone();
+            let inner = made(30);
+            let body = inner.body.clone();
+            Made {
+                body: Arc::new(move |task: &TaskContext<'_>, inputs: &[Value]| {
+                    runs.fetch_add(1, SeqCst);
+                    body(task, inputs)
+                }),
+                ..inner
+            }
+        };
+        let kept = engine.persist(&Sums(Arc::new(counted))).unwrap();
+        assert_eq!(runs.load(SeqCst), 30);
+        let expected: Vec<f64> = (0..30).map(total).collect();
+        for _ in 0..3 {
+            assert_eq!(engine.compute(&kept).unwrap(), expected);
+            let folded = Sums(Arc::new(fold_over(kept.0.clone())));
+            assert_eq!(engine.compute(&folded).unwrap(), (0..30).map(|b| total(b) + total(29 - b)).collect::<Vec<_>>());
+        }
+        assert_eq!(runs.load(SeqCst), 30);
+        let other = super::tests::engine(12, 1);
+        assert_eq!(other.compute(&kept).unwrap_err().kind(), ErrorKind::Invalid);
+        drop(other);
+        drop(kept);
+        engine.shared.core.arena.trim();
+        assert!(engine.shared.core.arena.ledger().used() < 4 << 20, "{}", engine.shared.core.arena.ledger().used());
+    }
+}
+
+#[test]
+fn two_computes_at_once() {
+    let engine = engine(16, 2);
+    std::thread::scope(|scope| {
+        for shift in 0..4u32 {
+            let engine = engine.clone();
+            scope.spawn(move || {
+                for _ in 0..5 {
+                    let blocks = 20 + shift;
+                    let folded = Sums(Arc::new(plus_all(Arc::new(made(blocks)))));
+                    let expected: Vec<f64> = (0..blocks).map(|b| total_plus_all(b, blocks)).collect();
+                    assert_eq!(engine.compute(&folded).unwrap(), expected);
+                }
+            });
+        }
+    });
+}
+
+fn failing(at: u32, how: fn() -> Result<Value>) -> Sums {
+    let inner = plus_one(Arc::new(made(20)));
+    let body = inner.body.clone();
+    let fails = move |task: &TaskContext<'_>, inputs: &[Value]| if task.block() == at { how() } else { body(task, inputs) };
+    Sums(Arc::new(plus_all(Arc::new(Made { body: Arc::new(fails), ..inner }))))
+}
+
+#[test]
+fn errors_and_panics_end_a_run_and_leave_nothing() {
+    for threads in 0..4 {
+        let engine = engine(12, threads);
+        let failed = engine.compute(&failing(7, || Err(Error::new(ErrorKind::Failed, "no luck")))).unwrap_err();
+        assert_eq!(failed.kind(), ErrorKind::Failed);
+        assert!(failed.task_name().unwrap().starts_with("plus_one"), "{failed}");
+        let panicked = engine.compute(&failing(11, || panic!("oh no"))).unwrap_err();
+        assert_eq!(panicked.kind(), ErrorKind::Panicked);
+        assert!(panicked.to_string().contains("oh no"));
+        engine.shared.core.arena.trim();
+        assert!(engine.shared.core.arena.ledger().used() < 4 << 20);
+        assert_eq!(engine.compute(&Sums(Arc::new(made(3)))).unwrap(), (0..3).map(total).collect::<Vec<_>>());
+    }
+}
+
+#[test]
+fn source_errors_end_a_run() {
+    let engine = engine(12, 2);
+    let inner = read(20, 1 << 20);
+    let body = inner.body.clone();
+    let fails = move |task: &TaskContext<'_>, inputs: &[Value]| {
+        if task.block() == 9 { Err(Error::new(ErrorKind::Io, "gone")) } else { body(task, inputs) }
+    };
+    let sums = Sums(Arc::new(plus_one(Arc::new(Made { body: Arc::new(fails), ..inner }))));
+    let error = engine.compute(&sums).unwrap_err();
+    assert_eq!((error.kind(), error.task_name().unwrap().starts_with("read")), (ErrorKind::Io, true));
+}
+
+#[test]
+fn cancelled_from_another_thread() {
+    let engine = engine(12, 2);
+    let started = Arc::new(AtomicU32::new(0));
+    let seen = started.clone();
+    let inner = made(1000);
+    let body = inner.body.clone();
+    let slow = move |task: &TaskContext<'_>, inputs: &[Value]| {
+        seen.fetch_add(1, SeqCst);
+        std::thread::sleep(Duration::from_millis(2));
+        body(task, inputs)
+    };
+    let sums = Sums(Arc::new(Made { body: Arc::new(slow), ..inner }));
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            while started.load(SeqCst) < 5 {
+                std::thread::yield_now();
+            }
+            engine.cancel();
+        });
+        assert_eq!(engine.compute(&sums).unwrap_err().kind(), ErrorKind::Cancelled);
+    });
+    assert!(started.load(SeqCst) < 1000);
+}
+
+#[test]
+fn what_does_not_fit_is_refused_before_it_starts() {
+    let engine = engine(12, 2);
+    let started = Arc::new(AtomicU32::new(0));
+    let seen = started.clone();
+    let body = move |_: &TaskContext<'_>, _: &[Value]| {
+        seen.fetch_add(1, SeqCst);
+        Ok(Value::None)
+    };
+    let huge = Made { out: 1 << 30, ..layer("huge", vec![], 3, Arc::new(|_, _| {}), Arc::new(body)) };
+    let error = engine.compute(&Sums(Arc::new(huge))).unwrap_err();
+    assert_eq!((error.kind(), started.load(SeqCst)), (ErrorKind::OutOfMemory, 0));
+    assert!(error.to_string().contains("rechunk"), "{error}");
+}
+
+#[test]
+fn tasks_that_need_more_than_they_said_run_again() {
+    let engine = engine(24, 2);
+    let body = |task: &TaskContext<'_>, _: &[Value]| {
+        let scratch: Vec<_> = (0..8).map(|_| task.alloc(1 << 20)).collect::<Result<_>>()?;
+        std::thread::sleep(Duration::from_millis(1));
+        drop(scratch);
+        block(task, |i| i as f64)
+    };
+    let hungry = layer("hungry", vec![], 12, Arc::new(|_, _| {}), Arc::new(body));
+    let sums = engine.compute(&Sums(Arc::new(hungry))).unwrap();
+    assert_eq!(sums, vec![total(0); 12]);
+    let body = |task: &TaskContext<'_>, _: &[Value]| {
+        let _too_much: Vec<_> = (0..100).map(|_| task.alloc(1 << 20)).collect::<Result<_>>()?;
+        block(task, |i| i as f64)
+    };
+    let error = engine.compute(&Sums(Arc::new(layer("greedy", vec![], 12, Arc::new(|_, _| {}), Arc::new(body))))).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::OutOfMemory);
+}
+
+#[test]
+fn a_compute_inside_a_task_is_refused() {
+    let engine = engine(12, 2);
+    let inner = engine.clone();
+    let body = move |_: &TaskContext<'_>, _: &[Value]| inner.compute(&Sums(Arc::new(made(1)))).map(|_| Value::None);
+    let error = engine.compute(&Sums(Arc::new(layer("nested", vec![], 2, Arc::new(|_, _| {}), Arc::new(body))))).unwrap_err();
+    assert!(error.to_string().contains("inside a task"), "{error}");
+}
+
+#[test]
+fn forecasts_stand_beside_facts() {
+    let engine = engine(12, 2);
+    let folded = Sums(Arc::new(plus_all(Arc::new(plus_one(Arc::new(read(60, 1 << 20)))))));
+    let explain = engine.explain(&folded).unwrap();
+    assert_eq!((explain.tasks, explain.sources, explain.read_bytes), (241, 60, 60 << 20));
+    assert!(explain.exact && explain.spilled_bytes > 0 && explain.peak_bytes <= explain.memory_for_tasks);
+    engine.compute(&folded).unwrap();
+    let report = engine.last_run().unwrap();
+    assert_eq!(report.tasks, 241);
+    assert!(report.to_string().contains("forecast") && explain.to_string().contains("plus_one"));
+}

@@ -1,0 +1,440 @@
+//! What the threads of an engine share, and what is done under its one lock.
+
+use super::held::Held;
+use super::pace::Pace;
+use super::run::{Facts, Job, Outcome, Plan, Run};
+use super::{Shared, SpillArea};
+use crate::graph::Value;
+use crate::plan;
+use crate::policy::{Action, Ended, Finished, Policy, RunId};
+use crate::{Error, ErrorKind, Result};
+use chunkstore_store::{Arena, Chunk, Lease, Left, Table};
+use parking_lot::{Condvar, Mutex, MutexGuard};
+use std::collections::VecDeque;
+use std::sync::atomic::Ordering::Relaxed;
+use std::sync::atomic::{AtomicU32, AtomicU64};
+use std::sync::{Arc, Weak};
+use std::time::Instant;
+
+/// How an engine runs.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Settings {
+    /// Workers, the calling thread included.
+    pub(crate) threads: usize,
+    /// Threads that load and write; none where the calling thread does everything.
+    pub(crate) io_threads: usize,
+    /// Whether [`crate::init`] has been called.
+    pub(crate) prepared: bool,
+}
+
+/// What a thread's stack and its allocator's caches may come to hold.
+const THREAD_BYTES: u64 = 128 << 10;
+
+/// Left free for what the system's allocator does not give back, where it has not been told to.
+const UNPREPARED_BYTES: u64 = 16 << 20;
+
+impl Settings {
+    /// What the engine's threads take of the bound, beside what is booked.
+    fn outside_bytes(&self) -> u64 {
+        let allocator = if self.prepared { 0 } else { UNPREPARED_BYTES };
+        (self.threads + self.io_threads) as u64 * THREAD_BYTES + allocator
+    }
+}
+
+/// What the threads of an engine share.
+///
+/// One lock guards all decisions. It is never held while a task runs, while bytes are read or written, or while memory is
+/// given back.
+pub(crate) struct Core {
+    pub(crate) lease: Lease,
+    pub(crate) arena: Arena,
+    pub(crate) spill: SpillArea,
+    pub(crate) settings: Settings,
+    pub(super) state: Mutex<State>,
+    /// Workers wait here for tasks, and callers for the end of their run.
+    pub(super) work: Condvar,
+    /// Input and output threads wait here.
+    pub(super) io: Condvar,
+    /// Tasks done, for progress bars.
+    pub(crate) progress: AtomicU64,
+}
+
+pub(super) struct State {
+    pub(super) policy: Policy,
+    /// The chest of this engine: values by the policy's numbers. The policy decides, the table obeys.
+    pub(super) entries: Table<Value>,
+    pub(super) runs: Vec<Run>,
+    pub(super) held: Vec<Weak<Held>>,
+    pub(super) io_queue: VecDeque<Io>,
+    /// Sources that need no input or output (memory of the user's): a worker loads them itself.
+    pub(super) at_hand: VecDeque<u32>,
+    pub(super) pace: Pace,
+    pub(super) sleeping: u32,
+    /// Threads that wait for a run of theirs and are not asleep.
+    pub(super) callers_awake: u32,
+    pub(super) shutdown: bool,
+    /// Bytes of the lease that are not the policy's: results, graphs.
+    pub(super) reserved: u64,
+    actions: Vec<Action>,
+}
+
+/// What an input and output thread is to do.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Io {
+    Load(u32),
+    Write(u32),
+}
+
+/// Values and slots to be dropped outside the lock.
+#[derive(Default)]
+pub(super) struct Garbage(Vec<Left<Value>>);
+
+impl Garbage {
+    pub(super) fn push(&mut self, left: Left<Value>) {
+        let inline = matches!(left.value, None | Some(Value::None | Value::Chunk(Chunk::Scalar(_))));
+        if !(inline && left.slot.is_none()) {
+            self.0.push(left);
+        }
+    }
+
+    pub(super) fn clear(&mut self) {
+        self.0.clear();
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+}
+
+impl Core {
+    pub(crate) fn new(lease: Lease, arena: Arena, spill: SpillArea, settings: Settings) -> Self {
+        let reserved = settings.outside_bytes();
+        let bound = plan::policy_bound(&arena, reserved + spill.reserved_bytes());
+        let state = State {
+            policy: Policy::new(bound, settings.threads as u32, settings.io_threads.max(1) as u32),
+            entries: Table::new(),
+            runs: Vec::new(),
+            held: Vec::new(),
+            io_queue: VecDeque::new(),
+            pace: Pace::new(),
+            sleeping: 0,
+            callers_awake: 0,
+            at_hand: VecDeque::new(),
+            shutdown: false,
+            reserved,
+            actions: Vec::new(),
+        };
+        Core {
+            lease,
+            arena,
+            spill,
+            settings,
+            state: Mutex::new(state),
+            work: Condvar::new(),
+            io: Condvar::new(),
+            progress: AtomicU64::new(0),
+        }
+    }
+
+    /// Sets aside `bytes` of the bound for what the policy does not move: results, the graph itself.
+    pub(crate) fn reserve(&self, bytes: u64) {
+        let mut state = self.state.lock();
+        state.reserved += bytes;
+        state.set_bound(self);
+    }
+
+    /// Ends a reservation.
+    pub(crate) fn unreserve(&self, bytes: u64) {
+        let mut state = self.state.lock();
+        state.reserved -= bytes;
+        state.set_bound(self);
+        drop(state);
+        self.work.notify_all();
+    }
+
+    /// The bytes that tasks may use, and the chunks that are kept, in the order of their numbers.
+    pub(crate) fn situation(&self) -> (u64, u32, Vec<(u32, crate::policy::Kept)>) {
+        let mut state = self.state.lock();
+        state.compact();
+        (state.policy.bound(), state.policy.len(), state.policy.kept().collect())
+    }
+
+    /// Begins a run that was planned for what [`Core::situation`] said, while the caller kept others from planning.
+    pub(crate) fn begin(&self, plan: Plan) -> Result<(RunId, u32)> {
+        let mut state = self.state.lock();
+        let state = &mut *state;
+        let known = state.policy.len();
+        if u32::MAX - known < plan.batch.len() as u32 + 1 {
+            return Err(Error::new(ErrorKind::Graph, "more than 2^32 tasks on one engine").hint("let a running compute end first"));
+        }
+        if state.runs.is_empty() {
+            state.pace.restart();
+            state.policy.reset_peak();
+            self.arena.ledger().reset_peak();
+        }
+        let largest = plan.batch.largest_need(known, |chunk| state.policy.bytes_of(chunk));
+        if largest.0 > state.policy.bound() {
+            let task = plan.order.get(largest.1 as usize).copied().unwrap_or(0);
+            return Err(plan::does_not_fit(&plan.table, task, largest.0, state.policy.bound(), &self.arena));
+        }
+        let plan = Arc::new(plan);
+        let id = state.policy.extend(&plan.batch);
+        let helpers = state.sleeping > 0 && plan.order.len() > 1;
+        state.runs.push(Run { id, base: known, plan, cancelled: Arc::default(), ended: None, error: None, done: 0 });
+        let mut garbage = Garbage::default();
+        state.act(self, &mut garbage);
+        if helpers {
+            self.work.notify_all();
+        }
+        Ok((id, known))
+    }
+
+    /// The error of a run that has ended; called once, after [`super::worker::work`] has come back.
+    pub(crate) fn conclude(&self, id: RunId) -> Result<(u64, Ended)> {
+        let mut state = self.state.lock();
+        let Some(at) = state.runs.iter().position(|run| run.id == id) else {
+            return Err(Error::new(ErrorKind::Invalid, "no such run"));
+        };
+        let run = state.runs.remove(at);
+        drop(state);
+        match (run.error, run.ended) {
+            (Some(error), _) => Err(error),
+            (None, Some(Ended::Done)) => Ok((run.done, Ended::Done)),
+            (None, _) => Err(Error::new(ErrorKind::Cancelled, "the run was cancelled")),
+        }
+    }
+
+    /// Makes holders of kept chunks, which give them up when they are dropped. Where the run has failed there are none.
+    pub(super) fn hold(&self, ids: &[u32], shared: &Arc<Shared>) -> Vec<Arc<Held>> {
+        let mut state = self.state.lock();
+        let kept: Vec<u32> = ids.iter().copied().filter(|id| state.policy.is_kept(*id)).collect();
+        let held: Vec<Arc<Held>> = kept.into_iter().map(|id| Arc::new(Held::new(id, shared.clone()))).collect();
+        state.held.extend(held.iter().map(Arc::downgrade));
+        held
+    }
+
+    /// Gives up a kept chunk.
+    pub(super) fn release_held(&self, id: &AtomicU32) {
+        let mut garbage = Garbage::default();
+        let mut state = self.state.lock();
+        let id = id.load(Relaxed);
+        state.policy.release(id);
+        state.act(self, &mut garbage);
+        drop(state);
+    }
+
+    /// Ends the threads once they have nothing under way.
+    pub(super) fn shut_down(&self) {
+        self.state.lock().shutdown = true;
+        self.work.notify_all();
+        self.io.notify_all();
+    }
+
+    /// The value of a kept chunk, read back if it was spilled.
+    pub(crate) fn value_of(&self, id: u32) -> Result<Value> {
+        let (value, slot) = {
+            let state = self.state.lock();
+            (state.entries.get(id), state.entries.slot(id))
+        };
+        match (value, slot) {
+            (Some(value), _) => Ok(value),
+            (None, Some(slot)) => Ok(Value::Chunk(self.spill.read(&self.arena, &slot)?)),
+            (None, None) => Err(Error::new(ErrorKind::Invalid, "a kept chunk is gone")),
+        }
+    }
+
+    /// What was moved so far, by everything that ran on this engine.
+    pub(crate) fn facts(&self) -> Facts {
+        let state = self.state.lock();
+        let (written, read_back, source, source_again) = state.policy.totals();
+        Facts {
+            tasks: 0,
+            spilled_bytes: written,
+            reread_bytes: read_back,
+            source_bytes: source,
+            source_reread_bytes: source_again,
+            stored_bytes: self.spill.stored_bytes(),
+            peak_bytes: self.arena.ledger().peak(),
+            seconds: 0.0,
+        }
+    }
+
+    /// Ends all runs that are under way.
+    pub(crate) fn cancel_all(&self) {
+        let mut garbage = Garbage::default();
+        let mut state = self.state.lock();
+        let runs: Vec<RunId> = state.runs.iter().map(|run| run.id).collect();
+        for id in runs {
+            state.fail(id, None);
+        }
+        state.act(self, &mut garbage);
+        drop(state);
+        self.work.notify_all();
+    }
+
+    /// Waits for something to change; helpers only doze while light tasks go by on another worker.
+    pub(super) fn wait(&self, state: &mut MutexGuard<'_, State>, until: Option<Instant>) {
+        state.sleeping += 1;
+        match until {
+            Some(until) => {
+                self.work.wait_until(state, until);
+            }
+            None => self.work.wait(state),
+        }
+        state.sleeping -= 1;
+    }
+}
+
+impl State {
+    fn set_bound(&mut self, core: &Core) {
+        self.policy.set_bound(plan::policy_bound(&core.arena, self.reserved + core.spill.reserved_bytes()));
+    }
+
+    pub(super) fn run_of(&mut self, id: u32) -> Option<&mut Run> {
+        self.runs.iter_mut().find(|run| run.contains(id))
+    }
+
+    /// Where no run is under way: forgets all but the kept chunks, and tells their holders their new numbers.
+    pub(super) fn compact(&mut self) {
+        self.held.retain(|held| held.strong_count() > 0);
+        if !self.runs.is_empty() || self.policy.len() as usize == self.held.len() {
+            return;
+        }
+        let Some(kept) = self.policy.compact() else { return };
+        let left = self.entries.renumber(&kept);
+        debug_assert!(left.is_empty(), "{} values belong to nobody", left.len());
+        for held in self.held.iter().filter_map(Weak::upgrade) {
+            if let Ok(new) = kept.binary_search(&held.id.load(Relaxed)) {
+                held.id.store(new as u32, Relaxed);
+            }
+        }
+    }
+
+    fn is_at_hand(&self, chunk: u32) -> bool {
+        let run = self.runs.iter().find(|run| run.contains(chunk));
+        run.is_some_and(|run| {
+            let (table, task) = (&run.plan.table, run.task_of(chunk) as usize);
+            table.source.get(task) == Some(&true) && table.load.get(task) == Some(&0)
+        })
+    }
+
+    /// Carries out what the policy has decided.
+    pub(super) fn act(&mut self, core: &Core, garbage: &mut Garbage) {
+        let mut actions = std::mem::take(&mut self.actions);
+        self.policy.take_actions(&mut actions);
+        for action in actions.drain(..) {
+            match action {
+                Action::Load(chunk) if self.is_at_hand(chunk) => self.at_hand.push_back(chunk),
+                Action::Load(chunk) => {
+                    self.io_queue.push_back(Io::Load(chunk));
+                    core.io.notify_one();
+                }
+                Action::Write(chunk) => {
+                    self.io_queue.push_back(Io::Write(chunk));
+                    core.io.notify_one();
+                }
+                // A source has no slot: it is read again where it came from.
+                Action::Drop(chunk) if self.policy.is_source(chunk) => garbage.push(self.entries.forget(chunk)),
+                Action::Drop(chunk) => garbage.push(Left { value: self.entries.drop_resident(chunk), slot: None }),
+                Action::Forget(chunk) => garbage.push(self.entries.forget(chunk)),
+                Action::End(id, ended) => {
+                    if let Some(run) = self.runs.iter_mut().find(|run| run.id == id) {
+                        run.ended = Some(ended);
+                    }
+                    core.work.notify_all();
+                }
+            }
+        }
+        self.actions = actions;
+    }
+
+    /// The run cannot go on: its first error is kept.
+    pub(super) fn fail(&mut self, id: RunId, error: Option<Error>) {
+        if let Some(run) = self.runs.iter_mut().find(|run| run.id == id) {
+            run.cancelled.store(true, Relaxed);
+            if run.error.is_none() {
+                run.error = error;
+            }
+            self.policy.cancel(id);
+        }
+    }
+
+    /// The job of a task that the policy has picked, with its inputs.
+    pub(super) fn job(&mut self, id: u32, inputs: &mut Vec<Value>) -> Option<Job> {
+        let run = self.runs.iter().find(|run| run.contains(id))?;
+        let task = run.task_of(id);
+        let job = Job { id, plan: run.plan.clone(), task, cancelled: run.cancelled.clone() };
+        inputs.clear();
+        for input in run.plan.table.inputs_of(task) {
+            let id = run.plan.ids.get(*input as usize)?;
+            inputs.push(self.entries.get(*id)?);
+        }
+        Some(job)
+    }
+
+    /// A task has been run.
+    pub(super) fn complete(&mut self, core: &Core, job: &Job, outcome: Outcome, garbage: &mut Garbage) {
+        let id = job.id;
+        let finished = match outcome {
+            Ok(value) => {
+                let exact = job.plan.table.exact.get(job.task as usize).copied().unwrap_or(false);
+                let bytes = if exact { self.policy.bytes_of(id) } else { plan::booked_bytes(&value) };
+                let object = !matches!(value, Value::None | Value::Chunk(_));
+                match self.entries.insert(id, value) {
+                    Ok(left) => garbage.push(left),
+                    Err(_) => debug_assert!(false, "a task ran while its output was read or written"),
+                }
+                if object { Finished::Object(bytes) } else { Finished::Output(bytes) }
+            }
+            Err(error) => match self.more_scratch(core, id, &error) {
+                Some(scratch) => Finished::PutBack(scratch),
+                None => {
+                    let named = error.task(job.plan.table.name_of(job.task));
+                    if let Some(run) = self.run_of(id) {
+                        run.cancelled.store(true, Relaxed);
+                        run.error.get_or_insert(named);
+                    }
+                    Finished::Failed
+                }
+            },
+        };
+        self.policy.finished(id, finished);
+        if !self.policy.is_resident(id) {
+            garbage.push(self.entries.forget(id));
+        }
+        if !matches!(finished, Finished::PutBack(_))
+            && let Some(run) = self.run_of(id)
+        {
+            run.done += 1;
+        }
+        self.pace.count();
+        core.progress.fetch_add(1, Relaxed);
+        self.act(core, garbage);
+    }
+
+    /// For a task that ran out of memory: the scratch to try again with, while the bound has room for more.
+    fn more_scratch(&mut self, core: &Core, id: u32, error: &Error) -> Option<u64> {
+        if error.kind() != ErrorKind::OutOfMemory {
+            return None;
+        }
+        let need = self.policy.need_of(id);
+        let bound = plan::policy_bound(&core.arena, self.reserved + core.spill.reserved_bytes());
+        let room = bound.checked_sub(need).filter(|room| *room > 0)?;
+        let scratch = self.policy.scratch_of(id);
+        Some(scratch + (scratch + self.policy.bytes_of(id)).max(1 << 20).min(room))
+    }
+
+    /// Nothing is under way and nothing may start, though runs have not ended: what is first does not fit.
+    pub(super) fn refuse_stuck(&mut self, core: &Core, garbage: &mut Garbage) -> bool {
+        if self.policy.running() > 0 || self.policy.io_under_way() > 0 || self.policy.is_idle() {
+            return false;
+        }
+        let Some(head) = self.policy.head() else { return false };
+        let (need, bound) = (self.policy.need_of(head), self.policy.bound());
+        let Some(run) = self.run_of(head) else { return false };
+        let (id, task, plan) = (run.id, run.task_of(head), run.plan.clone());
+        self.fail(id, Some(plan::does_not_fit(&plan.table, task, need, bound, &core.arena)));
+        self.act(core, garbage);
+        true
+    }
+}

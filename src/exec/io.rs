@@ -1,0 +1,119 @@
+//! Loads and writes: what input and output threads do, and the calling thread where there are none.
+
+use super::core::{Core, Garbage, Io, State};
+use super::run::Job;
+use super::worker;
+use crate::graph::Value;
+use crate::{Error, ErrorKind, Result};
+use chunkstore_store::Slot;
+use parking_lot::MutexGuard;
+
+/// The loop of an input and output thread.
+pub(super) fn serve(core: &Core) {
+    let mut garbage = Garbage::default();
+    let mut state = core.state.lock();
+    loop {
+        if let Some(io) = state.io_queue.pop_front() {
+            perform(core, &mut state, io, &mut garbage);
+            core.work.notify_all();
+        } else if !garbage.is_empty() {
+            MutexGuard::unlocked(&mut state, || garbage.clear());
+        } else if state.shutdown {
+            return;
+        } else {
+            core.io.wait(&mut state);
+        }
+    }
+}
+
+/// Does one load or write, without the lock, and reports it.
+pub(super) fn perform(core: &Core, state: &mut MutexGuard<'_, State>, io: Io, garbage: &mut Garbage) {
+    match io {
+        Io::Load(chunk) => {
+            let slot = state.entries.take_for_load(chunk);
+            let loaded = match slot {
+                Some(slot) => MutexGuard::unlocked(state, || {
+                    garbage.clear();
+                    core.spill.read(&core.arena, &slot).map(Value::Chunk)
+                }),
+                None => match state.job(chunk, &mut Vec::new()) {
+                    Some(job) => MutexGuard::unlocked(state, || {
+                        garbage.clear();
+                        source(core, &job)
+                    }),
+                    None => Err(Error::new(ErrorKind::Invalid, format!("chunk {chunk} cannot be loaded; this is a defect of the engine"))),
+                },
+            };
+            end_load(core, state, chunk, loaded, garbage);
+        }
+        Io::Write(chunk) => {
+            let value = state.entries.take_for_write(chunk);
+            let written: Result<Slot> = match value {
+                Some(Value::Chunk(value)) => MutexGuard::unlocked(state, || {
+                    garbage.clear();
+                    core.spill.write(&core.arena, &value)
+                }),
+                _ => Err(Error::new(ErrorKind::Invalid, format!("chunk {chunk} cannot be written; this is a defect of the engine"))),
+            };
+            end_write(state, chunk, written, garbage);
+        }
+    }
+    state.act(core, garbage);
+}
+
+/// Reads a source: its operator is run.
+fn source(core: &Core, job: &Job) -> Result<Value> {
+    worker::run(core, job, &[]).map_err(|error| error.task(job.plan.table.name_of(job.task)))
+}
+
+fn end_load(core: &Core, state: &mut State, chunk: u32, loaded: Result<Value>, garbage: &mut Garbage) {
+    match loaded {
+        Ok(value) => {
+            if state.policy.is_source(chunk) {
+                match state.entries.insert(chunk, value) {
+                    Ok(left) => garbage.push(left),
+                    Err(_) => debug_assert!(false, "a source was loaded twice at once"),
+                }
+            } else {
+                garbage.push(state.entries.finish_load(chunk, value));
+            }
+            state.policy.loaded(chunk, true);
+        }
+        Err(error) => {
+            state.entries.fail_load(chunk);
+            state.policy.loaded(chunk, false);
+            fail_users(state, chunk, error);
+        }
+    }
+    if state.runs.iter().all(|run| run.ended.is_some()) {
+        core.work.notify_all();
+    }
+}
+
+fn end_write(state: &mut State, chunk: u32, written: Result<Slot>, garbage: &mut Garbage) {
+    match written {
+        Ok(slot) => {
+            garbage.push(state.entries.finish_write(chunk, slot));
+            state.policy.written(chunk, true);
+        }
+        // The value stays in memory; but the run cannot keep its bound without the disk.
+        Err(error) => {
+            state.entries.fail_write(chunk);
+            state.policy.written(chunk, false);
+            fail_users(state, chunk, error);
+        }
+    }
+}
+
+/// Ends the runs that cannot do without a chunk.
+fn fail_users(state: &mut State, chunk: u32, error: Error) {
+    let own = state.runs.iter().find(|run| run.contains(chunk)).map(|run| run.id);
+    let runs: Vec<_> = match own {
+        Some(id) => vec![id],
+        // A kept chunk: any run may need it.
+        None => state.runs.iter().map(|run| run.id).collect(),
+    };
+    for id in runs {
+        state.fail(id, Some(error.clone()));
+    }
+}

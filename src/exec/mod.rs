@@ -1,0 +1,16 @@
+//! Drivers that obey the policy: `sync` runs everything on the calling thread, `threads` on it and on helpers.
+
+mod core;
+mod held;
+mod io;
+mod pace;
+mod run;
+mod shared;
+mod spill;
+mod worker;
+
+pub(crate) use self::core::{Core, Settings};
+pub(crate) use held::HeldLayer;
+pub(crate) use run::{Facts, Plan};
+pub(crate) use shared::{Executed, Shared};
+pub(crate) use spill::SpillArea;

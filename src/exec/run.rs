@@ -1,0 +1,78 @@
+//! A planned run, and what became of it.
+
+use crate::graph::{Operator, TaskTable};
+use crate::plan::Numbered;
+use crate::policy::{Batch, Ended, RunId};
+use crate::{Error, Result};
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+
+/// A run ready to go: tasks, their order, and their sizes.
+pub(crate) struct Plan {
+    /// The tasks.
+    pub(crate) table: TaskTable,
+    /// For each place in the order, the task there.
+    pub(crate) order: Vec<u32>,
+    /// For each task, the policy's number: of its place in the order, counted from the batch's base; of a kept chunk, its own.
+    pub(crate) ids: Vec<u32>,
+    /// The same, as the policy takes it.
+    pub(crate) batch: Batch,
+}
+
+/// What a run took, measured.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Facts {
+    pub(crate) tasks: u64,
+    pub(crate) spilled_bytes: u64,
+    pub(crate) reread_bytes: u64,
+    pub(crate) source_bytes: u64,
+    pub(crate) source_reread_bytes: u64,
+    pub(crate) stored_bytes: u64,
+    pub(crate) peak_bytes: u64,
+    pub(crate) seconds: f64,
+}
+
+/// A run under way.
+pub(super) struct Run {
+    pub(super) id: RunId,
+    pub(super) base: u32,
+    pub(super) plan: Arc<Plan>,
+    pub(super) cancelled: Arc<AtomicBool>,
+    pub(super) ended: Option<Ended>,
+    pub(super) error: Option<Error>,
+    pub(super) done: u64,
+}
+
+/// What a worker takes out of the lock to run a task.
+pub(super) struct Job {
+    pub(super) id: u32,
+    pub(super) plan: Arc<Plan>,
+    pub(super) task: u32,
+    pub(super) cancelled: Arc<AtomicBool>,
+}
+
+impl Run {
+    pub(super) fn contains(&self, id: u32) -> bool {
+        (self.base..self.base + self.plan.order.len() as u32).contains(&id)
+    }
+
+    pub(super) fn task_of(&self, id: u32) -> u32 {
+        self.plan.order.get((id - self.base) as usize).copied().unwrap_or(0)
+    }
+}
+
+impl Plan {
+    /// The plan of a table whose tasks have been numbered.
+    pub(crate) fn new(table: TaskTable, numbered: Numbered) -> Self {
+        Plan { table, order: numbered.order, ids: numbered.ids, batch: numbered.batch }
+    }
+
+    /// The operator and the block of a task.
+    pub(super) fn operator_of(&self, task: u32) -> Option<(&dyn Operator, u32)> {
+        let operator = self.table.operators.get(*self.table.operator.get(task as usize)? as usize)?;
+        Some((&**operator, self.table.block.get(task as usize).copied().unwrap_or(0)))
+    }
+}
+
+/// The result of a task's function, with panics made errors.
+pub(super) type Outcome = Result<crate::graph::Value>;

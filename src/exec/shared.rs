@@ -1,0 +1,148 @@
+//! An engine's threads, and how a run is carried through on them.
+
+use super::held::Held;
+use super::run::{Facts, Plan};
+use super::{Core, io, worker};
+use crate::graph::Value;
+use crate::{Error, ErrorKind, Result};
+use parking_lot::{Mutex, MutexGuard};
+use std::cell::OnceCell;
+use std::sync::Arc;
+use std::thread::JoinHandle;
+use std::time::Instant;
+
+/// An engine's core and its threads, which end with it.
+pub(crate) struct Shared {
+    pub(crate) core: Arc<Core>,
+    threads: Mutex<Vec<JoinHandle<()>>>,
+    planning: Mutex<()>,
+}
+
+thread_local! {
+    /// The one-thread pool that this thread is: a kernel that calls rayon stays on it.
+    static POOL: OnceCell<Option<rayon::ThreadPool>> = const { OnceCell::new() };
+}
+
+/// Makes this thread a rayon pool of its own, so that no wait in a kernel can steal another task and its memory. False
+/// where it already belongs to a pool of the user's.
+fn adopt_thread() -> bool {
+    POOL.with(|pool| {
+        let build = || {
+            if rayon::current_thread_index().is_some() {
+                return None;
+            }
+            rayon::ThreadPoolBuilder::new().num_threads(1).use_current_thread().build().ok()
+        };
+        pool.get_or_init(build).is_some()
+    })
+}
+
+/// What a run gave.
+pub(crate) struct Executed {
+    /// Kept chunks, in the order asked for.
+    pub(crate) kept: Vec<Arc<Held>>,
+    pub(crate) facts: Facts,
+}
+
+impl Shared {
+    pub(crate) fn new(core: Core) -> Self {
+        Shared { core: Arc::new(core), threads: Mutex::new(Vec::new()), planning: Mutex::new(()) }
+    }
+
+    /// Keeps other threads from planning: what [`Core::situation`] says then holds until the run has begun.
+    pub(crate) fn plan_alone(&self) -> MutexGuard<'_, ()> {
+        self.planning.lock()
+    }
+
+    /// Refuses to compute inside a task: it would hold the task's memory while it waits for more.
+    pub(crate) fn refuse_nested() -> Result<()> {
+        if worker::in_task() {
+            return Err(Error::new(ErrorKind::Invalid, "compute was called inside a task")
+                .hint("return the lazy value from the task and compute it outside, or use a thread of your own"));
+        }
+        Ok(())
+    }
+
+    fn start_threads(&self) -> Result<()> {
+        let mut threads = self.threads.lock();
+        if !threads.is_empty() {
+            return Ok(());
+        }
+        let spawn = |name: String, body: fn(&Core)| {
+            let core = self.core.clone();
+            std::thread::Builder::new()
+                .name(name)
+                .stack_size(1 << 20)
+                .spawn(move || body(&core))
+                .map_err(|e| chunkstore_store::Error::io("cannot start a thread", e).hint("ask for fewer threads"))
+        };
+        for number in 0..self.core.settings.io_threads {
+            threads.push(spawn(format!("chunkstore-io-{number}"), io::serve)?);
+        }
+        for number in 1..self.core.settings.threads {
+            threads.push(spawn(format!("chunkstore-{number}"), help)?);
+        }
+        Ok(())
+    }
+
+    /// Carries a planned run through, with `planning` held since it was planned. `keep` are tasks of the plan's table.
+    pub(crate) fn execute(self: &Arc<Self>, plan: Plan, keep: &[u32], planning: MutexGuard<'_, ()>) -> Result<Executed> {
+        let needs_threads = plan.order.len() > 1;
+        let ids: Vec<u32> = keep.iter().filter_map(|task| plan.ids.get(*task as usize).copied()).collect();
+        let before = self.core.facts();
+        if needs_threads {
+            self.start_threads()?;
+        }
+        let started = Instant::now();
+        let (id, _) = self.core.begin(plan)?;
+        drop(planning);
+        if adopt_thread() {
+            worker::work(&self.core, Some(id));
+        } else {
+            std::thread::scope(|scope| {
+                scope.spawn(|| {
+                    adopt_thread();
+                    worker::work(&self.core, Some(id));
+                });
+            });
+        }
+        let seconds = started.elapsed().as_secs_f64();
+        let kept = self.core.hold(&ids, self);
+        let (tasks, _) = self.core.conclude(id)?;
+        let after = self.core.facts();
+        let facts = Facts {
+            tasks,
+            spilled_bytes: after.spilled_bytes - before.spilled_bytes,
+            reread_bytes: after.reread_bytes - before.reread_bytes,
+            source_bytes: after.source_bytes - before.source_bytes,
+            source_reread_bytes: after.source_reread_bytes - before.source_reread_bytes,
+            stored_bytes: after.stored_bytes - before.stored_bytes,
+            peak_bytes: after.peak_bytes,
+            seconds,
+        };
+        Ok(Executed { kept, facts })
+    }
+
+    /// The values of kept chunks.
+    pub(crate) fn values(&self, kept: &[Arc<Held>]) -> Result<Vec<Value>> {
+        kept.iter().map(|held| self.core.value_of(held.id.load(std::sync::atomic::Ordering::Relaxed))).collect()
+    }
+}
+
+fn help(core: &Core) {
+    adopt_thread();
+    worker::work(core, None);
+}
+
+impl Drop for Shared {
+    fn drop(&mut self) {
+        self.core.shut_down();
+        let own = std::thread::current().id();
+        for thread in self.threads.get_mut().drain(..) {
+            // The last holder may be a value that one of our own threads drops.
+            if thread.thread().id() != own {
+                let _ = thread.join();
+            }
+        }
+    }
+}

@@ -1,0 +1,144 @@
+//! The loop of a worker: pick, run, report, all decisions under one hold of the lock.
+
+use super::core::{Core, Garbage, Io, State};
+use super::io;
+use super::run::{Job, Outcome};
+use crate::graph::{TaskContext, Value};
+use crate::policy::RunId;
+use crate::{Error, ErrorKind};
+use parking_lot::MutexGuard;
+use std::cell::Cell;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::time::{Duration, Instant};
+
+thread_local! {
+    /// Whether this thread runs a task now.
+    static IN_TASK: Cell<bool> = const { Cell::new(false) };
+}
+
+/// How long a helper dozes before it looks whether the others are held up.
+const DOZE: Duration = Duration::from_millis(1);
+
+/// A task of at least so many bytes is worth waking a helper for.
+const HEAVY: u64 = 128 << 10;
+
+/// Whether this thread is inside a task's function.
+pub(crate) fn in_task() -> bool {
+    IN_TASK.get()
+}
+
+/// Works on whatever there is to do, until run `until` has ended; a helper (`None`) until the engine shuts down.
+pub(crate) fn work(core: &Core, until: Option<RunId>) {
+    let mut garbage = Garbage::default();
+    let mut inputs = Vec::new();
+    let mut seen = 0;
+    let mut dozed = false;
+    let mut state = core.state.lock();
+    state.callers_awake += u32::from(until.is_some());
+    loop {
+        match until {
+            Some(run) if state.runs.iter().all(|r| r.id != run || r.ended.is_some()) => {
+                state.callers_awake -= 1;
+                // Helpers may have left what is light to this thread.
+                if state.callers_awake == 0 && !state.runs.iter().all(|r| r.ended.is_some()) {
+                    core.work.notify_all();
+                }
+                return;
+            }
+            None if state.shutdown => return,
+            _ => {}
+        }
+        // A helper leaves light tasks to the worker that has them, unless that one is held up.
+        if until.is_none() {
+            let held_up = dozed && seen == state.pace.completed() && !state.runs.is_empty();
+            let light = state.pace.is_light();
+            seen = state.pace.completed();
+            if state.callers_awake > 0 && light != Some(false) && !held_up && !wants_help(&state) {
+                dozed = true;
+                core.wait(&mut state, Some(Instant::now() + DOZE));
+                continue;
+            }
+            dozed = false;
+        }
+        if let Some(chunk) = state.at_hand.pop_front() {
+            io::perform(core, &mut state, Io::Load(chunk), &mut garbage);
+            continue;
+        }
+        let picked = if state.policy.running() < core.settings.threads as u32 { state.policy.pick() } else { None };
+        state.act(core, &mut garbage);
+        if let Some(id) = picked {
+            let Some(job) = state.job(id, &mut inputs) else {
+                broken(&mut state, core, id, &mut garbage);
+                continue;
+            };
+            if state.sleeping > 0 && (state.pace.is_light() == Some(false) || wants_help(&state)) && state.policy.has_backlog() {
+                core.work.notify_one();
+            }
+            let outcome = MutexGuard::unlocked(&mut state, || {
+                garbage.clear();
+                run(core, &job, &inputs)
+            });
+            state.complete(core, &job, outcome, &mut garbage);
+            // Under the same hold of the lock: the run still has its plan, so that this is not the last one.
+            drop(job);
+            // Inputs are dropped outside the lock, but where they are inline.
+            if inputs.iter().any(|input| !matches!(input, Value::None | Value::Chunk(chunkstore_store::Chunk::Scalar(_)))) {
+                MutexGuard::unlocked(&mut state, || {
+                    inputs.clear();
+                    garbage.clear();
+                });
+            }
+            continue;
+        }
+        if core.settings.io_threads == 0
+            && let Some(io) = state.io_queue.pop_front()
+        {
+            io::perform(core, &mut state, io, &mut garbage);
+            continue;
+        }
+        if state.refuse_stuck(core, &mut garbage) {
+            continue;
+        }
+        if !garbage.is_empty() {
+            // The lock is given up for this, so look again before sleeping.
+            MutexGuard::unlocked(&mut state, || garbage.clear());
+            continue;
+        }
+        state.callers_awake -= u32::from(until.is_some());
+        core.wait(&mut state, None);
+        state.callers_awake += u32::from(until.is_some());
+    }
+}
+
+/// Whether the next tasks are large enough to be worth a helper, though nothing has been measured yet.
+fn wants_help(state: &State) -> bool {
+    state.policy.next_ready().is_some_and(|task| state.policy.need_of(task) >= HEAVY)
+}
+
+fn broken(state: &mut State, core: &Core, id: u32, garbage: &mut Garbage) {
+    let error = Error::new(ErrorKind::Invalid, format!("task {id} was started without its inputs; this is a defect of the engine"));
+    if let Some(run) = state.run_of(id) {
+        run.error.get_or_insert(error);
+    }
+    state.policy.finished(id, crate::policy::Finished::Failed);
+    state.act(core, garbage);
+}
+
+/// Runs a task's operator; a panic becomes an error.
+pub(super) fn run(core: &Core, job: &Job, inputs: &[Value]) -> Outcome {
+    let Some((operator, block)) = job.plan.operator_of(job.task) else {
+        return Err(Error::new(ErrorKind::Graph, "a task without an operator"));
+    };
+    let context = TaskContext::new(block, &core.arena, &job.cancelled);
+    IN_TASK.set(true);
+    let outcome = catch_unwind(AssertUnwindSafe(|| operator.run(&context, inputs)));
+    IN_TASK.set(false);
+    match outcome {
+        Ok(outcome) => outcome,
+        Err(payload) => {
+            let text = payload.downcast_ref::<&str>().map(|text| text.to_string());
+            let text = text.or_else(|| payload.downcast_ref::<String>().cloned()).unwrap_or_else(|| "no message".into());
+            Err(Error::new(ErrorKind::Panicked, format!("{} panicked: {text}", operator.name())))
+        }
+    }
+}

@@ -1,0 +1,47 @@
+//! What the policy may use, and what is said of a task that does not fit.
+
+use crate::graph::{TaskTable, Value};
+use crate::{Error, ErrorKind};
+use chunkstore_store::{Arena, Chunk};
+
+/// Left free for what slabs hold beside the small buffers in them.
+const SLAB_SLACK: u64 = 4 << 20;
+
+/// A source's buffer begins and ends at whole pages of the file.
+pub(crate) const SOURCE_SLACK: u64 = 8 << 10;
+
+/// The bytes that tasks may use, where `reserved` bytes of the lease are taken by other things.
+pub(crate) fn policy_bound(arena: &Arena, reserved: u64) -> u64 {
+    let limit = arena.ledger().limit();
+    limit.saturating_sub(reserved).saturating_sub(SLAB_SLACK.min(limit / 16))
+}
+
+/// The bytes that an output of `payload` bytes is booked for.
+pub(crate) fn booked(payload: u64) -> u64 {
+    if payload == 0 { 0 } else { Arena::footprint(usize::try_from(payload).unwrap_or(usize::MAX)) }
+}
+
+/// The bytes that a value is booked for.
+pub(crate) fn booked_bytes(value: &Value) -> u64 {
+    match value {
+        Value::None | Value::Chunk(Chunk::Scalar(_)) => 0,
+        Value::Chunk(chunk) => booked(chunk.nbytes()),
+        other => other.nbytes(),
+    }
+}
+
+/// The error for a task that needs `need` bytes of `bound`.
+pub(crate) fn does_not_fit(table: &TaskTable, task: u32, need: u64, bound: u64, arena: &Arena) -> Error {
+    let outside = arena.ledger().limit().saturating_sub(bound);
+    let mib = |bytes: u64| format!("{:.1} MiB", bytes as f64 / (1 << 20) as f64);
+    let message =
+        format!("needs {} of memory at once for its inputs, output and scratch, and the bound leaves {} for tasks", mib(need), mib(bound));
+    let factor = need.div_ceil(bound.max(1)).next_power_of_two().max(2);
+    let hint = format!(
+        "use chunks of a {factor}th of the size (`rechunk`, or `chunks` where the array is opened), or a bound that is at least {} larger \
+         ({} of it are results, graphs and buffers)",
+        mib(need.saturating_sub(bound)),
+        mib(outside)
+    );
+    Error::new(ErrorKind::OutOfMemory, message).task(table.name_of(task)).hint(hint)
+}

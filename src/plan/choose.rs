@@ -1,0 +1,260 @@
+//! The portfolio: candidate orders in turn, the first that costs nothing or else the cheapest.
+//!
+//! ```text
+//!   all fits at once? --yes--> depth first, nothing else is made
+//!        | no
+//!   postorder --- above the bound? just in time --- evaluate: costs nothing? --yes--> that one
+//!        | no
+//!   tiles, dask, steps, ... greedy, each likewise --> the least cost of all
+//! ```
+//!
+//! Minimises what `evaluate` says of input and output, then the peak.
+
+use super::Shape;
+use super::improve::{at_once, just_in_time};
+use super::links::Links;
+use super::order::{Descent, Taste, Tie, dask, depth_first, greedy, postorder, tiles};
+use super::peak::peak;
+
+/// What running an order costs.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Cost {
+    /// Bytes written to scratch space because they did not fit.
+    pub spilled: u64,
+    /// Bytes read or computed again because they were dropped.
+    pub reread: u64,
+    /// The most bytes held at once.
+    pub peak: u64,
+}
+
+impl Cost {
+    /// A cost without a simulation: what the peak has above the bound counts as spilled.
+    pub fn of_peak(peak: u64, bound: u64) -> Self {
+        Cost { spilled: peak.saturating_sub(bound), reread: 0, peak }
+    }
+
+    /// Input and output first, then memory.
+    fn rank(&self) -> (u64, u64) {
+        (self.spilled.saturating_add(self.reread), self.peak)
+    }
+}
+
+/// An order, how it was made and what it costs.
+#[derive(Clone, Debug)]
+pub struct Choice {
+    /// Which order it is.
+    pub name: &'static str,
+    /// All tasks, inputs before users.
+    pub order: Vec<u32>,
+    /// What `evaluate` said; none where everything fits at once and nothing was compared.
+    pub cost: Option<Cost>,
+}
+
+/// One way to improve an order.
+type Pass = fn(&Links, &[u32]) -> Vec<u32>;
+
+/// One way to make an order.
+pub(crate) type Candidate = (&'static str, fn(&Links, &Descent) -> Vec<u32>);
+
+/// The candidates: the cheapest to make first, then the one that wins most often.
+pub(crate) const CANDIDATES: [Candidate; 9] = [
+    ("postorder", postorder),
+    ("tiles", |links, descent| tiles(links, descent, Taste { cut: 4, credit: 1.0, tie: Tie::Place })),
+    ("dask", |links, _| dask(links)),
+    ("steps", |links, descent| tiles(links, descent, Taste { cut: 0, credit: 1.0, tie: Tie::Place })),
+    ("tiles, latest first", |links, descent| tiles(links, descent, Taste { cut: 4, credit: 1.0, tie: Tie::Latest })),
+    ("tiles, no lookahead", |links, descent| tiles(links, descent, Taste { cut: 4, credit: 0.0, tie: Tie::Place })),
+    ("tiles, uncut", |links, descent| tiles(links, descent, Taste { cut: u64::MAX, credit: 1.0, tie: Tie::Place })),
+    ("steps, earliest first", |links, descent| tiles(links, descent, Taste { cut: 0, credit: 1.0, tie: Tie::Earliest })),
+    ("greedy", |links, _| greedy(links)),
+];
+
+/// Chooses the order in which to run a graph within `bound` bytes.
+///
+/// Where all outputs and the largest scratch fit at once, the numbering is the order and `evaluate` is not called. Else
+/// each candidate is made, improved by letting what frees nothing wait, and given to `evaluate`: a simulation of the
+/// run, or [`Cost::of_peak`]. The first that neither spills nor reads again is taken, else the one that costs least,
+/// so a bound of 0 asks for the least peak. The same shape always gives the same choice.
+///
+/// ```
+/// use chunkstore::plan::{Cost, Shape, choose, peak};
+/// let shape = Shape {
+///     input_start: &[0, 0, 0, 1, 2, 4],
+///     inputs: &[0, 1, 2, 3],
+///     out: &[100, 100, 8, 8, 8],
+///     scratch: &[],
+///     keep: &[],
+/// };
+/// let choice = choose(&shape, 120, |order| Cost::of_peak(peak(&shape, order), 120));
+/// assert_eq!(peak(&shape, &choice.order), 116);
+/// ```
+pub fn choose(shape: &Shape, bound: u64, mut evaluate: impl FnMut(&[u32]) -> Cost) -> Choice {
+    let everything = shape.out.iter().fold(0u64, |sum, out| sum.saturating_add(*out));
+    if everything.saturating_add(shape.scratch.iter().copied().max().unwrap_or(0)) <= bound {
+        return Choice { name: "depth first", order: depth_first(shape.len()), cost: None };
+    }
+    let links = Links::new(shape);
+    let descent = Descent::new(&links);
+    let mut best: Option<(Cost, Choice)> = None;
+    for (name, make) in CANDIDATES {
+        let order = settle(shape, &links, make(&links, &descent), bound);
+        let cost = evaluate(&order);
+        if best.as_ref().is_none_or(|(least, _)| cost.rank() < least.rank()) {
+            best = Some((cost, Choice { name, order, cost: Some(cost) }));
+        }
+        if cost.rank().0 == 0 {
+            break;
+        }
+    }
+    best.map(|(_, choice)| choice).unwrap_or_else(|| Choice { name: "depth first", order: depth_first(shape.len()), cost: None })
+}
+
+/// The order where it fits the bound, else it or its improvement, whichever has the least peak.
+fn settle(shape: &Shape, links: &Links, order: Vec<u32>, bound: u64) -> Vec<u32> {
+    let mut least = peak(shape, &order);
+    let mut settled = order;
+    let passes: [Pass; 3] = [|links, order| just_in_time(links, order, 0), |links, order| just_in_time(links, order, 1), at_once];
+    // Each pass is linear; large graphs get each once.
+    let rounds = if links.len() > 100_000 { 1 } else { 4 };
+    let mut idle = 0;
+    for pass in passes.iter().cycle().take(rounds * passes.len()) {
+        if least <= bound || idle == passes.len() {
+            break;
+        }
+        let improved = pass(links, &settled);
+        let peak = peak(shape, &improved);
+        idle += 1;
+        if peak < least {
+            least = peak;
+            settled = improved;
+            idle = 0;
+        }
+    }
+    settled
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    /// A graph with owned columns.
+    #[derive(Clone, Debug, Default)]
+    struct Graph {
+        input_start: Vec<u32>,
+        inputs: Vec<u32>,
+        out: Vec<u64>,
+        scratch: Vec<u64>,
+        keep: Vec<u32>,
+    }
+
+    impl Graph {
+        fn new() -> Self {
+            Graph { input_start: vec![0], ..Graph::default() }
+        }
+
+        fn add(&mut self, out: u64, inputs: &[u32]) -> u32 {
+            self.inputs.extend_from_slice(inputs);
+            self.input_start.push(self.inputs.len() as u32);
+            self.out.push(out);
+            self.out.len() as u32 - 1
+        }
+
+        fn shape(&self) -> Shape<'_> {
+            let Graph { input_start, inputs, out, scratch, keep } = self;
+            Shape { input_start, inputs, out, scratch, keep }
+        }
+    }
+
+    /// The peak by the definition: what is held while each task runs.
+    fn slow_peak(shape: &Shape, order: &[u32]) -> u64 {
+        let n = shape.len();
+        let mut last = vec![0; n];
+        let mut first = vec![0; n];
+        for (at, task) in order.iter().enumerate() {
+            first[*task as usize] = at;
+            last[*task as usize] = last[*task as usize].max(at);
+            for input in shape.inputs_of(*task) {
+                last[*input as usize] = last[*input as usize].max(at);
+            }
+        }
+        for task in shape.keep {
+            last[*task as usize] = n;
+        }
+        let held = |at: usize| (0..n).filter(|t| first[*t] <= at && at <= last[*t]).map(|t| shape.out[t]).sum::<u64>();
+        order.iter().enumerate().map(|(at, task)| held(at) + shape.scratch_of(*task)).max().unwrap_or(0)
+    }
+
+    fn is_valid(shape: &Shape, order: &[u32]) -> bool {
+        let mut seen = vec![false; shape.len()];
+        let fits = |task: &u32, seen: &mut Vec<bool>| {
+            let ready = shape.inputs_of(*task).iter().all(|input| seen[*input as usize]);
+            ready && !std::mem::replace(&mut seen[*task as usize], true)
+        };
+        order.iter().all(|task| fits(task, &mut seen)) && order.len() == shape.len()
+    }
+
+    fn graphs() -> impl Strategy<Value = Graph> {
+        let task = (0u64..50, 0u64..5, proptest::collection::vec((any::<prop::sample::Index>(), 0..12usize), 0..5), any::<bool>());
+        proptest::collection::vec(task, 1..60).prop_map(|tasks| {
+            let mut graph = Graph::new();
+            for (n, (out, scratch, inputs, keep)) in tasks.into_iter().enumerate() {
+                // Near ones and far ones, some named twice.
+                let near = |(index, back): (prop::sample::Index, usize)| {
+                    if back < 6 { n.checked_sub(back + 1) } else { Some(index.index(n.max(1))) }
+                };
+                let inputs: Vec<u32> = inputs.into_iter().filter_map(near).filter(|input| *input < n).map(|input| input as u32).collect();
+                let task = graph.add(out, &inputs);
+                graph.scratch.push(scratch);
+                if keep && n % 7 == 0 {
+                    graph.keep.push(task);
+                }
+            }
+            graph
+        })
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(2000))]
+
+        #[test]
+        fn every_candidate_is_an_order(graph in graphs()) {
+            let shape = graph.shape();
+            let links = Links::new(&shape);
+            let descent = Descent::new(&links);
+            for (name, make) in CANDIDATES {
+                let order = make(&links, &descent);
+                prop_assert!(is_valid(&shape, &order), "{name}: {order:?}");
+                prop_assert_eq!(peak(&shape, &order), slow_peak(&shape, &order));
+                for freed in [0, 1] {
+                    prop_assert!(is_valid(&shape, &just_in_time(&links, &order, freed)), "{name}, just in time");
+                }
+                prop_assert_eq!(make(&links, &descent), order);
+            }
+        }
+
+        #[test]
+        fn the_choice_is_the_least(graph in graphs(), bound in 0u64..400) {
+            let shape = graph.shape();
+            let choice = choose(&shape, bound, |order| Cost::of_peak(peak(&shape, order), bound));
+            prop_assert!(is_valid(&shape, &choice.order));
+            let links = Links::new(&shape);
+            let descent = Descent::new(&links);
+            let least = CANDIDATES.iter().map(|(_, make)| peak(&shape, &make(&links, &descent))).min().unwrap();
+            prop_assert!(peak(&shape, &choice.order) <= least.max(bound));
+        }
+    }
+
+    #[test]
+    fn nothing_is_compared_where_everything_fits() {
+        let mut graph = Graph::new();
+        let a = graph.add(10, &[]);
+        graph.add(5, &[a]);
+        graph.scratch = vec![1, 2];
+        let choice = choose(&graph.shape(), 17, |_| unreachable!());
+        assert_eq!((choice.order, choice.cost), (vec![0, 1], None));
+        let empty = Graph::new();
+        assert!(choose(&empty.shape(), 0, |_| unreachable!()).order.is_empty());
+    }
+}

@@ -1,0 +1,90 @@
+//! The choice of an order by running the policy against sizes, and what that says of the run.
+
+use super::batch::{NOT_KEPT, Numbered, number};
+use super::{Cost, Shape, choose};
+use crate::graph::TaskTable;
+use crate::policy::{Batch, Forecast, Kept, Setup, simulate};
+
+/// What planning starts from.
+pub(crate) struct Situation<'a> {
+    /// The bytes that tasks may use.
+    pub(crate) bound: u64,
+    /// The number that the first task will have.
+    pub(crate) base: u32,
+    /// Chunks kept from before, with their numbers.
+    pub(crate) kept: &'a [(u32, Kept)],
+    /// Workers that will run.
+    pub(crate) workers: u32,
+    /// Threads that will load and write.
+    pub(crate) io_threads: u32,
+    /// Whether a forecast is wanted even where everything fits at once.
+    pub(crate) forecast: bool,
+}
+
+/// A planned order, and the forecast where there is one.
+pub(crate) struct Planned {
+    pub(crate) numbered: Numbered,
+    /// The name of the order.
+    pub(crate) chosen: &'static str,
+    pub(crate) forecast: Option<Forecast>,
+}
+
+/// Chooses an order and forecasts the run.
+pub(crate) fn plan(table: &TaskTable, kept: &[u32], keep: &[u32], situation: &Situation<'_>) -> Planned {
+    let setup = |bound| Setup {
+        kept: situation.kept.iter().map(|(_, kept)| *kept).collect(),
+        ..Setup::new(bound, situation.workers, situation.io_threads)
+    };
+    // Simulated chunks are numbered 0.. for what is kept, then the batch.
+    let simulated = |numbered: &Numbered| {
+        let base = situation.kept.len() as u32;
+        let mut batch: Batch = numbered.batch.clone();
+        for input in &mut batch.inputs {
+            *input = if *input >= situation.base {
+                *input - situation.base + base
+            } else {
+                situation.kept.binary_search_by_key(input, |(id, _)| *id).unwrap_or(0) as u32
+            };
+        }
+        simulate(&batch, &setup(situation.bound))
+    };
+    let total: u64 = table.out.iter().map(|out| super::bound::booked(*out)).sum();
+    let scratch = table.scratch.iter().copied().max().unwrap_or(0) * u64::from(2 * situation.workers + situation.io_threads);
+    let held: u64 = situation.kept.iter().map(|(_, kept)| kept.bytes).sum();
+    let fits = total.saturating_add(scratch).saturating_add(held) <= situation.bound;
+    let numbered_by = |order: Vec<u32>| number(table, order, situation.base, kept, keep);
+    if fits {
+        let numbered = numbered_by((0..table.len() as u32).collect());
+        let forecast = if situation.forecast { simulated(&numbered) } else { None };
+        return Planned { numbered, chosen: "depth first", forecast };
+    }
+    let shape = Shape::of(table, keep);
+    let mut best: Option<(Vec<u32>, Forecast)> = None;
+    let choice = choose(&shape, situation.bound, |order| {
+        let numbered = numbered_by(order.to_vec());
+        match simulated(&numbered) {
+            Some(forecast) => {
+                let cost = Cost {
+                    spilled: forecast.spilled_bytes,
+                    reread: forecast.reread_bytes + forecast.source_reread_bytes,
+                    peak: forecast.peak_bytes,
+                };
+                if best.as_ref().is_none_or(|(known, _)| known.as_slice() != order) {
+                    best = Some((order.to_vec(), forecast));
+                }
+                cost
+            }
+            None => Cost { spilled: u64::MAX, reread: u64::MAX, peak: u64::MAX },
+        }
+    });
+    let mut numbered = numbered_by(choice.order.clone());
+    let forecast = match best {
+        Some((order, forecast)) if order == choice.order => Some(forecast),
+        _ => simulated(&numbered),
+    };
+    if let Some(forecast) = &forecast {
+        numbered.batch.will_spill = forecast.will_spill.clone();
+    }
+    debug_assert!(kept.is_empty() || kept.iter().any(|id| *id != NOT_KEPT));
+    Planned { numbered, chosen: choice.name, forecast }
+}

@@ -1,0 +1,21 @@
+//! In which order to run: candidate orders of a task graph, what each costs in memory, and the choice among them.
+//!
+//! Pure functions over sizes; nothing here reads, writes or runs. An order is a permutation of task numbers in which
+//! inputs come before their users.
+
+mod batch;
+mod bound;
+mod choose;
+mod forecast;
+mod improve;
+mod links;
+mod order;
+mod peak;
+mod shape;
+
+pub(crate) use batch::{NOT_KEPT, Numbered};
+pub(crate) use bound::{booked_bytes, does_not_fit, policy_bound};
+pub use choose::{Choice, Cost, choose};
+pub(crate) use forecast::{Planned, Situation, plan};
+pub use peak::{largest_need, peak};
+pub use shape::{Shape, inputs_first};

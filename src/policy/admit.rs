@@ -1,0 +1,221 @@
+//! Booking: a task starts only if all that it needs is booked, or not at all.
+
+use super::Policy;
+use super::machine::{Action, State, flag};
+
+/// What came of the attempt to book a task.
+enum Admission {
+    /// Booked, and everything is in memory.
+    Start,
+    /// Booked; loads are under way.
+    Staged,
+    /// No room now.
+    Refused,
+}
+
+/// How many tasks in order are looked at, beyond those that do not fit, for one that does.
+const LOOK_AHEAD: usize = 8;
+
+impl Policy {
+    /// The next task for a worker that has nothing to do; `None` if there is none that may start now.
+    pub fn pick(&mut self) -> Option<u32> {
+        if let Some(task) = self.runnable.pop_front() {
+            return Some(self.start_staged(task));
+        }
+        let most_staged = self.workers + self.io_threads;
+        let mut from = 0;
+        let mut refused = 0;
+        while let Some(task) = self.ready.next(from) {
+            let head = task == self.head;
+            match self.admit(task, head) {
+                Admission::Start => {
+                    self.ready.remove(task);
+                    self.state[task as usize] = State::Running;
+                    self.running += 1;
+                    return Some(task);
+                }
+                Admission::Staged => {
+                    self.ready.remove(task);
+                    self.state[task as usize] = State::Staged;
+                    self.staged += 1;
+                }
+                // The room that is being made is the head's.
+                Admission::Refused if head => break,
+                Admission::Refused => {
+                    refused += 1;
+                    if refused == LOOK_AHEAD {
+                        break;
+                    }
+                }
+            }
+            if self.staged >= most_staged {
+                break;
+            }
+            from = task + 1;
+        }
+        None
+    }
+
+    /// Whether a further worker would find something to do.
+    pub fn has_backlog(&self) -> bool {
+        !self.runnable.is_empty() || self.ready.first().is_some()
+    }
+
+    /// Tasks that are running.
+    pub fn running(&self) -> u32 {
+        self.running
+    }
+
+    fn start_staged(&mut self, task: u32) -> u32 {
+        self.staged -= 1;
+        self.state[task as usize] = State::Running;
+        self.running += 1;
+        task
+    }
+
+    fn admit(&mut self, task: u32, head: bool) -> Admission {
+        let own = self.out[task as usize] + self.scratch[task as usize];
+        let mut absent = 0;
+        // Pinned before victims are chosen, so that no input is a victim; undone on refusal.
+        for at in self.inputs_range(task) {
+            let input = self.inputs[at];
+            self.pin(input);
+            if self.state[input as usize] == State::Absent {
+                absent += self.out[input as usize];
+            }
+        }
+        let need = own + absent;
+        if self.pressure && !self.make_room(task, need, head) {
+            self.unpin_inputs(task);
+            return Admission::Refused;
+        }
+        self.hold(need);
+        self.firm += need;
+        let mut loads = 0;
+        for at in self.inputs_range(task) {
+            let input = self.inputs[at];
+            match self.state[input as usize] {
+                State::Absent => {
+                    self.begin_load(input);
+                    loads += 1;
+                }
+                State::Loading => loads += 1,
+                _ => {}
+            }
+        }
+        if loads == 0 {
+            return Admission::Start;
+        }
+        self.waits[task as usize] = loads;
+        Admission::Staged
+    }
+
+    /// Whether there are `need` bytes for `task`, whose inputs are pinned; evicts what it may for that.
+    fn make_room(&mut self, task: u32, need: u64, head: bool) -> bool {
+        if !head {
+            let reserve = self.unmet_need_of_head();
+            if self.firm + need + reserve > self.bound {
+                return false;
+            }
+        }
+        while self.used + need > self.bound {
+            if !self.drop_clean(task) {
+                break;
+            }
+        }
+        if self.used + need <= self.bound {
+            return true;
+        }
+        if head || self.speculative_spill {
+            while self.used.saturating_sub(self.freeing) + need > self.bound {
+                if !self.evict_one() {
+                    break;
+                }
+            }
+        }
+        self.used + need <= self.bound
+    }
+
+    /// What the head would need beside all that cannot be evicted; nothing where it has been booked.
+    fn unmet_need_of_head(&self) -> u64 {
+        let head = self.head;
+        if head >= self.len() || self.state[head as usize] != State::Waiting {
+            return 0;
+        }
+        let own = self.out[head as usize] + self.scratch[head as usize];
+        let unpinned = |at: usize| {
+            let input = self.inputs[at] as usize;
+            let held = self.pins[input] > 0 || self.state[input] == State::Loading || self.has(input as u32, flag::NO_SPILL);
+            if held { 0 } else { self.out[input] }
+        };
+        own + self.inputs_range(head).map(unpinned).sum::<u64>()
+    }
+
+    fn begin_load(&mut self, chunk: u32) {
+        self.state[chunk as usize] = State::Loading;
+        self.io_under_way += 1;
+        if let Some(run) = self.run_of(chunk) {
+            run.io += 1;
+        }
+        let bytes = self.out[chunk as usize];
+        let totals = &mut self.totals;
+        match (self.flags[chunk as usize] & flag::SOURCE != 0, self.flags[chunk as usize] & flag::WILL_SPILL != 0) {
+            // For a source the mark says that it has been read before.
+            (true, false) => totals.source_read += bytes,
+            (true, true) => totals.source_reread += bytes,
+            (false, _) => totals.read_back += bytes,
+        }
+        if self.has(chunk, flag::SOURCE) {
+            self.set(chunk, flag::WILL_SPILL);
+        }
+        self.actions.push(Action::Load(chunk));
+    }
+
+    fn pin(&mut self, chunk: u32) {
+        let pins = &mut self.pins[chunk as usize];
+        *pins += 1;
+        if *pins == 1 && self.state[chunk as usize] == State::Resident && !self.has(chunk, flag::NO_SPILL) {
+            self.firm += self.out[chunk as usize];
+        }
+    }
+
+    /// Takes a pin off a chunk, which may be evicted from then on.
+    pub(super) fn unpin(&mut self, chunk: u32) {
+        let pins = &mut self.pins[chunk as usize];
+        *pins -= 1;
+        if *pins == 0 && self.state[chunk as usize] == State::Resident && !self.has(chunk, flag::NO_SPILL) {
+            self.firm -= self.out[chunk as usize];
+            self.index(chunk);
+        }
+    }
+
+    pub(super) fn unpin_inputs(&mut self, task: u32) {
+        for at in self.inputs_range(task) {
+            let input = self.inputs[at];
+            self.unpin(input);
+        }
+    }
+
+    /// Ends the booking of a task's output and scratch.
+    pub(super) fn unbook(&mut self, task: u32) {
+        let own = self.out[task as usize] + self.scratch[task as usize];
+        self.used -= own;
+        self.firm -= own;
+    }
+
+    /// A running task asks for more scratch than it was booked for. Granted at once, or not at all.
+    pub fn grow(&mut self, task: u32, more: u64) -> bool {
+        self.total += more;
+        self.update_pressure();
+        while self.used + more > self.bound {
+            if !self.drop_clean(task) {
+                self.total -= more;
+                return false;
+            }
+        }
+        self.scratch[task as usize] += more;
+        self.firm += more;
+        self.hold(more);
+        true
+    }
+}

@@ -1,0 +1,627 @@
+//! The state machine.
+//!
+//! Tasks are numbered by their place in the order, so that a chunk's list of users, sorted, is also the list of its next
+//! uses. A chunk has the number of the task that makes it.
+//!
+//! ```text
+//!             admit              picked              finished
+//!   Waiting ---------> Staged ------------> Running ----------> Resident <------- Loading
+//!      \_________________________________/^                     |      \            ^
+//!          admit, all inputs in memory                evicted   v       \ dead      | admit of a user
+//!                                                            Absent -----\----------'
+//!                                                               \_________>Gone
+//! ```
+//!
+//! State, and what always holds of it:
+//! - `used`: the bytes of resident and loading chunks, and of output and scratch of staged and running tasks. Never above
+//!   `bound`, but for what tasks were measured to be larger than they said.
+//! - `firm`: the part of `used` that cannot be evicted: pinned or loading chunks, and what staged and running tasks hold.
+//! - `pins[c]`: the number of staged and running tasks that take chunk `c`. A pinned chunk is resident or loading.
+//! - `left[c]`: the number of users of `c` that have not finished. A computed chunk with none, and not kept, is gone.
+//! - `waits[t]`: inputs of a waiting task that are not computed; loads that a staged task waits for.
+//! - `ready`: the waiting tasks with `waits` 0.
+//! - `head`: the first task that has not finished. All before it have, so that it is ready, staged or running.
+//! - `evictable[class]`: a superset of the next uses of chunks that are resident, unpinned and not being written.
+
+use super::bitset::Bitset;
+use super::run::{Ended, Run, RunId};
+use super::{Batch, Class};
+use std::collections::VecDeque;
+
+/// What a driver is to do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Action {
+    /// Bring this chunk into memory: from where it was spilled, or, for a source, by running its task. Answer with
+    /// [`Policy::loaded`].
+    Load(u32),
+    /// Write this chunk to the spill area, keeping it in memory. Answer with [`Policy::written`].
+    Write(u32),
+    /// Drop the copy in memory; there is another one.
+    Drop(u32),
+    /// Drop the chunk, in memory and on disk: nobody needs it any more.
+    Forget(u32),
+    /// The run has ended.
+    End(RunId, Ended),
+}
+
+/// What became of a task that a worker has run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Finished {
+    /// It gave an output of so many bytes.
+    Output(u64),
+    /// It gave an output of so many bytes that cannot be written, and so is never evicted.
+    Object(u64),
+    /// It needs so many bytes beside inputs and output, which were not granted; it is to run again with them.
+    PutBack(u64),
+    /// It failed; its run is to be cancelled.
+    Failed,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub(super) enum State {
+    /// Not started.
+    Waiting,
+    /// Booked; waits for loads or for a worker.
+    Staged,
+    /// A worker has it.
+    Running,
+    /// Computed, and in memory.
+    Resident,
+    /// Computed, and not in memory: spilled, or a source.
+    Absent,
+    /// On its way into memory.
+    Loading,
+    /// Nobody needs it any more, or its run was cancelled before it ran.
+    Gone,
+}
+
+pub(super) mod flag {
+    /// There is a copy that is not in memory.
+    pub(in crate::policy) const CLEAN: u8 = 1;
+    /// A write is under way.
+    pub(in crate::policy) const WRITING: u8 = 2;
+    /// To be dropped when the write under way has ended.
+    pub(in crate::policy) const VICTIM: u8 = 4;
+    /// Stays when its run has ended.
+    pub(in crate::policy) const KEPT: u8 = 8;
+    /// Can be loaded again from where it came from.
+    pub(in crate::policy) const SOURCE: u8 = 16;
+    /// Died while it was being loaded or written.
+    pub(in crate::policy) const DOOMED: u8 = 32;
+    /// The forecast says that it will be spilled.
+    pub(in crate::policy) const WILL_SPILL: u8 = 64;
+    /// Cannot be written: an object of the user's.
+    pub(in crate::policy) const NO_SPILL: u8 = 128;
+}
+
+/// Bytes moved so far.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Totals {
+    pub(super) written: u64,
+    pub(super) read_back: u64,
+    pub(super) source_read: u64,
+    pub(super) source_reread: u64,
+}
+
+/// Decides what runs, what is loaded and what is evicted, within a bound: see [the module](self).
+pub struct Policy {
+    pub(super) bound: u64,
+    pub(super) workers: u32,
+    pub(super) io_threads: u32,
+    /// Whether a task that is not the head may have chunks written to make room for it.
+    pub(super) speculative_spill: bool,
+
+    pub(super) input_start: Vec<u32>,
+    pub(super) inputs: Vec<u32>,
+    pub(super) out: Vec<u64>,
+    pub(super) scratch: Vec<u64>,
+    pub(super) state: Vec<State>,
+    pub(super) flags: Vec<u8>,
+    pub(super) waits: Vec<u32>,
+    pub(super) pins: Vec<u16>,
+    pub(super) left: Vec<u32>,
+    /// The users of a chunk that may not have finished are `users[user_start..user_end]`, sorted.
+    pub(super) user_start: Vec<u32>,
+    pub(super) user_end: Vec<u32>,
+    pub(super) users: Vec<u32>,
+
+    pub(super) ready: Bitset,
+    pub(super) head: u32,
+    pub(super) runnable: VecDeque<u32>,
+    pub(super) staged: u32,
+    pub(super) used: u64,
+    pub(super) firm: u64,
+    pub(super) peak: u64,
+    /// What everything would take if nothing were ever dropped; while that is within the bound, nothing is evicted.
+    pub(super) total: u64,
+    pub(super) pressure: bool,
+    /// By next use, of clean and of dirty chunks.
+    pub(super) evictable: [Bitset; 2],
+    /// By number: clean and dirty chunks that have no next use, and are kept.
+    pub(super) unused: [Bitset; 2],
+    /// Chunks to be written when the disk is idle.
+    pub(super) behind: VecDeque<u32>,
+    /// Bytes that are being written and are to be dropped then.
+    pub(super) freeing: u64,
+    pub(super) writes: u32,
+    pub(super) io_under_way: u32,
+    pub(super) running: u32,
+
+    pub(super) runs: Vec<Run>,
+    pub(super) next_run: RunId,
+    pub(super) actions: Vec<Action>,
+    pub(super) totals: Totals,
+}
+
+impl Policy {
+    /// A policy that keeps at most `bound` bytes in memory, for `workers` that run tasks and `io_threads` that load and
+    /// write.
+    pub fn new(bound: u64, workers: u32, io_threads: u32) -> Self {
+        Policy {
+            bound,
+            workers,
+            io_threads,
+            speculative_spill: false,
+            input_start: vec![0],
+            inputs: Vec::new(),
+            out: Vec::new(),
+            scratch: Vec::new(),
+            state: Vec::new(),
+            flags: Vec::new(),
+            waits: Vec::new(),
+            pins: Vec::new(),
+            left: Vec::new(),
+            user_start: Vec::new(),
+            user_end: Vec::new(),
+            users: Vec::new(),
+            ready: Bitset::default(),
+            head: 0,
+            runnable: VecDeque::new(),
+            staged: 0,
+            used: 0,
+            firm: 0,
+            peak: 0,
+            total: 0,
+            pressure: false,
+            evictable: Default::default(),
+            unused: Default::default(),
+            behind: VecDeque::new(),
+            freeing: 0,
+            writes: 0,
+            io_under_way: 0,
+            running: 0,
+            runs: Vec::new(),
+            next_run: 0,
+            actions: Vec::new(),
+            totals: Totals::default(),
+        }
+    }
+
+    /// The number of tasks that it knows; the number that the next batch's first task will have.
+    pub fn len(&self) -> u32 {
+        self.out.len() as u32
+    }
+
+    /// Whether it knows no tasks.
+    pub fn is_empty(&self) -> bool {
+        self.out.is_empty()
+    }
+
+    /// The bytes that are booked now.
+    pub fn used(&self) -> u64 {
+        self.used
+    }
+
+    /// The most bytes that were booked at a time since [`Policy::reset_peak`].
+    pub fn peak(&self) -> u64 {
+        self.peak
+    }
+
+    /// Starts the peak anew.
+    pub fn reset_peak(&mut self) {
+        self.peak = self.used;
+    }
+
+    /// The bytes a chunk is booked for.
+    pub fn bytes_of(&self, chunk: u32) -> u64 {
+        self.out.get(chunk as usize).copied().unwrap_or(0)
+    }
+
+    /// The bytes that a task needs at once: its inputs, output and scratch.
+    pub fn need_of(&self, task: u32) -> u64 {
+        let inputs = self.inputs_range(task).map(|at| self.bytes_of(self.inputs[at])).sum::<u64>();
+        inputs + self.out[task as usize] + self.scratch[task as usize]
+    }
+
+    /// Whether a chunk can be loaded again from where it came from.
+    pub fn is_source(&self, chunk: u32) -> bool {
+        (chunk as usize) < self.flags.len() && self.has(chunk, flag::SOURCE)
+    }
+
+    /// The bytes that it keeps within.
+    pub fn bound(&self) -> u64 {
+        self.bound
+    }
+
+    /// Bytes moved so far: written, read back, read from sources, read from sources again.
+    pub fn totals(&self) -> (u64, u64, u64, u64) {
+        (self.totals.written, self.totals.read_back, self.totals.source_read, self.totals.source_reread)
+    }
+
+    /// The bytes that a task is booked for beside inputs and output.
+    pub fn scratch_of(&self, task: u32) -> u64 {
+        self.scratch.get(task as usize).copied().unwrap_or(0)
+    }
+
+    /// Whether a chunk is kept after its run.
+    pub fn is_kept(&self, chunk: u32) -> bool {
+        (chunk as usize) < self.flags.len() && self.has(chunk, flag::KEPT)
+    }
+
+    /// The first task in order whose inputs are computed and that has not started.
+    pub fn next_ready(&self) -> Option<u32> {
+        self.runnable.front().copied().or_else(|| self.ready.first())
+    }
+
+    /// The first task in order that has not finished.
+    pub fn head(&self) -> Option<u32> {
+        (self.head < self.len()).then_some(self.head)
+    }
+
+    /// Loads and writes under way.
+    pub fn io_under_way(&self) -> u32 {
+        self.io_under_way
+    }
+
+    /// Whether a chunk is in memory.
+    pub fn is_resident(&self, chunk: u32) -> bool {
+        self.state.get(chunk as usize) == Some(&State::Resident)
+    }
+
+    /// Whether tasks other than the first in order may have chunks written to make room for them. More work at once
+    /// for more bytes written.
+    pub fn set_speculative_spill(&mut self, allowed: bool) {
+        self.speculative_spill = allowed;
+    }
+
+    /// Changes the bound. Where more is booked than that, tasks start again when enough of it has been evicted.
+    pub fn set_bound(&mut self, bound: u64) {
+        self.bound = bound;
+        self.update_pressure();
+    }
+
+    /// Takes the actions decided since the last call.
+    pub fn take_actions(&mut self, into: &mut Vec<Action>) {
+        into.append(&mut self.actions);
+    }
+
+    /// Adds a run. Its tasks come after all that are there already.
+    ///
+    /// The caller has made sure that the largest need of the batch is within the bound.
+    pub fn extend(&mut self, batch: &Batch) -> RunId {
+        let base = self.len();
+        let count = batch.len();
+        self.head = self.head.min(base);
+        let edges = self.inputs.len();
+        self.input_start.reserve(count);
+        self.inputs.reserve(batch.inputs.len());
+        // Each input once, in the order given; and how many users each chunk has in this batch.
+        let mut seen = vec![u32::MAX; count];
+        let mut uses = vec![0u32; count];
+        let mut kept_users: Vec<(u32, u32)> = Vec::new();
+        for task in 0..count {
+            let id = base + task as u32;
+            let first = self.inputs.len();
+            for input in batch.inputs_of(task) {
+                if let Some(local) = input.checked_sub(base) {
+                    if seen[local as usize] != id {
+                        seen[local as usize] = id;
+                        uses[local as usize] += 1;
+                        self.inputs.push(*input);
+                    }
+                } else if !self.inputs[first..].contains(input) {
+                    kept_users.push((*input, id));
+                    self.inputs.push(*input);
+                }
+            }
+            self.input_start.push(self.inputs.len() as u32);
+        }
+        let mut at = self.users.len() as u32;
+        for uses in &uses {
+            self.user_start.push(at);
+            self.user_end.push(at);
+            self.left.push(*uses);
+            at += uses;
+        }
+        self.users.resize(at as usize, 0);
+        self.waits.resize(self.waits.len() + count, 0);
+        self.pins.resize(self.pins.len() + count, 0);
+        for task in 0..count {
+            let id = base + task as u32;
+            let source = batch.class[task] == Class::Source;
+            self.state.push(if source { State::Absent } else { State::Waiting });
+            self.flags.push(if source { flag::CLEAN | flag::SOURCE } else { 0 });
+            self.out.push(batch.out[task]);
+            self.scratch.push(batch.scratch[task]);
+            let mut waits = 0;
+            for at in self.inputs_range(id) {
+                let input = self.inputs[at];
+                if input >= base {
+                    let end = &mut self.user_end[input as usize];
+                    self.users[*end as usize] = id;
+                    *end += 1;
+                }
+                waits += u32::from(!self.is_computed(input));
+            }
+            self.waits[id as usize] = waits;
+        }
+        debug_assert!(self.inputs.len() >= edges);
+        for task in &batch.keep {
+            self.flags[(base + task) as usize] |= flag::KEPT;
+        }
+        for task in &batch.will_spill {
+            self.flags[(base + task) as usize] |= flag::WILL_SPILL;
+        }
+        self.grow_sets();
+        self.add_users_of_kept(kept_users);
+        let mut tasks = 0;
+        for id in base..base + count as u32 {
+            if self.state[id as usize] == State::Waiting {
+                tasks += 1;
+                if self.waits[id as usize] == 0 {
+                    self.ready.insert(id);
+                }
+            }
+        }
+        self.total += batch.out.iter().sum::<u64>()
+            + batch.scratch.iter().copied().max().unwrap_or(0) * u64::from(2 * self.workers + self.io_threads);
+        let id = self.next_run;
+        self.next_run += 1;
+        let run = Run { id, from: base, to: base + count as u32, left: tasks, io: 0, cancelled: false, over: false };
+        self.runs.push(run);
+        self.update_pressure();
+        self.advance_head();
+        self.check_end(base);
+        id
+    }
+
+    /// Chunks from before get further users, all of them later than those they have.
+    fn add_users_of_kept(&mut self, mut pairs: Vec<(u32, u32)>) {
+        pairs.sort_unstable();
+        for group in pairs.chunk_by(|a, b| a.0 == b.0) {
+            let Some((chunk, _)) = group.first().copied() else { continue };
+            let at = self.users.len() as u32;
+            self.users.extend_from_within(self.user_start[chunk as usize] as usize..self.user_end[chunk as usize] as usize);
+            self.users.extend(group.iter().map(|(_, user)| *user));
+            self.user_start[chunk as usize] = at;
+            self.user_end[chunk as usize] = self.users.len() as u32;
+            self.left[chunk as usize] += group.len() as u32;
+            self.index(chunk);
+        }
+    }
+
+    pub(super) fn grow_sets(&mut self) {
+        let len = self.out.len();
+        self.ready.grow(len);
+        self.evictable.iter_mut().chain(&mut self.unused).for_each(|set| set.grow(len));
+    }
+
+    pub(super) fn inputs_range(&self, task: u32) -> std::ops::Range<usize> {
+        self.input_start[task as usize] as usize..self.input_start[task as usize + 1] as usize
+    }
+
+    pub(super) fn has(&self, id: u32, flag: u8) -> bool {
+        self.flags[id as usize] & flag != 0
+    }
+
+    pub(super) fn set(&mut self, id: u32, flag: u8) {
+        self.flags[id as usize] |= flag;
+    }
+
+    pub(super) fn clear(&mut self, id: u32, flag: u8) {
+        self.flags[id as usize] &= !flag;
+    }
+
+    pub(super) fn is_computed(&self, id: u32) -> bool {
+        matches!(self.state[id as usize], State::Resident | State::Absent | State::Loading | State::Gone)
+    }
+
+    pub(super) fn advance_head(&mut self) {
+        while self.head < self.len() && self.is_computed(self.head) {
+            self.head += 1;
+        }
+    }
+
+    pub(super) fn hold(&mut self, bytes: u64) {
+        self.used += bytes;
+        self.peak = self.peak.max(self.used);
+    }
+
+    /// A worker has run `task`.
+    pub fn finished(&mut self, task: u32, outcome: Finished) {
+        self.running -= 1;
+        self.unbook(task);
+        let cancelled = self.run_of(task).is_some_and(|run| run.cancelled);
+        match outcome {
+            Finished::PutBack(scratch) if !cancelled => {
+                self.unpin_inputs(task);
+                self.scratch[task as usize] = scratch;
+                self.state[task as usize] = State::Waiting;
+                self.waits[task as usize] = 0;
+                self.ready.insert(task);
+                return;
+            }
+            Finished::Output(bytes) | Finished::Object(bytes) if !cancelled => {
+                if matches!(outcome, Finished::Object(_)) {
+                    self.set(task, flag::NO_SPILL);
+                    self.firm += bytes;
+                }
+                let booked = std::mem::replace(&mut self.out[task as usize], bytes);
+                self.total = (self.total + bytes).saturating_sub(booked);
+                if bytes > booked {
+                    self.update_pressure();
+                }
+                self.state[task as usize] = State::Resident;
+                self.hold(bytes);
+            }
+            _ => self.state[task as usize] = State::Gone,
+        }
+        for at in self.inputs_range(task) {
+            let input = self.inputs[at];
+            self.unpin(input);
+            self.lose_user(input);
+        }
+        if self.state[task as usize] == State::Resident {
+            for at in self.user_start[task as usize]..self.user_end[task as usize] {
+                let user = self.users[at as usize];
+                let waits = &mut self.waits[user as usize];
+                *waits -= 1;
+                if *waits == 0 {
+                    self.ready.insert(user);
+                }
+            }
+            self.release_if_dead(task);
+            if self.state[task as usize] == State::Resident {
+                self.index(task);
+                if self.has(task, flag::WILL_SPILL) {
+                    self.behind.push_back(task);
+                }
+            }
+        } else if outcome == Finished::Failed && !cancelled {
+            if let Some(run) = self.run_of(task) {
+                run.left -= 1;
+                let id = run.id;
+                self.cancel(id);
+            }
+            return;
+        }
+        if let Some(run) = self.run_of(task) {
+            run.left -= 1;
+            if run.left == 0 {
+                self.check_end(task);
+            }
+        }
+        self.advance_head();
+        self.write_behind();
+    }
+
+    /// A user of `chunk` has finished, or never will.
+    pub(super) fn lose_user(&mut self, chunk: u32) {
+        let left = &mut self.left[chunk as usize];
+        *left = left.saturating_sub(1);
+        if *left == 0 {
+            self.release_if_dead(chunk);
+        }
+    }
+
+    /// Lets go of a chunk that nobody needs any more.
+    pub(super) fn release_if_dead(&mut self, chunk: u32) {
+        let i = chunk as usize;
+        if self.left[i] > 0 || self.pins[i] > 0 || self.has(chunk, flag::KEPT) {
+            return;
+        }
+        match self.state[i] {
+            State::Resident if self.has(chunk, flag::WRITING) => self.set(chunk, flag::DOOMED),
+            State::Loading => self.set(chunk, flag::DOOMED),
+            State::Resident => {
+                self.state[i] = State::Gone;
+                self.used -= self.out[i];
+                self.firm -= if self.has(chunk, flag::NO_SPILL) { self.out[i] } else { 0 };
+                self.actions.push(Action::Forget(chunk));
+            }
+            State::Absent => {
+                self.state[i] = State::Gone;
+                self.actions.push(Action::Forget(chunk));
+            }
+            State::Waiting | State::Staged | State::Running | State::Gone => {}
+        }
+    }
+
+    /// A load has ended. Where it failed, the runs that wait for the chunk are to be cancelled by the driver.
+    pub fn loaded(&mut self, chunk: u32, success: bool) {
+        let i = chunk as usize;
+        self.io_under_way -= 1;
+        if let Some(run) = self.run_of(chunk) {
+            run.io -= 1;
+        }
+        self.state[i] = if success { State::Resident } else { State::Absent };
+        if self.pins[i] > 0 {
+            self.firm -= if success { 0 } else { self.out[i] };
+        } else {
+            self.firm -= self.out[i];
+        }
+        if !success {
+            self.used -= self.out[i];
+        }
+        if self.has(chunk, flag::DOOMED) {
+            self.clear(chunk, flag::DOOMED);
+            self.release_if_dead(chunk);
+        } else if success {
+            for at in self.user_start[i]..self.user_end[i] {
+                let user = self.users[at as usize];
+                if self.state[user as usize] == State::Staged && self.waits[user as usize] > 0 {
+                    self.waits[user as usize] -= 1;
+                    if self.waits[user as usize] == 0 {
+                        self.runnable.push_back(user);
+                    }
+                }
+            }
+            self.index(chunk);
+        }
+        self.check_end(chunk);
+    }
+
+    /// A write has ended. Where it failed, the chunk stays in memory, and the driver is to cancel the runs.
+    pub fn written(&mut self, chunk: u32, success: bool) {
+        let i = chunk as usize;
+        self.io_under_way -= 1;
+        self.writes -= 1;
+        if let Some(run) = self.run_of(chunk) {
+            run.io -= 1;
+        }
+        let victim = self.has(chunk, flag::VICTIM);
+        if victim {
+            self.freeing -= self.out[i];
+        }
+        self.clear(chunk, flag::WRITING | flag::VICTIM);
+        if success {
+            self.set(chunk, flag::CLEAN);
+            self.totals.written += self.out[i];
+        }
+        if self.has(chunk, flag::DOOMED) {
+            self.clear(chunk, flag::DOOMED);
+            self.release_if_dead(chunk);
+        }
+        if self.state[i] == State::Resident {
+            if success && victim && self.pins[i] == 0 {
+                self.drop_resident(chunk);
+            } else {
+                self.index(chunk);
+            }
+        }
+        self.check_end(chunk);
+        self.write_behind();
+    }
+
+    /// Starts writing chunks that will be spilled anyway, while the disk has nothing else to write.
+    fn write_behind(&mut self) {
+        while self.writes == 0
+            && let Some(chunk) = self.behind.pop_front()
+        {
+            if self.state[chunk as usize] == State::Resident && !self.has(chunk, flag::CLEAN | flag::WRITING) && self.pressure {
+                self.begin_write(chunk);
+            }
+        }
+    }
+
+    pub(super) fn begin_write(&mut self, chunk: u32) {
+        self.set(chunk, flag::WRITING);
+        self.writes += 1;
+        self.io_under_way += 1;
+        if let Some(run) = self.run_of(chunk) {
+            run.io += 1;
+        }
+        self.actions.push(Action::Write(chunk));
+    }
+}

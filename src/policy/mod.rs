@@ -1,0 +1,17 @@
+//! WHO runs and what stays in memory: one pure state machine, fed by events, that answers with actions.
+//!
+//! Every driver (`sync`, `threads`, ...) and the [`simulate`] function feed the same machine, so that a forecast is
+//! the policy itself. It holds sizes, not data, and does no input or output.
+
+mod admit;
+mod batch;
+mod bitset;
+mod evict;
+mod machine;
+mod run;
+mod simulator;
+
+pub use batch::{Batch, Class};
+pub use machine::{Action, Finished, Policy};
+pub use run::{Ended, Kept, RunId};
+pub use simulator::{Forecast, Setup, simulate};

@@ -1,0 +1,187 @@
+//! Runs: the tasks of one `compute`, which end together.
+
+use super::Policy;
+use super::machine::{Action, State, flag};
+
+/// The number of a run.
+pub type RunId = u32;
+
+/// How a run ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ended {
+    /// Every task has run.
+    Done,
+    /// It was cancelled, and nothing of it is under way any more.
+    Cancelled,
+}
+
+/// A chunk that is kept from one run to the next.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Kept {
+    /// The bytes it is booked for.
+    pub bytes: u64,
+    /// Whether it is in memory.
+    pub resident: bool,
+    /// Whether there is a copy that is not in memory.
+    pub clean: bool,
+    /// Whether it can be loaded again from where it came from.
+    pub source: bool,
+    /// Whether it can be written.
+    pub spillable: bool,
+}
+
+/// A run: tasks `from..to`.
+#[derive(Clone, Debug)]
+pub(super) struct Run {
+    pub(super) id: RunId,
+    pub(super) from: u32,
+    pub(super) to: u32,
+    /// Tasks not yet finished; of a cancelled run, tasks that are running.
+    pub(super) left: u32,
+    /// Loads and writes under way for its chunks.
+    pub(super) io: u32,
+    pub(super) cancelled: bool,
+    /// Its end has been reported.
+    pub(super) over: bool,
+}
+
+impl Policy {
+    /// The run that task or chunk `id` belongs to.
+    pub(super) fn run_of(&mut self, id: u32) -> Option<&mut Run> {
+        if let Some(last) = self.runs.last()
+            && last.from > id
+        {
+            let at = self.runs.partition_point(|run| run.to <= id);
+            return self.runs.get_mut(at).filter(|run| run.from <= id);
+        }
+        self.runs.last_mut().filter(|run| run.from <= id && id < run.to)
+    }
+
+    /// Reports the end of the run of `id`, where nothing of it is left.
+    pub(super) fn check_end(&mut self, id: u32) {
+        let Some(run) = self.run_of(id) else { return };
+        if run.left == 0 && !run.over && (!run.cancelled || run.io == 0) {
+            run.over = true;
+            let ended = if run.cancelled { Ended::Cancelled } else { Ended::Done };
+            let id = run.id;
+            self.actions.push(Action::End(id, ended));
+        }
+    }
+
+    /// Ends a run early: what has not started never will, what is kept for it goes, and its end is reported when
+    /// nothing of it is under way any more.
+    pub fn cancel(&mut self, id: RunId) {
+        let Some(run) = self.runs.iter_mut().find(|run| run.id == id && !run.over && !run.cancelled) else { return };
+        run.cancelled = true;
+        let (from, to) = (run.from, run.to);
+        let mut running = 0;
+        for task in from..to {
+            match self.state[task as usize] {
+                State::Waiting => {
+                    self.ready.remove(task);
+                    self.retire(task);
+                }
+                State::Staged => {
+                    self.unbook(task);
+                    self.unpin_inputs(task);
+                    self.staged -= 1;
+                    self.retire(task);
+                }
+                State::Running => running += 1,
+                State::Resident | State::Absent | State::Loading | State::Gone => {}
+            }
+        }
+        self.runnable.retain(|task| !(from..to).contains(task));
+        for chunk in from..to {
+            self.clear(chunk, flag::KEPT);
+            self.left[chunk as usize] = 0;
+            self.release_if_dead(chunk);
+        }
+        if let Some(run) = self.run_of(from) {
+            run.left = running;
+        }
+        self.advance_head();
+        self.reindex();
+        self.check_end(from);
+    }
+
+    /// A task that will never run: its inputs lose a user.
+    fn retire(&mut self, task: u32) {
+        self.state[task as usize] = State::Gone;
+        for at in self.inputs_range(task) {
+            let input = self.inputs[at];
+            self.lose_user(input);
+        }
+    }
+
+    /// Gives up a chunk that was kept when its run ended.
+    pub fn release(&mut self, chunk: u32) {
+        self.clear(chunk, flag::KEPT);
+        self.release_if_dead(chunk);
+    }
+
+    /// A policy that begins with chunks kept from before, numbered from 0.
+    pub fn with_kept(bound: u64, workers: u32, io_threads: u32, kept: &[Kept]) -> Self {
+        let mut policy = Policy::new(bound, workers, io_threads);
+        for chunk in kept {
+            policy.input_start.push(0);
+            policy.out.push(chunk.bytes);
+            policy.scratch.push(0);
+            policy.state.push(if chunk.resident { State::Resident } else { State::Absent });
+            let mark = |condition, flag| if condition { flag } else { 0 };
+            let flags = mark(chunk.clean, flag::CLEAN) | mark(chunk.source, flag::SOURCE) | mark(!chunk.spillable, flag::NO_SPILL);
+            policy.flags.push(flag::KEPT | flags);
+            policy.waits.push(0);
+            policy.pins.push(0);
+            policy.left.push(0);
+            policy.user_start.push(0);
+            policy.user_end.push(0);
+            policy.total += chunk.bytes;
+            if chunk.resident {
+                policy.hold(chunk.bytes);
+                policy.firm += if chunk.spillable { 0 } else { chunk.bytes };
+            }
+        }
+        policy.grow_sets();
+        policy.head = policy.len();
+        policy.update_pressure();
+        policy
+    }
+
+    /// What is known of the chunks that are kept, in the order of their numbers.
+    pub fn kept(&self) -> impl Iterator<Item = (u32, Kept)> + '_ {
+        let is_kept = |c: &u32| self.has(*c, flag::KEPT) && matches!(self.state[*c as usize], State::Resident | State::Absent);
+        (0..self.len()).filter(is_kept).map(|c| {
+            let kept = Kept {
+                bytes: self.out[c as usize],
+                resident: self.state[c as usize] == State::Resident,
+                clean: self.has(c, flag::CLEAN),
+                source: self.has(c, flag::SOURCE),
+                spillable: !self.has(c, flag::NO_SPILL),
+            };
+            (c, kept)
+        })
+    }
+
+    /// Whether no run is under way.
+    pub fn is_idle(&self) -> bool {
+        self.runs.iter().all(|run| run.over) && self.io_under_way == 0
+    }
+
+    /// Where no run is under way: forgets everything but the chunks that are kept, which are numbered anew from 0 in
+    /// the order of their old numbers. Gives the old numbers.
+    pub fn compact(&mut self) -> Option<Vec<u32>> {
+        if !self.is_idle() {
+            return None;
+        }
+        let (kept, chunks): (Vec<u32>, Vec<Kept>) = self.kept().unzip();
+        let mut fresh = Policy::with_kept(self.bound, self.workers, self.io_threads, &chunks);
+        fresh.next_run = self.next_run;
+        fresh.speculative_spill = self.speculative_spill;
+        fresh.actions = std::mem::take(&mut self.actions);
+        fresh.peak = self.peak;
+        fresh.totals = self.totals;
+        *self = fresh;
+        Some(kept)
+    }
+}

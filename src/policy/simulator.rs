@@ -1,0 +1,133 @@
+//! The policy run against sizes instead of data, on a virtual clock.
+//!
+//! ```text
+//! workers     [task 1][task 2 ....][task 4]
+//!             [task 3 .......][task 5 ...]
+//! disk        [load a][load b][write c][load d]
+//!             0 ------------------------------> seconds
+//! ```
+
+use super::machine::{Action, Finished};
+use super::{Batch, Kept, Policy};
+use std::cmp::Reverse;
+use std::collections::BinaryHeap;
+
+/// What a simulation takes for given.
+#[derive(Clone, Debug)]
+pub struct Setup {
+    /// The bytes that the policy may use.
+    pub bound: u64,
+    /// Virtual workers: as many as will run.
+    pub workers: u32,
+    /// Virtual input and output threads.
+    pub io_threads: u32,
+    /// Chunks kept from before; the batch's tasks are numbered after them.
+    pub kept: Vec<Kept>,
+    /// Bytes a second that a worker gets through, inputs and output taken together.
+    pub work_rate: f64,
+    /// Bytes a second that the disk reads or writes, all threads together.
+    pub disk_rate: f64,
+}
+
+impl Setup {
+    /// Usual rates, and nothing kept.
+    pub fn new(bound: u64, workers: u32, io_threads: u32) -> Self {
+        Setup { bound, workers, io_threads, kept: Vec::new(), work_rate: 4e9, disk_rate: 1.5e9 }
+    }
+}
+
+/// What a run will take, as far as sizes tell.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Forecast {
+    /// Tasks that workers run.
+    pub tasks: u64,
+    /// The most bytes booked at a time.
+    pub peak_bytes: u64,
+    /// Bytes written to the spill area, once each chunk.
+    pub spilled_bytes: u64,
+    /// Bytes read back from there.
+    pub reread_bytes: u64,
+    /// Bytes read from sources for the first time.
+    pub source_bytes: u64,
+    /// Bytes read from sources again.
+    pub source_reread_bytes: u64,
+    /// Virtual seconds.
+    pub seconds: f64,
+    /// The tasks (numbers in the batch) whose output is spilled.
+    pub will_spill: Vec<u32>,
+}
+
+/// Runs a batch on a virtual clock; `None` if some task does not fit even alone.
+pub fn simulate(batch: &Batch, setup: &Setup) -> Option<Forecast> {
+    let base = setup.kept.len() as u32;
+    let kept = |chunk: u32| setup.kept.get(chunk as usize).map_or(0, |kept| kept.bytes);
+    if batch.largest_need(base, kept).0 > setup.bound {
+        return None;
+    }
+    let mut policy = Policy::with_kept(setup.bound, setup.workers, setup.io_threads, &setup.kept);
+    let (written, read_back) = (policy.totals.written, policy.totals.read_back);
+    policy.extend(batch);
+    let mut forecast = Forecast::default();
+    let mut clock = 0.0f64;
+    let mut disk_free = 0.0f64;
+    let mut events: BinaryHeap<Reverse<(u64, u64, Event)>> = BinaryHeap::new();
+    let mut idle = setup.workers.max(1);
+    let mut actions = Vec::new();
+    let mut sequence = 0;
+    let nanoseconds = |seconds: f64| (seconds * 1e9) as u64;
+    loop {
+        while idle > 0
+            && let Some(task) = policy.pick()
+        {
+            idle -= 1;
+            forecast.tasks += 1;
+            let end = clock + policy.need_of(task) as f64 / setup.work_rate + 1e-7;
+            events.push(Reverse((nanoseconds(end), sequence, Event::Ran(task))));
+            sequence += 1;
+        }
+        policy.take_actions(&mut actions);
+        for action in actions.drain(..) {
+            let (chunk, event) = match action {
+                Action::Load(chunk) => (chunk, Event::Loaded(chunk)),
+                Action::Write(chunk) => {
+                    forecast.will_spill.extend(chunk.checked_sub(base));
+                    (chunk, Event::Written(chunk))
+                }
+                Action::Drop(_) | Action::Forget(_) | Action::End(..) => continue,
+            };
+            disk_free = disk_free.max(clock) + policy.bytes_of(chunk) as f64 / setup.disk_rate + 1e-5;
+            events.push(Reverse((nanoseconds(disk_free), sequence, event)));
+            sequence += 1;
+        }
+        let Some(Reverse((time, _, event))) = events.pop() else { break };
+        clock = clock.max(time as f64 / 1e9);
+        match event {
+            Event::Ran(task) => {
+                idle += 1;
+                policy.finished(task, Finished::Output(policy.bytes_of(task)));
+            }
+            Event::Loaded(chunk) => policy.loaded(chunk, true),
+            Event::Written(chunk) => policy.written(chunk, true),
+        }
+    }
+    if !policy.is_idle() {
+        return None;
+    }
+    forecast.peak_bytes = policy.peak();
+    forecast.spilled_bytes = policy.totals.written - written;
+    forecast.reread_bytes = policy.totals.read_back - read_back;
+    forecast.source_bytes = policy.totals.source_read;
+    forecast.source_reread_bytes = policy.totals.source_reread;
+    forecast.seconds = clock;
+    Some(forecast)
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Event {
+    Ran(u32),
+    Loaded(u32),
+    Written(u32),
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,282 @@
+//! Random graphs, bounds, completion orders and failures: never above the bound, always ends, same decisions for the same
+//! events, and every task sees its inputs.
+
+#![allow(clippy::unwrap_used)]
+
+use super::{Setup, simulate};
+use crate::policy::machine::{Action, Finished};
+use crate::policy::{Batch, Class, Ended, Policy};
+use proptest::prelude::*;
+
+/// A small generator, so that a case is one number.
+struct Dice(u64);
+
+impl Dice {
+    fn roll(&mut self, below: u64) -> u64 {
+        self.0 = self.0.wrapping_add(0x9E37_79B9_7F4A_7C15);
+        let z = (self.0 ^ (self.0 >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+        let z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
+        (z ^ (z >> 31)) % below.max(1)
+    }
+}
+
+fn random_batch(dice: &mut Dice, base: u32) -> Batch {
+    let count = 1 + dice.roll(60) as u32;
+    let mut batch = Batch { input_start: vec![0], ..Batch::default() };
+    let locality = 1 + dice.roll(20);
+    for task in 0..count {
+        let source = dice.roll(5) == 0;
+        let fan_in = if source { 0 } else { dice.roll(4) };
+        for _ in 0..fan_in {
+            let all = u64::from(base + task);
+            if all > 0 {
+                let reach = if dice.roll(4) == 0 { all } else { locality.min(all) };
+                let back = 1 + dice.roll(reach);
+                batch.inputs.push((all - back) as u32);
+            }
+        }
+        batch.input_start.push(batch.inputs.len() as u32);
+        batch.out.push(dice.roll(30));
+        batch.scratch.push(if source || dice.roll(3) > 0 { 0 } else { dice.roll(20) });
+        batch.class.push(if source { Class::Source } else { Class::Task });
+        if dice.roll(12) == 0 {
+            batch.keep.push(task);
+        }
+        if dice.roll(6) == 0 {
+            batch.will_spill.push(task);
+        }
+    }
+    batch
+}
+
+/// What a chunk table would hold, checked against what the policy says.
+#[derive(Clone, Copy, PartialEq, Debug)]
+struct Copies {
+    memory: bool,
+    disk: bool,
+    gone: bool,
+}
+
+struct World {
+    policy: Policy,
+    chunks: Vec<Copies>,
+    source: Vec<bool>,
+    inputs: Vec<Vec<u32>>,
+    running: Vec<u32>,
+    loading: Vec<u32>,
+    writing: Vec<u32>,
+    ends: Vec<Ended>,
+    overrun: u64,
+}
+
+impl World {
+    fn add(&mut self, batch: &Batch) {
+        let base = self.policy.len();
+        for task in 0..batch.len() {
+            let source = batch.class[task] == Class::Source;
+            self.source.push(source);
+            self.chunks.push(Copies { memory: false, disk: source, gone: false });
+            self.inputs.push(batch.inputs_of(task).to_vec());
+        }
+        self.policy.extend(batch);
+        assert_eq!(self.policy.len(), base + batch.len() as u32);
+    }
+
+    fn act(&mut self) {
+        let mut actions = Vec::new();
+        self.policy.take_actions(&mut actions);
+        for action in actions {
+            match action {
+                Action::Load(chunk) => {
+                    let copies = self.chunks[chunk as usize];
+                    assert!(copies.disk && !copies.memory && !copies.gone, "loads {chunk}: {copies:?}");
+                    assert!(!self.loading.contains(&chunk));
+                    self.loading.push(chunk);
+                }
+                Action::Write(chunk) => {
+                    let copies = self.chunks[chunk as usize];
+                    assert!(copies.memory && !copies.disk && !copies.gone, "writes {chunk}: {copies:?}");
+                    self.writing.push(chunk);
+                }
+                Action::Drop(chunk) => {
+                    let copies = &mut self.chunks[chunk as usize];
+                    assert!(copies.memory && copies.disk && !copies.gone, "drops {chunk}: {copies:?}");
+                    copies.memory = false;
+                }
+                Action::Forget(chunk) => {
+                    assert!(!self.writing.contains(&chunk) && !self.loading.contains(&chunk));
+                    self.chunks[chunk as usize] = Copies { memory: false, disk: false, gone: true };
+                }
+                Action::End(_, ended) => self.ends.push(ended),
+            }
+        }
+        assert!(self.policy.used() <= self.policy.bound + self.overrun, "{} of {}", self.policy.used(), self.policy.bound);
+    }
+
+    fn start(&mut self) -> bool {
+        if self.running.len() as u32 >= self.policy.workers {
+            return false;
+        }
+        let picked = self.policy.pick();
+        self.act();
+        let Some(task) = picked else { return false };
+        for input in &self.inputs[task as usize] {
+            assert!(self.chunks[*input as usize].memory, "task {task} starts without input {input}");
+        }
+        self.running.push(task);
+        true
+    }
+}
+
+fn play(seed: u64) {
+    let mut dice = Dice(seed);
+    let workers = 1 + dice.roll(8) as u32;
+    let mut first = random_batch(&mut dice, 0);
+    let second = dice.roll(3) == 0;
+    let mut world = World {
+        policy: Policy::new(u64::MAX, workers, 1 + dice.roll(3) as u32),
+        chunks: Vec::new(),
+        source: Vec::new(),
+        inputs: Vec::new(),
+        running: Vec::new(),
+        loading: Vec::new(),
+        writing: Vec::new(),
+        ends: Vec::new(),
+        overrun: 0,
+    };
+    world.policy.set_speculative_spill(dice.roll(2) == 0);
+    let fails = dice.roll(4) == 0;
+    let puts_back = dice.roll(4) == 0;
+    // Two runs at once, or one after the other on kept chunks of the first.
+    let mut batches = vec![first.clone()];
+    if second {
+        let mut batch = random_batch(&mut dice, first.len() as u32);
+        // Only what is kept may be used by a later run.
+        let base = first.len() as u32;
+        for input in &mut batch.inputs {
+            if *input < base {
+                if first.keep.is_empty() {
+                    first.keep.push(0);
+                }
+                *input = first.keep[*input as usize % first.keep.len()];
+            }
+        }
+        first.keep.sort_unstable();
+        first.keep.dedup();
+        batches = vec![first.clone(), batch];
+    }
+    let all_out: Vec<u64> = batches.iter().flat_map(|b| b.out.iter().copied()).collect();
+    let mut base = 0;
+    let mut least = 1;
+    for batch in &batches {
+        least = least.max(batch.largest_need(base, |chunk| all_out[chunk as usize]).0);
+        base += batch.len() as u32;
+    }
+    let extra = if puts_back { 25 } else { 0 };
+    let bound = least + extra + dice.roll(least + 1);
+    world.policy.set_bound(bound);
+    let mut waiting: Vec<Batch> = batches.iter().rev().cloned().collect();
+    world.add(&waiting.pop().unwrap());
+    let at_once = dice.roll(2) == 0;
+    if at_once
+        && !fails
+        && let Some(batch) = waiting.pop()
+    {
+        world.add(&batch);
+    }
+    let runs = if fails { 1 } else { batches.len() };
+    let mut steps = 0;
+    loop {
+        steps += 1;
+        assert!(steps < 100_000, "does not end");
+        while world.start() {}
+        world.act();
+        if world.ends.len() == 1
+            && !fails
+            && let Some(batch) = waiting.pop()
+        {
+            world.add(&batch);
+            continue;
+        }
+        let choices = world.running.len() + world.loading.len() + world.writing.len();
+        if choices == 0 {
+            break;
+        }
+        let mut pick = dice.roll(choices as u64) as usize;
+        if pick < world.running.len() {
+            let task = world.running.swap_remove(pick);
+            let outcome = match dice.roll(20) {
+                0 if fails => Finished::Failed,
+                1 if puts_back && world.policy.scratch[task as usize] < 20 => Finished::PutBack(20),
+                2 if puts_back && world.policy.grow(task, 5) => Finished::Output(world.policy.bytes_of(task)),
+                _ => Finished::Output(world.policy.bytes_of(task)),
+            };
+            if matches!(outcome, Finished::Output(_)) {
+                world.chunks[task as usize].memory = true;
+            }
+            world.policy.finished(task, outcome);
+            if !world.policy.is_resident(task) {
+                world.chunks[task as usize].memory =
+                    world.chunks[task as usize].memory && world.policy.state[task as usize] != crate::policy::machine::State::Gone;
+            }
+        } else {
+            pick -= world.running.len();
+            if pick < world.loading.len() {
+                let chunk = world.loading.swap_remove(pick);
+                world.chunks[chunk as usize].memory = true;
+                world.policy.loaded(chunk, true);
+            } else {
+                pick -= world.loading.len();
+                let chunk = world.writing.swap_remove(pick);
+                world.chunks[chunk as usize].disk = true;
+                world.policy.written(chunk, true);
+            }
+        }
+        world.act();
+    }
+    assert_eq!(world.ends.len(), runs, "seed {seed}: {} of {runs} runs ended; head {:?}", world.ends.len(), world.policy.head());
+    assert!(world.policy.is_idle());
+    if !fails {
+        assert!(world.ends.iter().all(|ended| *ended == Ended::Done));
+    }
+    let kept: u64 = world.policy.kept().filter(|(_, kept)| kept.resident).map(|(_, kept)| kept.bytes).sum();
+    assert_eq!((world.policy.used(), world.policy.firm), (kept, 0), "seed {seed}");
+    // What is left in memory is what is kept.
+    for (chunk, copies) in world.chunks.iter().enumerate() {
+        assert_eq!(copies.memory, world.policy.is_resident(chunk as u32), "seed {seed}, chunk {chunk}");
+    }
+    world.policy.compact().unwrap();
+    assert_eq!(world.policy.used(), kept);
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 20_000, ..ProptestConfig::default() })]
+    #[test]
+    fn ends_within_the_bound(seed in any::<u64>()) {
+        play(seed);
+    }
+
+    #[test]
+    fn simulations_repeat(seed in any::<u64>()) {
+        let batch = random_batch(&mut Dice(seed), 0);
+        let bound = batch.largest_need(0, |_| 0).0 + seed % 20;
+        let setup = Setup::new(bound, 1 + (seed % 4) as u32, 2);
+        let forecast = simulate(&batch, &setup).unwrap();
+        prop_assert!(forecast.peak_bytes <= bound);
+        prop_assert_eq!(Some(forecast), simulate(&batch, &setup));
+    }
+}
+
+#[test]
+fn what_does_not_fit_is_refused() {
+    let batch = Batch {
+        input_start: vec![0, 0, 1],
+        inputs: vec![0],
+        out: vec![10, 10],
+        scratch: vec![0, 5],
+        class: vec![Class::Task; 2],
+        ..Batch::default()
+    };
+    assert!(simulate(&batch, &Setup::new(24, 1, 1)).is_none());
+    assert_eq!(simulate(&batch, &Setup::new(25, 1, 1)).unwrap().peak_bytes, 25);
+}
