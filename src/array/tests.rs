@@ -342,3 +342,22 @@ fn slopes_of_an_elevation_model_are_numpys() -> Result<()> {
     assert_eq!(values(&slope.gt(0.5).sum(..))[[]], golden["slope_steeper_than_0.5"].as_i64().unwrap());
     Ok(())
 }
+
+#[test]
+fn what_is_standardised_is_one_pass_after_the_moments() -> Result<()> {
+    let a = counting(&[60, 40]);
+    let x = lazy(&a, chunks![10, -1]);
+    let z = (&x - x.mean(0)) / x.std(0);
+    let (mean, std) = (a.mean_axis(Axis(0)).unwrap(), a.std_axis(Axis(0), 0.0));
+    let want = (&a - &mean) / &std;
+    assert!(values(&z).iter().zip(&want).all(|(found, want)| (found - want).abs() < 1e-12));
+    // Six blocks: read, moments, two groups of results, and one task a block for the sum of squares.
+    let layer = crate::Persist::layer(&z.square().sum(..))?;
+    let layers = crate::optimize::optimize(vec![layer]);
+    let tasks = super::testing::run(&layers[0])?;
+    let names: Vec<String> = (0..tasks.len()).map(|task| tasks.name_of(task as u32)).collect();
+    let count = |name: &str| names.iter().filter(|other| other.starts_with(name)).count();
+    assert_eq!((count("from_ndarray"), count("moment_chunk"), count("mean"), count("std"), count("sum_chunk"), count("sum-")), (6, 6, 1, 1, 6, 1), "{names:?}");
+    assert_eq!(names.len(), 21);
+    Ok(())
+}
