@@ -123,3 +123,41 @@ fn labels_hardly_matter() {
         }
     }
 }
+
+#[derive(Deserialize)]
+struct Small {
+    name: String,
+    most_held: usize,
+    deps: Vec<Vec<u32>>,
+}
+
+/// The graphs of Dask's own tests of its order (`dask/tests/test_order.py`), and the most outputs that they allow to be
+/// held when a task starts, sinks excluded.
+#[test]
+fn dask_bounds_on_outputs_held_are_kept() {
+    let file = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/data/pressure.json");
+    let graphs: Vec<Small> = serde_json::from_slice(&std::fs::read(file).unwrap()).unwrap();
+    for Small { name, most_held, deps } in graphs {
+        let mut users = vec![0u32; deps.len()];
+        deps.iter().flatten().for_each(|dep| users[*dep as usize] += 1);
+        let task = |(deps, users): (&Vec<u32>, &u32)| Task { bytes: u64::from(*users > 0), deps: deps.clone() };
+        let tasks: Vec<Task> = deps.iter().zip(&users).map(task).collect();
+        for seed in 0..4 {
+            let graph = Graph::new(&tasks, seed);
+            let shape = graph.shape();
+            let choice = choose(&shape, 0, |order| Cost::of_peak(peak(&shape, order), 0));
+            let mut left = vec![0u32; tasks.len()];
+            graph.inputs.iter().for_each(|input| left[*input as usize] += 1);
+            let (mut held, mut most) = (0, 0);
+            for task in choice.order {
+                most = most.max(held);
+                held += usize::from(left[task as usize] > 0);
+                for input in shape.inputs_of(task) {
+                    left[*input as usize] -= 1;
+                    held -= usize::from(left[*input as usize] == 0);
+                }
+            }
+            assert!(most <= most_held, "{name} with labels {seed}: {most} > {most_held}");
+        }
+    }
+}

@@ -50,6 +50,9 @@ pub struct Choice {
     pub cost: Option<Cost>,
 }
 
+/// One way to improve an order.
+type Pass = fn(&Links, &[u32]) -> Vec<u32>;
+
 /// One way to make an order.
 pub(crate) type Candidate = (&'static str, fn(&Links, &Descent) -> Vec<u32>);
 
@@ -110,10 +113,11 @@ pub fn choose(shape: &Shape, bound: u64, mut evaluate: impl FnMut(&[u32]) -> Cos
 fn settle(shape: &Shape, links: &Links, order: Vec<u32>, bound: u64) -> Vec<u32> {
     let mut least = peak(shape, &order);
     let mut settled = order;
-    let passes: [fn(&Links, &[u32]) -> Vec<u32>; 3] =
-        [|links, order| just_in_time(links, order, 0), |links, order| just_in_time(links, order, 1), at_once];
+    let passes: [Pass; 3] = [|links, order| just_in_time(links, order, 0), |links, order| just_in_time(links, order, 1), at_once];
+    // Each pass is linear; large graphs get each once.
+    let rounds = if links.len() > 100_000 { 1 } else { 4 };
     let mut idle = 0;
-    for pass in passes.iter().cycle().take(12) {
+    for pass in passes.iter().cycle().take(rounds * passes.len()) {
         if least <= bound || idle == passes.len() {
             break;
         }

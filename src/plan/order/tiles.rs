@@ -33,9 +33,9 @@ pub(crate) struct Taste {
 /// Which tile comes first among those that cost the same.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Tie {
-    /// The one whose cost changed last.
+    /// The one that was queued last.
     Latest,
-    /// The one whose cost changed longest ago.
+    /// The one that was queued first.
     Earliest,
     /// The first in the best postorder.
     Place,

@@ -1,5 +1,6 @@
 //! The benchmark runner: exactly defined work, one JSON line a run.
 
+mod belady;
 mod elementwise;
 mod lazyslice;
 mod numbers;

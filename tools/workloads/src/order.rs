@@ -1,5 +1,6 @@
 //! `workloads order`: plans the order of a task graph in a file.
 
+use crate::belady;
 use chunkstore::plan::{Cost, Shape, choose, inputs_first, largest_need, peak};
 use serde::{Deserialize, Serialize};
 use std::error::Error;
@@ -61,15 +62,20 @@ pub(crate) fn run(args: &Args) -> Result<(), Box<dyn Error>> {
     }
     let out: Vec<u64> = numbering.iter().map(|old| file.tasks[*old as usize].bytes).collect();
     let shape = Shape { input_start: &input_start, inputs: &inputs, out: &out, scratch: &[], keep: &[] };
-    let bound = args.memory.unwrap_or_else(|| largest_need(&shape));
-    let choice = choose(&shape, bound, |order| {
-        let peak = peak(&shape, order);
-        Cost { spilled: peak.saturating_sub(bound), reread: 0, peak }
+    let least = largest_need(&shape);
+    let bound = args.memory.unwrap_or(0);
+    if args.memory.is_some() && bound < least {
+        return Err(format!("the largest task needs {least} bytes, more than {bound}").into());
+    }
+    let choice = choose(&shape, bound, |order| match args.memory {
+        Some(_) => belady::cost(&shape, order, bound).unwrap_or_else(|| Cost::of_peak(peak(&shape, order), bound)),
+        None => Cost::of_peak(peak(&shape, order), least),
     });
     let peak_bytes = peak(&shape, &choice.order);
+    let spilled_bytes = args.memory.and(choice.cost).map_or(0, |cost| cost.spilled);
     let seconds = start.elapsed().as_secs_f64();
     let order = args.print_order.then(|| choice.order.iter().map(|task| numbering[*task as usize]).collect());
-    let line = Line { name: file.name, tasks: deps.len(), peak_bytes, chosen: choice.name, seconds, spilled_bytes: 0, order };
+    let line = Line { name: file.name, tasks: deps.len(), peak_bytes, chosen: choice.name, seconds, spilled_bytes, order };
     println!("{}", serde_json::to_string(&line)?);
     Ok(())
 }
