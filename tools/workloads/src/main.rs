@@ -3,11 +3,13 @@
 mod belady;
 mod elementwise;
 mod lazyslice;
+mod numbers;
 mod order;
 mod process;
 mod reduce;
 mod run;
 mod sizes;
+mod spill_chunks;
 mod tasks;
 
 use clap::{Parser, Subcommand};
@@ -35,6 +37,9 @@ enum Work {
     Tasks1e6(run::Args),
     /// A corner of a large lazy array.
     Lazyslice(run::Args),
+    /// The chest alone, with more chunks than it holds in memory.
+    #[command(name = "spill_chunks")]
+    SpillChunks(run::Args),
 }
 
 fn main() -> ExitCode {
@@ -46,6 +51,7 @@ fn main() -> ExitCode {
         Work::Tasks(args) => run::run("tasks", &args, tasks::prepare),
         Work::Tasks1e6(args) => run::run("tasks-1e6", &args, tasks::prepare_many),
         Work::Lazyslice(args) => run::run("lazyslice", &args, lazyslice::prepare),
+        Work::SpillChunks(args) => run::run("spill_chunks", &args, spill_chunks::prepare),
     };
     match result {
         Ok(true) => ExitCode::SUCCESS,
