@@ -6,7 +6,7 @@ use std::process::Command;
 use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
 
 /// A control group of this test's, of version 2 or 1; removed at the end.
-pub struct Bounded {
+pub(crate) struct Bounded {
     group: PathBuf,
     peak: &'static str,
     events: &'static str,
@@ -14,7 +14,7 @@ pub struct Bounded {
 
 impl Bounded {
     /// A group that may hold `bytes`; none where the machine does not permit one, which standard error then says.
-    pub fn new(bytes: u64) -> Option<Self> {
+    pub(crate) fn new(bytes: u64) -> Option<Self> {
         static NEXT: AtomicU32 = AtomicU32::new(0);
         let name = format!("chunkstore-test-{}-{}", std::process::id(), NEXT.fetch_add(1, Relaxed));
         let base = Path::new("/sys/fs/cgroup");
@@ -27,19 +27,19 @@ impl Bounded {
     }
 
     /// A command that runs `program` in the group.
-    pub fn command(&self, program: &str) -> Command {
+    pub(crate) fn command(&self, program: &str) -> Command {
         let mut command = Command::new("sh");
         command.args(["-c", r#"echo $$ > "$0/cgroup.procs" && exec "$@""#]).arg(&self.group).arg(program);
         command
     }
 
     /// The most bytes that the group has held, its page cache included.
-    pub fn peak(&self) -> u64 {
+    pub(crate) fn peak(&self) -> u64 {
         fs::read_to_string(self.group.join(self.peak)).ok().and_then(|text| text.trim().parse().ok()).expect("the peak of a group")
     }
 
     /// How many of the group's processes were killed for lack of memory.
-    pub fn killed(&self) -> u64 {
+    pub(crate) fn killed(&self) -> u64 {
         let events = fs::read_to_string(self.group.join(self.events)).expect("the events of a group");
         events.lines().find_map(|line| line.strip_prefix("oom_kill ")).map_or(0, |count| count.trim().parse().expect("a count"))
     }

@@ -37,7 +37,7 @@ pub(crate) fn prepare(_context: &Context) -> Result<Work, Failure> {
         });
         let (total, put, get) = result?;
         let stats = chest.stats();
-        context.spilled = stats.scratch.written_bytes;
+        context.spilled = stats.scratch.written_stored;
         let megabytes = count as f64 * (EACH * 8) as f64 / 1e6;
         context.note("put_s", round(put, 4));
         context.note("get_s", round(get, 4));
