@@ -4,14 +4,13 @@
 pub mod array;
 pub mod engine;
 pub mod graph;
+pub mod optimize;
 pub mod plan;
-#[allow(dead_code, unreachable_pub)]
 mod policy;
 
 mod collection;
 mod error;
 mod exec;
-mod optimize;
 mod report;
 
 pub use chunkstore_store as store;

@@ -42,6 +42,13 @@ impl Blockwise {
         Blockwise::new(name, 0, Body::new(grid, program.finish(value), operands, vec![input]))
     }
 
+    /// The same elements cut in another way; `None` where they are made of other blocks.
+    pub(super) fn recut(&self, grid: &Chunks) -> Option<Self> {
+        let core = &self.body.core;
+        let body = || Body::new(grid.clone(), core.program.clone(), core.operands.clone(), Vec::new());
+        self.body.layers.is_empty().then(|| Blockwise::new(self.name, self.steps, body()))
+    }
+
     pub(super) fn body(&self) -> &Body {
         &self.body
     }

@@ -5,7 +5,7 @@ use super::blockwise::Blockwise;
 use super::body::{Body, Operand};
 use super::chunks::common;
 use super::kernel::{Operand as Slot, Program, ProgramBuilder};
-use super::number::Computable;
+use super::number::Datum;
 use super::view::View;
 use super::{Array, Chunks};
 use crate::{Error, ErrorKind, Result};
@@ -30,25 +30,25 @@ pub enum ArrayOr<T: Element> {
     Number(T),
 }
 
-impl<T: Computable> IntoOperand<T> for T {
+impl<T: Datum> IntoOperand<T> for T {
     fn into_operand(self) -> ArrayOr<T> {
         ArrayOr::Number(self)
     }
 }
 
-impl<T: Computable> IntoOperand<T> for Array<T> {
+impl<T: Datum> IntoOperand<T> for Array<T> {
     fn into_operand(self) -> ArrayOr<T> {
         ArrayOr::Array(self)
     }
 }
 
-impl<T: Computable> IntoOperand<T> for &Array<T> {
+impl<T: Datum> IntoOperand<T> for &Array<T> {
     fn into_operand(self) -> ArrayOr<T> {
         ArrayOr::Array(self.clone())
     }
 }
 
-impl<T: Computable> ArrayOr<T> {
+impl<T: Datum> ArrayOr<T> {
     pub(super) fn argument(&self) -> Argument<'_> {
         match self {
             ArrayOr::Array(array) => Argument::Array(&array.raw),

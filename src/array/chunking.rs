@@ -132,6 +132,15 @@ impl Chunking {
         Chunking(Spec::Bytes(bytes))
     }
 
+    /// The same for an array with its axes in reverse order.
+    pub(super) fn reversed(&self) -> Self {
+        Chunking(match &self.0 {
+            Spec::Axes(axes) => Spec::Axes(axes.iter().rev().cloned().collect()),
+            Spec::Same(chunks) => Spec::Axes((0..chunks.ndim()).rev().map(|axis| AxisChunks::Extents(chunks.extents(axis).collect())).collect()),
+            other => other.clone(),
+        })
+    }
+
     /// The chunks of an array of this shape and type.
     ///
     /// # Errors

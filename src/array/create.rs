@@ -4,7 +4,7 @@ use super::array::Raw;
 use super::blockwise::Blockwise;
 use super::body::{Body, Operand};
 use super::kernel::{BinaryOp, Operand as Slot, Program, ProgramBuilder, UnaryOp};
-use super::number::{Computable, Number};
+use super::number::{Datum, Number};
 use super::{Array, Chunking};
 use crate::{Error, ErrorKind, Result};
 use chunkstore_store::{DType, Scalar};
@@ -68,7 +68,7 @@ pub(super) fn created(
     Ok(Raw { layer: Arc::new(layer), chunks, dtype })
 }
 
-impl<T: Computable> Array<T> {
+impl<T: Datum> Array<T> {
     /// An array whose every element is `value`.
     #[track_caller]
     pub fn full(shape: impl IntoShape, value: T, chunks: impl Into<Chunking>) -> Self {

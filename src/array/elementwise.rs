@@ -2,7 +2,7 @@
 
 use super::build::Argument;
 use super::kernel::{BinaryOp, TernaryOp, UnaryOp};
-use super::number::{Bits, Computable, Float, Number};
+use super::number::{Bits, Datum, Float, Number};
 use super::{Array, IntoOperand};
 use std::panic::Location;
 
@@ -27,7 +27,7 @@ macro_rules! binary {
 }
 
 /// Functions of floating point: of integers and truth values the result is `f64`.
-impl<T: Computable> Array<T> {
+impl<T: Datum> Array<T> {
     unary! {
         /// e to the power of each element.
         exp Exp 10 -> T::Float;
@@ -117,7 +117,7 @@ impl<T: Computable> Array<T> {
     /// assert_eq!(x.dtype().name(), "float32");
     /// ```
     #[track_caller]
-    pub fn astype<U: Computable>(&self) -> Array<U> {
+    pub fn astype<U: Datum>(&self) -> Array<U> {
         self.unary("astype", 1, UnaryOp::Cast(U::DTYPE))
     }
 }
@@ -201,7 +201,7 @@ impl Array<bool> {
     /// # Ok::<(), chunkstore::Error>(())
     /// ```
     #[track_caller]
-    pub fn where_<T: Computable>(&self, yes: impl IntoOperand<T>, no: impl IntoOperand<T>) -> Array<T> {
+    pub fn where_<T: Datum>(&self, yes: impl IntoOperand<T>, no: impl IntoOperand<T>) -> Array<T> {
         let (yes, no) = (yes.into_operand(), no.into_operand());
         let arguments = [Argument::Array(&self.raw), yes.argument(), no.argument()];
         Array::operation("where", 1, &arguments, Location::caller(), |program, slots| match slots {
@@ -213,6 +213,6 @@ impl Array<bool> {
 
 /// The elements of `yes` where `condition` is true, and of `no` elsewhere.
 #[track_caller]
-pub fn where_<T: Computable>(condition: &Array<bool>, yes: impl IntoOperand<T>, no: impl IntoOperand<T>) -> Array<T> {
+pub fn where_<T: Datum>(condition: &Array<bool>, yes: impl IntoOperand<T>, no: impl IntoOperand<T>) -> Array<T> {
     condition.where_(yes, no)
 }

@@ -60,10 +60,6 @@ impl Reader for Memory {
         self.key
     }
 
-    fn dtype(&self) -> DType {
-        self.dtype
-    }
-
     fn parameters(&self) -> Option<Vec<u8>> {
         None
     }

@@ -3,7 +3,9 @@
 //! An [`Array`] knows its element type, its shape and how it is cut into blocks; every operation gives a new array and
 //! computes nothing. What NumPy and Dask call a function is called the same here.
 
+mod any;
 mod array;
+mod assemble;
 mod axes;
 mod blockwise;
 mod body;
@@ -13,8 +15,11 @@ mod chunks;
 mod collect;
 mod create;
 mod elementwise;
+mod file;
 mod inputs;
+mod join;
 mod kernel;
+mod map_blocks;
 mod memory;
 mod npy;
 mod number;
@@ -29,6 +34,7 @@ mod slice;
 mod source;
 mod view;
 
+pub use any::AnyArray;
 pub use array::Array;
 pub use axes::{Axes, keep};
 pub use build::{ArrayOr, IntoOperand};
@@ -37,5 +43,7 @@ pub use chunks::{Chunks, Position};
 pub use collect::Item;
 pub use create::IntoShape;
 pub use elementwise::where_;
-pub use number::{Bits, Computable, Float, Number};
+pub use file::ToNpy;
+pub use join::{concatenate, stack};
+pub use number::{Bits, Datum, Float, Number};
 pub use slice::{Ellipsis, NewAxis, Slice};

@@ -5,7 +5,7 @@ use chunkstore_store::{Element, Scalar};
 /// An element type with the types of what is computed from it.
 ///
 /// Integers and truth values become `f64` in floating point functions, and 64-bit integers in sums, as in NumPy.
-pub trait Computable: Element {
+pub trait Datum: Element {
     /// The type of a mean, a quotient or a square root of such elements.
     type Float: Float;
     /// The type of a sum or product of such elements.
@@ -16,17 +16,17 @@ pub trait Computable: Element {
 }
 
 /// An element type with arithmetic: all but `bool`.
-pub trait Number: Computable {}
+pub trait Number: Datum {}
 
 /// `f32` or `f64`.
 pub trait Float: Number<Float = Self> {}
 
 /// An element type with operations on bits: integers and `bool`.
-pub trait Bits: Computable {}
+pub trait Bits: Datum {}
 
 macro_rules! values {
     ($($t:ty, $scalar:ident, $float:ty, $sum:ty, $($marker:ident)*;)*) => { $(
-        impl Computable for $t {
+        impl Datum for $t {
             type Float = $float;
             type Sum = $sum;
             fn scalar(self) -> Scalar {

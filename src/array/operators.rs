@@ -2,15 +2,15 @@
 
 use super::build::Argument;
 use super::kernel::{BinaryOp, UnaryOp};
-use super::number::{Bits, Computable, Number};
+use super::number::{Bits, Datum, Number};
 use super::{Array, IntoOperand};
 use std::ops::{Add, BitAnd, BitOr, BitXor, Div, Mul, Neg, Not, Rem, Sub};
 use std::panic::Location;
 
-impl<T: Computable> Array<T> {
+impl<T: Datum> Array<T> {
     /// An operation of this array and another, or a number.
     #[track_caller]
-    pub(super) fn binary<U: Computable>(&self, name: &'static str, steps: u32, op: BinaryOp, other: impl IntoOperand<T>) -> Array<U> {
+    pub(super) fn binary<U: Datum>(&self, name: &'static str, steps: u32, op: BinaryOp, other: impl IntoOperand<T>) -> Array<U> {
         let other = other.into_operand();
         let arguments = [Argument::Array(&self.raw), other.argument()];
         Array::operation(name, steps, &arguments, Location::caller(), |program, slots| program.binary(op, *slots.first()?, *slots.get(1)?))
@@ -18,14 +18,14 @@ impl<T: Computable> Array<T> {
 
     /// An operation of a number and this array.
     #[track_caller]
-    pub(super) fn binary_from<U: Computable>(&self, name: &'static str, op: BinaryOp, left: T) -> Array<U> {
+    pub(super) fn binary_from<U: Datum>(&self, name: &'static str, op: BinaryOp, left: T) -> Array<U> {
         let arguments = [Argument::Number(left.scalar()), Argument::Array(&self.raw)];
         Array::operation(name, 1, &arguments, Location::caller(), |program, slots| program.binary(op, *slots.first()?, *slots.get(1)?))
     }
 
     /// An operation of this array alone.
     #[track_caller]
-    pub(super) fn unary<U: Computable>(&self, name: &'static str, steps: u32, op: UnaryOp) -> Array<U> {
+    pub(super) fn unary<U: Datum>(&self, name: &'static str, steps: u32, op: UnaryOp) -> Array<U> {
         let arguments = [Argument::Array(&self.raw)];
         Array::operation(name, steps, &arguments, Location::caller(), |program, slots| program.unary(op, *slots.first()?))
     }

@@ -5,7 +5,7 @@ use super::body::c_strides;
 use super::view::{InputAxis, View};
 use crate::Result;
 use crate::graph::{Dependency, Key, KeyBuilder, Layer, LayerRef, Operator, Sizes, TaskContext, Value};
-use chunkstore_store::{Block, DType};
+use chunkstore_store::Block;
 use smallvec::SmallVec;
 use std::any::Any;
 use std::sync::Arc;
@@ -24,8 +24,6 @@ pub(super) trait Reader: Send + Sync + 'static {
     fn name(&self) -> &'static str;
     /// What it is: equal content has equal keys.
     fn key(&self) -> Key;
-    /// The type of its elements.
-    fn dtype(&self) -> DType;
     /// What names it in another process; `None` where it is in this one's memory.
     fn parameters(&self) -> Option<Vec<u8>>;
     /// What reading a region takes.
@@ -62,11 +60,6 @@ impl Source {
     /// The same elements cut in another way.
     pub(super) fn recut(&self, grid: Chunks) -> Source {
         Source::part(self.inner.reader.clone(), self.inner.axes.clone(), grid)
-    }
-
-    /// The type of its elements.
-    pub(super) fn dtype(&self) -> DType {
-        self.inner.reader.dtype()
     }
 
     /// A source of only what a view takes of this one, how it is cut, and the view of it that is left: its axes in

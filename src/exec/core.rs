@@ -8,7 +8,7 @@ use crate::graph::Value;
 use crate::plan;
 use crate::policy::{Action, Ended, Finished, Policy, RunId};
 use crate::{Error, ErrorKind, Result};
-use chunkstore_store::{Arena, Chunk, Lease, Slot};
+use chunkstore_store::{Arena, Chunk, Lease, Left, Table};
 use parking_lot::{Condvar, Mutex, MutexGuard};
 use std::collections::VecDeque;
 use std::sync::atomic::Ordering::Relaxed;
@@ -61,7 +61,8 @@ pub(crate) struct Core {
 
 pub(super) struct State {
     pub(super) policy: Policy,
-    pub(super) entries: Vec<Entry>,
+    /// The chest of this engine: values by the policy's numbers. The policy decides, the table obeys.
+    pub(super) entries: Table<Value>,
     pub(super) runs: Vec<Run>,
     pub(super) held: Vec<Weak<Held>>,
     pub(super) io_queue: VecDeque<Io>,
@@ -77,13 +78,6 @@ pub(super) struct State {
     actions: Vec<Action>,
 }
 
-/// The copies that there are of one chunk.
-#[derive(Default)]
-pub(super) struct Entry {
-    pub(super) value: Option<Value>,
-    pub(super) slot: Option<Arc<Slot>>,
-}
-
 /// What an input and output thread is to do.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Io {
@@ -93,13 +87,13 @@ pub(super) enum Io {
 
 /// Values and slots to be dropped outside the lock.
 #[derive(Default)]
-pub(super) struct Garbage(Vec<Entry>);
+pub(super) struct Garbage(Vec<Left<Value>>);
 
 impl Garbage {
-    pub(super) fn push(&mut self, entry: Entry) {
-        let inline = matches!(entry.value, None | Some(Value::None | Value::Chunk(Chunk::Scalar(_))));
-        if !(inline && entry.slot.is_none()) {
-            self.0.push(entry);
+    pub(super) fn push(&mut self, left: Left<Value>) {
+        let inline = matches!(left.value, None | Some(Value::None | Value::Chunk(Chunk::Scalar(_))));
+        if !(inline && left.slot.is_none()) {
+            self.0.push(left);
         }
     }
 
@@ -118,7 +112,7 @@ impl Core {
         let bound = plan::policy_bound(&arena, reserved + spill.reserved_bytes());
         let state = State {
             policy: Policy::new(bound, settings.threads as u32, settings.io_threads.max(1) as u32),
-            entries: Vec::new(),
+            entries: Table::new(),
             runs: Vec::new(),
             held: Vec::new(),
             io_queue: VecDeque::new(),
@@ -184,7 +178,6 @@ impl Core {
             return Err(plan::does_not_fit(&plan.table, task, largest.0, state.policy.bound(), &self.arena));
         }
         let plan = Arc::new(plan);
-        state.entries.resize_with(known as usize + plan.batch.len(), Entry::default);
         let id = state.policy.extend(&plan.batch);
         let helpers = state.sleeping > 0 && plan.order.len() > 1;
         state.runs.push(Run { id, base: known, plan, cancelled: Arc::default(), ended: None, error: None, done: 0 });
@@ -241,10 +234,7 @@ impl Core {
     pub(crate) fn value_of(&self, id: u32) -> Result<Value> {
         let (value, slot) = {
             let state = self.state.lock();
-            match state.entries.get(id as usize) {
-                Some(entry) => (entry.value.clone(), entry.slot.clone()),
-                None => (None, None),
-            }
+            (state.entries.get(id), state.entries.slot(id))
         };
         match (value, slot) {
             (Some(value), _) => Ok(value),
@@ -311,11 +301,8 @@ impl State {
             return;
         }
         let Some(kept) = self.policy.compact() else { return };
-        let mut entries: Vec<Entry> = Vec::with_capacity(kept.len());
-        for old in &kept {
-            entries.push(self.entries.get_mut(*old as usize).map(std::mem::take).unwrap_or_default());
-        }
-        self.entries = entries;
+        let left = self.entries.renumber(&kept);
+        debug_assert!(left.is_empty(), "{} values belong to nobody", left.len());
         for held in self.held.iter().filter_map(Weak::upgrade) {
             if let Ok(new) = kept.binary_search(&held.id.load(Relaxed)) {
                 held.id.store(new as u32, Relaxed);
@@ -346,16 +333,10 @@ impl State {
                     self.io_queue.push_back(Io::Write(chunk));
                     core.io.notify_one();
                 }
-                Action::Drop(chunk) => {
-                    if let Some(entry) = self.entries.get_mut(chunk as usize) {
-                        garbage.push(Entry { value: entry.value.take(), slot: None });
-                    }
-                }
-                Action::Forget(chunk) => {
-                    if let Some(entry) = self.entries.get_mut(chunk as usize) {
-                        garbage.push(std::mem::take(entry));
-                    }
-                }
+                // A source has no slot: it is read again where it came from.
+                Action::Drop(chunk) if self.policy.is_source(chunk) => garbage.push(self.entries.forget(chunk)),
+                Action::Drop(chunk) => garbage.push(Left { value: self.entries.drop_resident(chunk), slot: None }),
+                Action::Forget(chunk) => garbage.push(self.entries.forget(chunk)),
                 Action::End(id, ended) => {
                     if let Some(run) = self.runs.iter_mut().find(|run| run.id == id) {
                         run.ended = Some(ended);
@@ -386,7 +367,7 @@ impl State {
         inputs.clear();
         for input in run.plan.table.inputs_of(task) {
             let id = run.plan.ids.get(*input as usize)?;
-            inputs.push(self.entries.get(*id as usize)?.value.clone()?);
+            inputs.push(self.entries.get(*id)?);
         }
         Some(job)
     }
@@ -399,8 +380,9 @@ impl State {
                 let exact = job.plan.table.exact.get(job.task as usize).copied().unwrap_or(false);
                 let bytes = if exact { self.policy.bytes_of(id) } else { plan::booked_bytes(&value) };
                 let object = !matches!(value, Value::None | Value::Chunk(_));
-                if let Some(entry) = self.entries.get_mut(id as usize) {
-                    entry.value = Some(value);
+                match self.entries.insert(id, value) {
+                    Ok(left) => garbage.push(left),
+                    Err(_) => debug_assert!(false, "a task ran while its output was read or written"),
                 }
                 if object { Finished::Object(bytes) } else { Finished::Output(bytes) }
             }
@@ -417,10 +399,8 @@ impl State {
             },
         };
         self.policy.finished(id, finished);
-        if !self.policy.is_resident(id)
-            && let Some(entry) = self.entries.get_mut(id as usize)
-        {
-            garbage.push(Entry { value: entry.value.take(), slot: None });
+        if !self.policy.is_resident(id) {
+            garbage.push(self.entries.forget(id));
         }
         if !matches!(finished, Finished::PutBack(_))
             && let Some(run) = self.run_of(id)

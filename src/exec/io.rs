@@ -7,7 +7,6 @@ use crate::graph::Value;
 use crate::{Error, ErrorKind, Result};
 use chunkstore_store::Slot;
 use parking_lot::MutexGuard;
-use std::sync::Arc;
 
 /// The loop of an input and output thread.
 pub(super) fn serve(core: &Core) {
@@ -31,7 +30,7 @@ pub(super) fn serve(core: &Core) {
 pub(super) fn perform(core: &Core, state: &mut MutexGuard<'_, State>, io: Io, garbage: &mut Garbage) {
     match io {
         Io::Load(chunk) => {
-            let slot = state.entries.get(chunk as usize).and_then(|entry| entry.slot.clone());
+            let slot = state.entries.take_for_load(chunk);
             let loaded = match slot {
                 Some(slot) => MutexGuard::unlocked(state, || {
                     garbage.clear();
@@ -45,10 +44,10 @@ pub(super) fn perform(core: &Core, state: &mut MutexGuard<'_, State>, io: Io, ga
                     None => Err(Error::new(ErrorKind::Invalid, format!("chunk {chunk} cannot be loaded; this is a defect of the engine"))),
                 },
             };
-            end_load(core, state, chunk, loaded);
+            end_load(core, state, chunk, loaded, garbage);
         }
         Io::Write(chunk) => {
-            let value = state.entries.get(chunk as usize).and_then(|entry| entry.value.clone());
+            let value = state.entries.take_for_write(chunk);
             let written: Result<Slot> = match value {
                 Some(Value::Chunk(value)) => MutexGuard::unlocked(state, || {
                     garbage.clear();
@@ -56,7 +55,7 @@ pub(super) fn perform(core: &Core, state: &mut MutexGuard<'_, State>, io: Io, ga
                 }),
                 _ => Err(Error::new(ErrorKind::Invalid, format!("chunk {chunk} cannot be written; this is a defect of the engine"))),
             };
-            end_write(state, chunk, written);
+            end_write(state, chunk, written, garbage);
         }
     }
     state.act(core, garbage);
@@ -67,15 +66,21 @@ fn source(core: &Core, job: &Job) -> Result<Value> {
     worker::run(core, job, &[]).map_err(|error| error.task(job.plan.table.name_of(job.task)))
 }
 
-fn end_load(core: &Core, state: &mut State, chunk: u32, loaded: Result<Value>) {
+fn end_load(core: &Core, state: &mut State, chunk: u32, loaded: Result<Value>, garbage: &mut Garbage) {
     match loaded {
         Ok(value) => {
-            if let Some(entry) = state.entries.get_mut(chunk as usize) {
-                entry.value = Some(value);
+            if state.policy.is_source(chunk) {
+                match state.entries.insert(chunk, value) {
+                    Ok(left) => garbage.push(left),
+                    Err(_) => debug_assert!(false, "a source was loaded twice at once"),
+                }
+            } else {
+                garbage.push(state.entries.finish_load(chunk, value));
             }
             state.policy.loaded(chunk, true);
         }
         Err(error) => {
+            state.entries.fail_load(chunk);
             state.policy.loaded(chunk, false);
             fail_users(state, chunk, error);
         }
@@ -85,16 +90,15 @@ fn end_load(core: &Core, state: &mut State, chunk: u32, loaded: Result<Value>) {
     }
 }
 
-fn end_write(state: &mut State, chunk: u32, written: Result<Slot>) {
+fn end_write(state: &mut State, chunk: u32, written: Result<Slot>, garbage: &mut Garbage) {
     match written {
         Ok(slot) => {
-            if let Some(entry) = state.entries.get_mut(chunk as usize) {
-                entry.slot = Some(Arc::new(slot));
-            }
+            garbage.push(state.entries.finish_write(chunk, slot));
             state.policy.written(chunk, true);
         }
         // The value stays in memory; but the run cannot keep its bound without the disk.
         Err(error) => {
+            state.entries.fail_write(chunk);
             state.policy.written(chunk, false);
             fail_users(state, chunk, error);
         }

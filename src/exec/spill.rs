@@ -74,6 +74,6 @@ impl SpillArea {
 
     /// Bytes written to disk so far, as they are stored.
     pub(crate) fn stored_bytes(&self) -> u64 {
-        self.scratch.get().map_or(0, |scratch| scratch.stats().written_bytes)
+        self.scratch.get().map_or(0, |scratch| scratch.stats().written_stored)
     }
 }

@@ -225,6 +225,7 @@ pub(crate) fn shorten(name: &str) -> String {
 }
 
 /// The type of a function's result that a parameter of type `T` takes: `T` itself, shared or not.
+#[diagnostic::on_unimplemented(message = "a parameter of type `{T}` cannot be given a result of type `{Self}`")]
 pub trait Fits<T> {}
 impl<T> Fits<T> for T {}
 impl<T> Fits<Arc<T>> for T {}

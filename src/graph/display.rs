@@ -56,7 +56,7 @@ impl Graph {
         block.map_or_else(|| name.into(), |block| format!("{name}[{block}]"))
     }
 
-    fn args_text(&self, mut words: &[u32], stack: &mut Vec<String>) -> Vec<String> {
+    fn args_text(&self, mut words: &[u32], stack: &mut [String]) -> Vec<String> {
         let mut parts = Vec::new();
         // The lists that are open: how many parts came before each, and how many words after it.
         let mut open: Vec<(usize, usize)> = Vec::new();

@@ -36,7 +36,7 @@ pub(crate) fn from_layers(layers: &[LayerRef]) -> Graph {
 }
 
 /// All layers, each once, inputs first.
-fn in_order(layers: &[LayerRef]) -> Vec<LayerRef> {
+pub(crate) fn in_order(layers: &[LayerRef]) -> Vec<LayerRef> {
     let mut order = Vec::new();
     let mut seen = FxHashSet::<Key>::default();
     let mut stack: Vec<(LayerRef, bool)> = layers.iter().rev().map(|layer| (layer.clone(), false)).collect();
@@ -97,4 +97,56 @@ fn names(order: &[LayerRef]) -> FxHashMap<Key, String> {
         names = named(digits);
     }
     names
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::super::fake::{add, broadcast, leaf, slice, values};
+    use super::super::graph_calls::tests::get;
+    use super::super::graph_calls::tests::run;
+    use super::super::{FunctionKind, call, key};
+    use super::*;
+
+    #[test]
+    fn a_collections_graph_gives_its_values() {
+        let x = leaf("x", &[1, 2, 3, 4]);
+        let roots = vec![add("sum", [slice(&x, 1, 4), broadcast(&slice(&x, 3, 4), 3)]), leaf("x", &[1, 2, 3, 4])];
+        let graph = Graph::from_layers(&roots);
+        let names = names(&in_order(&roots));
+        for (root, values) in roots.iter().zip(values(&roots)) {
+            let wanted: Vec<_> = (0..root.blocks()).map(|block| key((&names[&root.key()], block))).collect();
+            let lowered = graph.lower(&wanted).unwrap();
+            let made = run(&lowered.table).unwrap();
+            let made: Vec<i64> = lowered.wanted.iter().map(|task| made[*task as usize].get().unwrap()).collect();
+            assert_eq!(made, values);
+            assert_eq!(lowered.table.out, vec![8; lowered.table.len()]);
+        }
+        assert_eq!(graph.len(), 4 + 3 + 1 + 3 + 3);
+        assert_eq!(graph.functions().len(), 5);
+        assert!(matches!(&graph.functions()[0], FunctionKind::Closure { name } if name == "x"));
+    }
+
+    #[test]
+    fn only_blocks_that_are_needed_and_tasks_can_be_added() {
+        let x = leaf("x", &[1, 2, 3, 4]);
+        let mut graph = Graph::from_layers(&[slice(&x, 2, 3)]);
+        assert_eq!(graph.len(), 2);
+        let shown = graph.to_string();
+        let line = shown.lines().next().unwrap();
+        assert_eq!(line, format!("{{('x-{:.8}', 2): (x[2],),", x.key().to_string()));
+        let last = graph.keys().last().unwrap().clone();
+        graph.set("more", call(|n: i64| n * 10, (last,)));
+        assert_eq!(get::<i64>(&graph, "more").unwrap(), 30);
+    }
+
+    #[test]
+    fn long_chains_and_equal_names() {
+        let mut layer = leaf("x", &[0]);
+        for _ in 0..20_000 {
+            layer = slice(&layer, 0, 1);
+        }
+        let graph = Graph::from_layers(&[layer]);
+        assert_eq!(graph.len(), 20_001);
+    }
 }

@@ -73,6 +73,13 @@ pub struct Portable<F> {
     pub(crate) function: F,
 }
 
+impl<F> Portable<F> {
+    /// The function's identity: see [`Op`].
+    pub fn op(&self) -> Op {
+        Op::registered(self.name, self.version)
+    }
+}
+
 impl<P, F: TaskFn<P>> TaskFn<P> for Portable<F> {
     type Result = F::Result;
 

@@ -183,8 +183,8 @@ impl<'a> Iterator for Args<'a> {
 
     #[inline]
     fn next(&mut self) -> Option<Given<'a>> {
-        let (first, rest) = self.words.split_first()?;
         self.taken += 1;
+        let (first, rest) = self.words.split_first()?;
         let at = |values: &'a [Value], n: u32| values.get(n as usize).map(|value| Given(Kind::Value(value)));
         let (given, rest) = match Word::decode(*first) {
             Word::Key(n) => (at(self.frame.inputs, n)?, rest),

@@ -108,7 +108,7 @@ fn malformed() -> Error {
 
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
-pub(super) mod tests {
+pub(crate) mod tests {
     use super::super::{Argument, Graph, TaskTable, call, key, list};
     use super::*;
     use chunkstore_store::{Arena, Ledger};
@@ -116,7 +116,7 @@ pub(super) mod tests {
     use std::sync::atomic::AtomicBool;
 
     /// Runs all tasks in order; the value of each.
-    pub(in super::super) fn run(table: &TaskTable) -> Result<Vec<Value>> {
+    pub(crate) fn run(table: &TaskTable) -> Result<Vec<Value>> {
         let (arena, cancelled) = (Arena::new(Ledger::new(1 << 30)), AtomicBool::new(false));
         let mut values: Vec<Value> = Vec::with_capacity(table.len());
         let mut inputs = Vec::new();

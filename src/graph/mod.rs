@@ -5,6 +5,9 @@
 mod argument;
 mod call;
 mod display;
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+pub(crate) mod fake;
 mod from_layers;
 mod function;
 mod given;

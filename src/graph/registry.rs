@@ -130,3 +130,80 @@ impl<F: TaskFn<P>, P: 'static> Operator for FunctionOperator<F, P> {
         self.function.run(Args::new(&frame, &words, Some(&self.function)), task)
     }
 }
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::super::graph_calls::tests::get;
+    use super::super::{FunctionKind, Graph, call, key, try_call};
+    use super::*;
+    use chunkstore_store::{Arena, Ledger};
+    use std::sync::atomic::AtomicBool;
+
+    struct Scale(i64);
+
+    impl Operator for Scale {
+        fn name(&self) -> &str {
+            "test.scale"
+        }
+
+        fn parameters(&self) -> Option<Vec<u8>> {
+            Some(self.0.to_le_bytes().to_vec())
+        }
+
+        fn run(&self, _task: &TaskContext<'_>, inputs: &[Value]) -> Result<Value> {
+            let x: i64 = inputs[0].get()?;
+            Value::of(self.0 * x)
+        }
+    }
+
+    fn decode_scale(bytes: &[u8]) -> Result<Arc<dyn Operator>> {
+        let bytes = bytes.try_into().map_err(|_| Error::new(ErrorKind::Corrupt, "a scale has 8 bytes"))?;
+        Ok(Arc::new(Scale(i64::from_le_bytes(bytes))))
+    }
+
+    fn add(a: i64, b: i64) -> i64 {
+        a + b
+    }
+
+    fn run(operator: &dyn Operator, inputs: &[i64]) -> Result<i64> {
+        let (arena, cancelled) = (Arena::new(Ledger::new(0)), AtomicBool::new(false));
+        let inputs: Vec<_> = inputs.iter().map(|x| Value::of(*x).unwrap()).collect();
+        operator.run(&TaskContext::new(0, &arena, &cancelled), &inputs)?.get()
+    }
+
+    #[test]
+    fn operators_come_back_from_bytes() {
+        let mut registry = Registry::new();
+        registry.register("test.scale", 1, decode_scale).unwrap();
+        assert_eq!(registry.register("test.scale", 1, decode_scale).unwrap_err().kind(), ErrorKind::Invalid);
+        registry.register("test.scale", 2, decode_scale).unwrap();
+        registry.function("test.add", 1, add).unwrap();
+        assert_eq!(registry.manifest().collect::<Vec<_>>(), [("test.add", 1), ("test.scale", 1), ("test.scale", 2)]);
+        let sent: Box<dyn Operator> = Box::new(Scale(7));
+        let back = registry.decode(sent.name(), sent.version(), &sent.parameters().unwrap()).unwrap();
+        assert_eq!(run(&*back, &[6]).unwrap(), 42);
+        assert_eq!(registry.decode("test.scale", 1, b"short").err().unwrap().kind(), ErrorKind::Corrupt);
+        assert_eq!(run(&*registry.decode("test.add", 1, &[]).unwrap(), &[1, 2]).unwrap(), 3);
+        assert!(run(&*registry.decode("test.add", 1, &[]).unwrap(), &[1]).unwrap_err().to_string().contains("argument 2 of test.add"));
+        let unknown = registry.decode("test.scale", 3, &[]).err().unwrap();
+        assert!(unknown.to_string().contains("registered are version 1, 2"), "{unknown}");
+    }
+
+    #[test]
+    fn registered_functions_in_graphs() {
+        let mut registry = Registry::new();
+        let add = registry.function("test.add", 1, add).unwrap();
+        let n = 1;
+        assert_eq!(registry.function("test.captures", 1, move |x: i64| x + n).err().unwrap().kind(), ErrorKind::Invalid);
+        let parse = registry.function("test.parse", 1, |text: String| text.parse::<i64>()).unwrap();
+        let mut g = Graph::new();
+        g.set("x", call(add, (1, try_call(parse, ("5",)))));
+        g.set("y", call(add, (key("x"), 1)));
+        assert_eq!(get::<i64>(&g, "y").unwrap(), 7);
+        let portable = |name: &str| FunctionKind::Portable { name: name.into(), version: 1 };
+        assert_eq!(g.functions(), [portable("test.add"), portable("test.parse")]);
+        assert_eq!(add.op(), add.op());
+        assert_ne!(add.op(), parse.op());
+    }
+}

@@ -1,5 +1,10 @@
-//! stub
-use crate::graph::LayerRef;
-pub(crate) fn optimize(l: Vec<LayerRef>) -> Vec<LayerRef> {
-    l
-}
+//! From layers to layers that give the same values for less: the passes, and the order in which they run.
+
+mod common;
+mod fuse;
+mod passes;
+mod push_down;
+mod sharing;
+mod walk;
+
+pub use passes::optimize;

@@ -48,13 +48,25 @@ impl Batch {
     /// The most bytes that one task needs at once (its inputs, output and scratch), and that task's number in the batch.
     /// `kept` gives the bytes of chunks from before; `base` is the number of the batch's first task.
     pub fn largest_need(&self, base: u32, kept: impl Fn(u32) -> u64) -> (u64, u32) {
-        let bytes = |input: u32| if input < base { kept(input) } else { self.out[(input - base) as usize] };
-        let need = |task: usize| {
-            let mut inputs = self.inputs_of(task).to_vec();
-            inputs.sort_unstable();
-            inputs.dedup();
-            inputs.into_iter().map(bytes).sum::<u64>() + self.out[task] + self.scratch[task]
-        };
-        (0..self.len()).map(|task| (need(task), task as u32)).max_by_key(|(need, task)| (*need, u32::MAX - task)).unwrap_or((0, 0))
+        let bytes = |input: &u32| if *input < base { kept(*input) } else { self.out[(*input - base) as usize] };
+        let mut largest = (0, 0);
+        let mut once = Vec::new();
+        for task in 0..self.len() {
+            let inputs = self.inputs_of(task);
+            let own = self.out[task] + self.scratch[task];
+            if inputs.iter().map(bytes).sum::<u64>() + own <= largest.0 {
+                continue;
+            }
+            // An input that is named twice is needed once.
+            once.clear();
+            once.extend_from_slice(inputs);
+            once.sort_unstable();
+            once.dedup();
+            let need = once.iter().map(bytes).sum::<u64>() + own;
+            if need > largest.0 || task == 0 {
+                largest = (need, task as u32);
+            }
+        }
+        largest
     }
 }

@@ -234,6 +234,11 @@ impl Policy {
         inputs + self.out[task as usize] + self.scratch[task as usize]
     }
 
+    /// Whether a chunk can be loaded again from where it came from.
+    pub fn is_source(&self, chunk: u32) -> bool {
+        (chunk as usize) < self.flags.len() && self.has(chunk, flag::SOURCE)
+    }
+
     /// The bytes that it keeps within.
     pub fn bound(&self) -> u64 {
         self.bound

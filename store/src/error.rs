@@ -55,7 +55,12 @@ impl Error {
             std::io::ErrorKind::UnexpectedEof => ErrorKind::Truncated,
             _ => ErrorKind::Io,
         };
-        let mut error = Error::new(kind, what);
+        Error::caused(kind, what, source)
+    }
+
+    /// An error of `kind` with the operating system's error that is behind it.
+    pub fn caused(kind: ErrorKind, message: impl Into<String>, source: std::io::Error) -> Self {
+        let mut error = Error::new(kind, message);
         error.0.source = Some(source);
         error
     }

@@ -5,15 +5,23 @@
 //! chunks within a bound by spilling them to scratch files.
 
 mod buffer;
+mod chest;
 mod chunk;
+mod codec;
 mod error;
-mod io;
+mod format;
+pub mod io;
 mod ledger;
+mod scratch;
+mod serial;
+#[cfg(test)]
+mod testing;
 
 pub use buffer::{Arena, Buffer, BufferMut};
-pub use chunk::{Block, Bytes, Chunk, DType, Element, Records, Scalar, Shape};
+pub use chest::{Chest, ChestKey, ChestOptions, ChestStats, Left, Pinned, Residence, Storable, Table};
+pub use chunk::{Block, Bytes, Chunk, ChunkHeader, ChunkKind, DType, Element, Records, RecordsIter, Scalar, Shape};
+pub use codec::{Codec, Encoding, checksum};
 pub use error::{Error, ErrorKind, Result};
 pub use io::{InputFile, Stamp};
-pub use ledger::{Booking, Ledger};
-mod stub;
-pub use stub::*;
+pub use ledger::{Booking, External, Lease, Ledger, external_bytes, memory_limit_of_machine, peak_resident_bytes, resident_bytes};
+pub use scratch::{Scratch, ScratchOptions, ScratchStats, Slot};

@@ -45,35 +45,35 @@ impl Level {
 
 /// Emits a function that runs `$body` compiled for a level; `$body` is an `#[inline(always)]` function of plain loops.
 macro_rules! at_levels {
-    ($(#[$attribute:meta])* $name:ident, $body:ident, [$($generic:tt)*], ($($argument:ident: $type:ty),*)) => {
+    ($(#[$attribute:meta])* $name:ident, $body:ident, [$($generic:ident),*] [$($bounds:tt)*], ($($argument:ident: $type:ty),*)) => {
         $(#[$attribute])*
         #[inline]
         #[allow(unsafe_code)]
-        pub(super) fn $name<$($generic)*>(level: $crate::array::kernel::level::Level, $($argument: $type),*) {
+        pub(super) fn $name<$($generic),*>(level: $crate::array::kernel::level::Level, $($argument: $type),*) where $($bounds)* {
             #[cfg(target_arch = "x86_64")]
             #[target_feature(enable = "avx512f,avx512dq,avx512bw,avx512vl")]
             #[inline(never)]
-            fn avx512<$($generic)*>($($argument: $type),*) {
-                $body($($argument),*)
+            fn avx512<$($generic),*>($($argument: $type),*) where $($bounds)* {
+                $body::<$($generic),*>($($argument),*)
             }
             #[cfg(target_arch = "x86_64")]
             #[target_feature(enable = "avx2")]
             #[inline(never)]
-            fn avx2<$($generic)*>($($argument: $type),*) {
-                $body($($argument),*)
+            fn avx2<$($generic),*>($($argument: $type),*) where $($bounds)* {
+                $body::<$($generic),*>($($argument),*)
             }
             #[inline(never)]
-            fn base<$($generic)*>($($argument: $type),*) {
-                $body($($argument),*)
+            fn base<$($generic),*>($($argument: $type),*) where $($bounds)* {
+                $body::<$($generic),*>($($argument),*)
             }
             match level.kind() {
                 // SAFETY: a level exists only where the CPU has its instructions (see `Level`).
                 #[cfg(target_arch = "x86_64")]
-                $crate::array::kernel::level::Kind::Avx512 => unsafe { avx512($($argument),*) },
+                $crate::array::kernel::level::Kind::Avx512 => unsafe { avx512::<$($generic),*>($($argument),*) },
                 // SAFETY: as above.
                 #[cfg(target_arch = "x86_64")]
-                $crate::array::kernel::level::Kind::Avx2 => unsafe { avx2($($argument),*) },
-                $crate::array::kernel::level::Kind::Base => base($($argument),*),
+                $crate::array::kernel::level::Kind::Avx2 => unsafe { avx2::<$($generic),*>($($argument),*) },
+                $crate::array::kernel::level::Kind::Base => base::<$($generic),*>($($argument),*),
             }
         }
     };
@@ -103,10 +103,10 @@ fn map3_loop<A: Copy, B: Copy, C: Copy, D, F: Fn(A, B, C) -> D>(a: &[A], b: &[B]
 
 at_levels!(
     /// `to[i] = f(a[i])`.
-    map1, map1_loop, [A: Copy, D, F: Fn(A) -> D], (a: &[A], to: &mut [D], f: F));
+    map1, map1_loop, [A, D, F] [A: Copy, F: Fn(A) -> D], (a: &[A], to: &mut [D], f: F));
 at_levels!(
     /// `to[i] = f(a[i], b[i])`.
-    map2, map2_loop, [A: Copy, B: Copy, D, F: Fn(A, B) -> D], (a: &[A], b: &[B], to: &mut [D], f: F));
+    map2, map2_loop, [A, B, D, F] [A: Copy, B: Copy, F: Fn(A, B) -> D], (a: &[A], b: &[B], to: &mut [D], f: F));
 at_levels!(
     /// `to[i] = f(a[i], b[i], c[i])`.
-    map3, map3_loop, [A: Copy, B: Copy, C: Copy, D, F: Fn(A, B, C) -> D], (a: &[A], b: &[B], c: &[C], to: &mut [D], f: F));
+    map3, map3_loop, [A, B, C, D, F] [A: Copy, B: Copy, C: Copy, F: Fn(A, B, C) -> D], (a: &[A], b: &[B], c: &[C], to: &mut [D], f: F));

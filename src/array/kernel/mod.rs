@@ -8,10 +8,12 @@
 
 mod binary;
 mod copy;
+mod fold;
 mod level;
 mod math;
 mod number;
 mod op;
+mod partial;
 mod plan;
 mod program;
 mod random;
@@ -19,8 +21,16 @@ mod reduce;
 mod run;
 mod unary;
 
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod bench;
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests;
+
 pub(crate) use copy::{byteswap, copy_strided};
 pub(crate) use op::{BinaryOp, TernaryOp, UnaryOp};
+pub(crate) use partial::{Finish, combine, finish};
 pub(crate) use program::{Operand, Program, ProgramBuilder};
-pub(crate) use reduce::{Finish, ReduceOp, combine, finish, reduce};
+pub(crate) use reduce::{ReduceOp, reduce};
 pub(crate) use run::{Argument, evaluate};

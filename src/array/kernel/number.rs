@@ -290,3 +290,9 @@ macro_rules! by_size {
 }
 
 pub(super) use {by_any, by_bits, by_float, by_integer, by_size};
+
+/// The bytes of numbers.
+pub(super) fn bytes_of_mut<T: Plain>(numbers: &mut [T]) -> &mut [u8] {
+    // SAFETY: `Plain` says that numbers are bytes without padding, and all bytes make numbers.
+    unsafe { numbers.align_to_mut::<u8>() }.1
+}

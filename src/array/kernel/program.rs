@@ -132,6 +132,13 @@ impl Program {
         build().unwrap_or_else(|| self.clone())
     }
 
+    /// Applies `op` to the output; `None` where it is not defined for its type.
+    pub(super) fn then(&self, op: UnaryOp) -> Option<Program> {
+        let mut builder = ProgramBuilder { inputs: self.inputs.clone(), nodes: self.nodes.clone(), dtypes: self.dtypes.clone() };
+        let output = builder.unary(op, self.output)?;
+        Some(builder.finish(output))
+    }
+
     /// The most bytes of tile registers that running it takes.
     pub(crate) fn scratch_bytes(&self) -> u64 {
         let plan = Plan::new(self);

@@ -341,7 +341,7 @@ fn count_loop(first: i64, step: i64, to: &mut [i64]) {
         *to = first.wrapping_add(step.wrapping_mul(k as i64));
     }
 }
-at_levels!(count, count_loop, [], (first: i64, step: i64, to: &mut [i64]));
+at_levels!(count, count_loop, [] [], (first: i64, step: i64, to: &mut [i64]));
 
 /// Lays out the values of an index for a tile.
 fn indices(level: Level, offset: i64, axes: &[(usize, i64)], start: usize, to: &mut [i64]) {
@@ -387,4 +387,4 @@ fn one_nan_loop<T: HasNan>(values: &mut [T]) {
         }
     }
 }
-at_levels!(one_nan, one_nan_loop, [T: HasNan], (values: &mut [T]));
+at_levels!(one_nan, one_nan_loop, [T] [T: HasNan], (values: &mut [T]));

@@ -67,7 +67,7 @@ impl Plan {
     }
 
     fn partial_bytes(&self, block: u32) -> usize {
-        self.grid.block_len(block) * self.op.leading().max(1) * self.dtype.size()
+        self.grid.block_len(block) * self.op.leading().unwrap_or(1) * self.dtype.size()
     }
 
     fn add_to(&self, key: KeyBuilder) -> KeyBuilder {

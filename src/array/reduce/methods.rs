@@ -3,7 +3,7 @@
 use super::super::array::Raw;
 use super::super::body::{Body, Operand};
 use super::super::kernel::{Finish, Program, ReduceOp};
-use super::super::number::{Computable, Number};
+use super::super::number::{Datum, Number};
 use super::super::view::View;
 use super::super::{Array, Axes, Chunks};
 use super::combine::{Combine, Order, Plan};
@@ -41,7 +41,7 @@ fn reduced(name: &'static str, raw: &Raw, op: ReduceOp, axes: &Axes, last: Finis
     let mut count: u32 = mask.iter().zip(&numblocks).filter(|(mask, _)| **mask).map(|(_, n)| *n as u32).product();
     let mut order = Order::Grid(chunks.clone(), mask);
     let largest = (0..grid.ndim()).map(|axis| grid.extents(axis).max().unwrap_or(1)).product::<usize>();
-    let bytes = (largest * op.leading().max(1) * partial_dtype.size()) as u64;
+    let bytes = (largest * op.leading().unwrap_or(1) * partial_dtype.size()) as u64;
     let group = (GROUP_BYTES / bytes.max(1)).clamp(2, GROUP) as u32;
     loop {
         let is_last = count <= group;
@@ -63,9 +63,9 @@ fn result_grid(chunks: &Chunks, mask: &SmallVec<[bool; 4]>, keep: bool) -> Resul
     Chunks::from_starts(axes.map(|(axis, mask)| if *mask { Arc::from([0, 1]) } else { chunks.shared_starts(axis) }).collect())
 }
 
-impl<T: Computable> Array<T> {
+impl<T: Datum> Array<T> {
     #[track_caller]
-    fn reduce<U: Computable>(&self, name: &'static str, op: ReduceOp, axes: impl Into<Axes>, last: Finish) -> Array<U> {
+    fn reduce<U: Datum>(&self, name: &'static str, op: ReduceOp, axes: impl Into<Axes>, last: Finish) -> Array<U> {
         let raw = self.raw().and_then(|raw| reduced(name, raw, op, &axes.into(), last, U::DTYPE));
         Array::at(raw, Location::caller())
     }
@@ -166,6 +166,6 @@ impl<T: Number> Array<T> {
     }
 }
 
-fn same_or_cast<U: Computable>(op: ReduceOp, from: DType) -> Finish {
+fn same_or_cast<U: Datum>(op: ReduceOp, from: DType) -> Finish {
     if op.partial_dtype(from) == Some(U::DTYPE) { Finish::Same } else { Finish::Cast(U::DTYPE) }
 }

@@ -55,8 +55,8 @@ impl Reduction {
                 *extent = 1;
             }
         }
-        if self.op.leading() > 0 {
-            shape.insert(0, self.op.leading());
+        if let Some(leading) = self.op.leading() {
+            shape.insert(0, leading);
         }
         shape
     }

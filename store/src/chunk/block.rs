@@ -93,7 +93,7 @@ impl Block {
     /// # Errors
     /// Invalid where the numbers differ.
     pub fn reshaped(&self, shape: Shape) -> Result<Self> {
-        if shape.iter().product::<usize>() != self.len() {
+        if shape.iter().try_fold(1usize, |n, extent| n.checked_mul(*extent)) != Some(self.len()) {
             return Err(Error::new(ErrorKind::Invalid, format!("{:?} cannot be shaped as {shape:?}", self.shape)));
         }
         Ok(Block { shape, ..self.clone() })

@@ -2,26 +2,24 @@
 
 mod block;
 mod dtype;
+mod header;
+mod records;
 mod scalar;
 
 pub use block::{Block, Shape};
 pub use dtype::{DType, Element};
+pub use header::{ChunkHeader, ChunkKind};
+pub use records::{Records, RecordsIter};
 pub use scalar::Scalar;
 
 use crate::Buffer;
 
+#[cfg(target_endian = "big")]
+compile_error!("blocks stand on disk as in memory, which must be little-endian");
+
 /// Opaque bytes.
 #[derive(Clone, Debug)]
 pub struct Bytes(pub Buffer);
-
-/// Records of one type, encoded once by the crate's one serialiser, and counted.
-#[derive(Clone, Debug)]
-pub struct Records {
-    /// The encoded records, one after the other.
-    pub data: Buffer,
-    /// How many there are.
-    pub count: u64,
-}
 
 /// What can live in a chest: one array block, records, bytes or a scalar.
 #[derive(Clone, Debug)]

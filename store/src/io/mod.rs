@@ -1,5 +1,17 @@
-//! Files.
+//! Input and output: one trait, three backends, and the checks of the medium.
 
+mod backend;
+mod conformance;
+mod faulty;
+mod file;
 mod input;
+mod medium;
+mod memory;
+mod writeback;
 
+pub use backend::{Backend, BackendFile, Lock, Open};
+pub use conformance::check_backend;
+pub use faulty::{Fault, FaultyBackend};
+pub use file::FileBackend;
 pub use input::{InputFile, Stamp};
+pub use memory::MemoryBackend;

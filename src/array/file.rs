@@ -1,0 +1,165 @@
+//! Arrays in `.npy` files.
+
+use super::array::Raw;
+use super::collect::{Sink, SinkLayer};
+use super::npy::{NpyFile, NpyWriter, Span};
+use super::shaping::{permuted, viewed};
+use super::source::{Reader, Source, Stretch};
+use super::{Array, Auto, Chunking, Chunks};
+use crate::graph::{Key, KeyBuilder, Size, Sizes, TaskContext};
+use crate::{Collected, Collection, Error, ErrorKind, Result};
+use chunkstore_store::{Block, DType, Element};
+use parking_lot::RwLock;
+use std::panic::Location;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+/// A file of which regions are read, in the order in which it is stored.
+struct Npy {
+    file: NpyFile,
+    key: Key,
+}
+
+impl<T: Element> Array<T> {
+    /// The array in a `.npy` file, in automatic chunks. The header is read and checked now, the data when tasks need them.
+    ///
+    /// # Errors
+    /// Where the file cannot be read, is not whole, or holds elements of another type: [`super::AnyArray::from_npy`] takes
+    /// any, and its `astype` converts them.
+    #[track_caller]
+    pub fn from_npy(path: impl AsRef<Path>) -> Result<Self> {
+        Array::from_npy_chunks(path, Auto)
+    }
+
+    /// The array in a `.npy` file, cut as said.
+    ///
+    /// # Errors
+    /// As [`Array::from_npy`], and where the chunks do not fit.
+    #[track_caller]
+    pub fn from_npy_chunks(path: impl AsRef<Path>, chunks: impl Into<Chunking>) -> Result<Self> {
+        let line = Location::caller();
+        let path = path.as_ref();
+        let raw = open(path, &chunks.into()).map_err(|error| error.from_line(line))?;
+        if raw.dtype != T::DTYPE {
+            let message = format!("the file holds elements of {}, not of {}", raw.dtype, T::DTYPE);
+            let hint = format!("open it with AnyArray::from_npy(path)?.astype::<{}>()", std::any::type_name::<T>());
+            return Err(Error::new(ErrorKind::Type, message).at(path).from_line(line).hint(hint));
+        }
+        Ok(Array::at(Ok(raw), line))
+    }
+
+    /// The writing of this array to a `.npy` file, byte for byte as NumPy writes it. It happens when it is computed; the
+    /// file has its name only once it is whole.
+    #[track_caller]
+    pub fn to_npy(&self, path: impl AsRef<Path>) -> ToNpy<T> {
+        ToNpy { array: self.clone(), path: path.as_ref().to_path_buf(), line: Location::caller() }
+    }
+}
+
+/// The array in a file, of whatever type.
+pub(super) fn open(path: &Path, chunking: &Chunking) -> Result<Raw> {
+    let file = NpyFile::open(path)?;
+    let dtype = file.dtype();
+    let stamp = file.stamp();
+    let key = KeyBuilder::new("npy", 1).text(&format!("{stamp:?}")).finish();
+    let shape = file.shape().to_vec();
+    let fortran = file.fortran() && shape.len() > 1;
+    // A file in Fortran order is one in C order whose axes are reversed. Automatic chunks are those that it can read in
+    // one piece; others are what the user names, on the axes as NumPy shows them.
+    let chunks = if fortran { chunking.reversed() } else { chunking.clone() }.resolve(&file.storage_shape(), dtype)?;
+    let layer = Source::new(Arc::new(Npy { file, key }), chunks.clone());
+    let raw = Raw { layer: Arc::new(layer), chunks, dtype };
+    if !fortran {
+        return Ok(raw);
+    }
+    let (view, shape) = permuted(&(0..shape.len()).rev().collect::<Vec<_>>(), raw.chunks.shape());
+    viewed("transpose", &raw, view, &shape)
+}
+
+fn spans(region: &[Stretch]) -> Vec<Span> {
+    region.iter().map(|stretch| (stretch.start, stretch.step as isize, stretch.count)).collect()
+}
+
+impl Reader for Npy {
+    fn name(&self) -> &'static str {
+        "read_npy"
+    }
+
+    fn key(&self) -> Key {
+        self.key
+    }
+
+    fn parameters(&self) -> Option<Vec<u8>> {
+        super::parameters::encode(&self.file.file().path())
+    }
+
+    fn sizes(&self, region: &[Stretch]) -> Sizes {
+        let spans = spans(region);
+        let out = Size::Exact(self.file.block_bytes(&spans).unwrap_or(0));
+        Sizes { out, scratch: self.file.scratch_bytes(&spans).unwrap_or(0), load: self.file.load_bytes(&spans).unwrap_or(0) }
+    }
+
+    fn read(&self, task: &TaskContext<'_>, region: &[Stretch]) -> Result<Block> {
+        self.file.read_region(&spans(region), task.arena())
+    }
+}
+
+/// A `.npy` file to be written, as a value to compute: see [`Array::to_npy`].
+#[derive(Clone, Debug)]
+#[must_use = "the file is written when this is computed"]
+pub struct ToNpy<T: Element> {
+    array: Array<T>,
+    path: PathBuf,
+    line: &'static Location<'static>,
+}
+
+/// The file while it is being written: none before the run begins.
+struct Writing {
+    grid: Chunks,
+    writer: RwLock<Option<NpyWriter>>,
+}
+
+impl Sink for Writing {
+    fn name(&self) -> &'static str {
+        "to_npy"
+    }
+
+    fn grid(&self) -> &Chunks {
+        &self.grid
+    }
+
+    fn scratch(&self, _block: u32) -> u64 {
+        0
+    }
+
+    fn put(&self, task: &TaskContext<'_>, block: &Block) -> Result<()> {
+        let start = self.grid.block_start(task.block());
+        match &*self.writer.read() {
+            Some(writer) => writer.write_region(&start, block),
+            None => Err(Error::new(ErrorKind::Invalid, "a block was written to a file that is not being made")),
+        }
+    }
+}
+
+impl<T: Element> Collection for ToNpy<T> {
+    type Output = ();
+
+    fn collect(&self) -> Result<Collected<()>> {
+        let raw = self.array.raw()?;
+        let writing = Arc::new(Writing { grid: raw.chunks.clone(), writer: RwLock::new(None) });
+        let (begin, finish) = (writing.clone(), writing.clone());
+        let (path, line, shape, dtype): (PathBuf, _, _, DType) = (self.path.clone(), self.line, raw.chunks.shape().to_vec(), T::DTYPE);
+        Ok(Collected {
+            layer: Arc::new(SinkLayer::new(writing, raw.layer.clone())),
+            bytes: 0,
+            begin: Box::new(move || {
+                *begin.writer.write() = Some(NpyWriter::create(path, dtype, &shape).map_err(|error| error.from_line(line))?);
+                Ok(())
+            }),
+            finish: Box::new(move || match finish.writer.write().take() {
+                Some(writer) => writer.finish().map_err(|error| error.from_line(line)),
+                None => Err(Error::new(ErrorKind::Invalid, "a file was finished that was not begun")),
+            }),
+        })
+    }
+}

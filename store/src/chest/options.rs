@@ -1,0 +1,63 @@
+//! How a chest is kept, and what it has done.
+
+use crate::{Arena, ScratchOptions, ScratchStats};
+use std::path::{Path, PathBuf};
+
+/// Where a chest spills to, and with how many threads.
+#[derive(Debug, Clone)]
+pub struct ChestOptions {
+    pub(super) scratch: ScratchOptions,
+    pub(super) threads: usize,
+    pub(super) arena: Option<Arena>,
+}
+
+impl Default for ChestOptions {
+    /// Scratch in the folder that `TMPDIR` names, else in `/var/tmp`; two I/O threads.
+    fn default() -> Self {
+        let var_tmp = PathBuf::from("/var/tmp");
+        let named = std::env::var_os("TMPDIR").is_some() || !var_tmp.is_dir();
+        Self::in_folder(if named { std::env::temp_dir() } else { var_tmp })
+    }
+}
+
+impl ChestOptions {
+    /// Scratch in a folder of its own inside `folder`; two I/O threads.
+    pub fn in_folder(folder: impl AsRef<Path>) -> Self {
+        ChestOptions { scratch: ScratchOptions::new(folder), threads: 2, arena: None }
+    }
+
+    /// All that can be said of the scratch files; the number of threads in it is not used.
+    pub fn scratch(mut self, options: ScratchOptions) -> Self {
+        self.scratch = options;
+        self
+    }
+
+    /// The threads that write and prefetch in the background.
+    pub fn threads(mut self, threads: usize) -> Self {
+        self.threads = threads.clamp(1, 16);
+        self
+    }
+
+    /// Where values that are read back are put; by default an arena with a ledger of its own without a limit.
+    pub fn arena(mut self, arena: Arena) -> Self {
+        self.arena = Some(arena);
+        self
+    }
+}
+
+/// What a chest holds, and what it has done since it was made.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct ChestStats {
+    /// The bytes of the values in memory now, with those that are being read.
+    pub held: u64,
+    /// The most that this has been.
+    pub peak: u64,
+    /// Calls of `get` that found their value in memory.
+    pub hits: u64,
+    /// Calls of `get` that had to read it.
+    pub misses: u64,
+    /// Values that were read before they were asked for.
+    pub prefetched: u64,
+    /// The scratch files.
+    pub scratch: ScratchStats,
+}

@@ -1,0 +1,125 @@
+//! What the store needs of a file system.
+
+use crate::Result;
+use std::any::Any;
+use std::fmt::Debug;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+/// How a file is opened.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Open {
+    /// To read and write; it is made where it is missing, and kept as it is where it exists.
+    Create,
+    /// To read and write; it must exist.
+    Existing,
+}
+
+/// A file system, or what stands for one. Paths are absolute; every error names its path.
+pub trait Backend: Send + Sync + Debug {
+    /// Makes a folder, and those above it, unless they exist.
+    ///
+    /// # Errors
+    /// Unusable where it is not allowed or something else has that name.
+    fn create_folder(&self, folder: &Path) -> Result<()>;
+
+    /// Checks that spilled data can go to `folder`: it exists, is a folder, can be written, and is not memory.
+    ///
+    /// # Errors
+    /// Unusable, with the reason and what to do.
+    fn check_folder(&self, folder: &Path) -> Result<()>;
+
+    /// Opens a file.
+    ///
+    /// # Errors
+    /// Those of the operating system.
+    fn open(&self, path: &Path, how: Open) -> Result<Arc<dyn BackendFile>>;
+
+    /// The paths of what is in a folder, in order of name.
+    ///
+    /// # Errors
+    /// Those of the operating system.
+    fn list(&self, folder: &Path) -> Result<Vec<PathBuf>>;
+
+    /// Removes a file. What has it open can still use it.
+    ///
+    /// # Errors
+    /// Those of the operating system.
+    fn remove(&self, path: &Path) -> Result<()>;
+
+    /// Removes a folder and all in it.
+    ///
+    /// # Errors
+    /// Those of the operating system.
+    fn remove_folder(&self, folder: &Path) -> Result<()>;
+
+    /// Takes the lock that the file `path` stands for, making the file where it is missing. Nothing where another
+    /// holder has it, in this process or another; a lock ends with its holder, however that ends.
+    ///
+    /// # Errors
+    /// Those of the operating system.
+    fn lock(&self, path: &Path) -> Result<Option<Lock>>;
+}
+
+/// An open file. Calls may come from several threads at once; where they touch the same bytes, the caller keeps order.
+pub trait BackendFile: Send + Sync + Debug {
+    /// Fills `bytes` with what stands at `offset`.
+    ///
+    /// # Errors
+    /// Truncated where the file ends before; else those of the operating system.
+    fn read_at(&self, offset: u64, bytes: &mut [u8]) -> Result<()>;
+
+    /// Writes all of `bytes` at `offset`; the file grows where needed. After an error what stands there is unknown.
+    ///
+    /// # Errors
+    /// Disk full; else those of the operating system.
+    fn write_at(&self, offset: u64, bytes: &[u8]) -> Result<()>;
+
+    /// Makes the file at least `len` bytes long, and reserves room on the medium where it can do so.
+    ///
+    /// # Errors
+    /// Disk full; the file is then as long as before.
+    fn allocate(&self, len: u64) -> Result<()>;
+
+    /// Makes the file exactly `len` bytes long; new bytes are 0.
+    ///
+    /// # Errors
+    /// Those of the operating system.
+    fn truncate(&self, len: u64) -> Result<()>;
+
+    /// Returns once what was written survives a loss of power.
+    ///
+    /// # Errors
+    /// Those of the operating system; the file must not be trusted afterwards.
+    fn sync(&self) -> Result<()>;
+
+    /// The length in bytes.
+    ///
+    /// # Errors
+    /// Those of the operating system.
+    fn len(&self) -> Result<u64>;
+
+    /// Whether there are no bytes.
+    ///
+    /// # Errors
+    /// As for [`BackendFile::len`].
+    fn is_empty(&self) -> Result<bool> {
+        Ok(self.len()? == 0)
+    }
+
+    /// Where it is, or was when it was opened.
+    fn path(&self) -> &Path;
+}
+
+/// A lock that is held until this is dropped.
+#[derive(Debug)]
+pub struct Lock {
+    _held: Box<dyn Debug + Send + Sync>,
+}
+
+impl Lock {
+    /// A lock that is given back when `held` is dropped.
+    pub fn new(held: impl Any + Debug + Send + Sync) -> Self {
+        Lock { _held: Box::new(held) }
+    }
+}

@@ -1,0 +1,158 @@
+//! What an engine may book, so that the whole process keeps its memory bound.
+
+use super::counter::{Counters, Ledger};
+use super::{external_bytes, resident_bytes};
+use crate::{Error, ErrorKind, Result};
+use parking_lot::Mutex;
+use std::sync::Weak;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+
+/// The ledgers of the engines of this process; one whose last booking has ended drops out.
+static LEASES: Mutex<Vec<Weak<Counters>>> = Mutex::new(Vec::new());
+
+/// The least that a lease must leave to be booked.
+const LEAST: u64 = 1 << 20;
+
+/// What the bound leaves unused for what nobody books: the allocator's and the kernel's slack.
+const MARGIN: u64 = 16 << 20;
+
+/// A ledger whose limit is what the memory bound of an engine leaves.
+///
+/// For a bound M that is M - max(16 MiB, 5 % of M) - base - external. *Base* is what was resident when the engine
+/// opened and is counted nowhere else: the program, its stacks, its heap. *External* are the arrays of the user that
+/// are registered at the time ([`External`](crate::External)). Where several engines are open in one process,
+/// what one has booked is no part of the base of another, and the process as a whole keeps the sum of their bounds.
+///
+/// The memory of an array that was resident when the engine opened and is registered only later counts twice,
+/// until [`Lease::remeasure`] is called while nothing is booked.
+#[derive(Debug)]
+pub struct Lease {
+    ledger: Ledger,
+    memory: u64,
+    base: AtomicU64,
+}
+
+impl Ledger {
+    /// Leases memory for an engine that is to keep the whole process within `memory` bytes.
+    ///
+    /// # Errors
+    /// [`ErrorKind::OutOfMemory`] where `memory` leaves nothing; the message says how much it takes at least.
+    pub fn lease(memory: u64) -> Result<Lease> {
+        let mut leases = LEASES.lock();
+        leases.retain(|lease| lease.strong_count() > 0);
+        let base = base(&leases)?;
+        let external = external_bytes();
+        let limit = limit_of(memory, base, external)?;
+        let ledger = Ledger::leased(limit + external);
+        leases.push(ledger.counters());
+        Ok(Lease { ledger, memory, base: base.into() })
+    }
+}
+
+impl Lease {
+    /// The ledger of this lease.
+    pub fn ledger(&self) -> &Ledger {
+        &self.ledger
+    }
+
+    /// The bound that the whole process keeps.
+    pub fn memory(&self) -> u64 {
+        self.memory
+    }
+
+    /// What was resident when it was measured, and is neither booked nor registered.
+    pub fn base(&self) -> u64 {
+        self.base.load(Relaxed)
+    }
+
+    /// What is left unused.
+    pub fn margin(&self) -> u64 {
+        margin(self.memory)
+    }
+
+    /// Measures the base again, for instance before a run starts, and returns the new limit of the ledger.
+    ///
+    /// A base that has grown is taken over. One that has shrunk is so only while no lease has anything booked, because
+    /// memory that is booked and not touched yet would look like memory that the program gave back.
+    ///
+    /// # Errors
+    /// [`ErrorKind::OutOfMemory`] where the bound leaves nothing any more; the ledger stays as it was then.
+    pub fn remeasure(&self) -> Result<u64> {
+        let leases = LEASES.lock();
+        let idle = booked(&leases) == 0;
+        let now = base(&leases)?;
+        let base = if idle { now } else { now.max(self.base()) };
+        let external = external_bytes();
+        let limit = limit_of(self.memory, base, external)?;
+        self.base.store(base, Relaxed);
+        self.ledger.set_limit(limit + external);
+        Ok(limit)
+    }
+}
+
+fn booked(leases: &[Weak<Counters>]) -> u64 {
+    leases.iter().filter_map(Weak::upgrade).map(|counters| counters.used()).sum()
+}
+
+/// What is resident and neither booked in a lease nor registered.
+fn base(leases: &[Weak<Counters>]) -> Result<u64> {
+    match resident_bytes() {
+        0 => Err(Error::new(ErrorKind::Unsupported, "cannot tell how much memory this process uses").hint("mount /proc")),
+        resident => Ok(resident.saturating_sub(booked(leases)).saturating_sub(external_bytes())),
+    }
+}
+
+fn margin(memory: u64) -> u64 {
+    MARGIN.max(memory / 20)
+}
+
+fn limit_of(memory: u64, base: u64, external: u64) -> Result<u64> {
+    let taken = base.saturating_add(external);
+    let limit = memory.saturating_sub(margin(memory)).saturating_sub(taken);
+    if limit >= LEAST {
+        return Ok(limit);
+    }
+    let need = taken.saturating_add(LEAST);
+    let least = need.saturating_add(MARGIN).max(need.saturating_add((need - 1) / 19));
+    let message = format!(
+        "a memory bound of {memory} bytes is too small: the process itself takes {base}, arrays of yours {external}, \
+         and {} are left unused",
+        margin(memory)
+    );
+    Err(Error::new(ErrorKind::OutOfMemory, message).hint(format!("allow at least {least} bytes")))
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+    use crate::External;
+
+    #[test]
+    fn the_limit_is_what_the_bound_leaves() {
+        let lease = Ledger::lease(1 << 40).unwrap();
+        assert!(lease.base() > 0 && lease.base() < 8 << 30);
+        assert_eq!(lease.margin(), (1u64 << 40) / 20);
+        // Other tests register external memory at the same time.
+        let most = (1u64 << 40) - lease.margin() - lease.base();
+        assert!(lease.ledger().limit() <= most && lease.ledger().limit() > most - (1 << 34));
+        let external = External::register(1 << 36);
+        assert!(lease.ledger().limit() <= most - (1 << 36));
+        drop(external);
+        assert!(lease.ledger().limit() > most - (1 << 36));
+        assert!(lease.remeasure().unwrap() <= 1 << 40);
+    }
+
+    #[test]
+    fn too_small_a_bound_says_how_much_it_takes() {
+        let error = Ledger::lease(1 << 20).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::OutOfMemory);
+        assert!(error.to_string().contains("at least"), "{error}");
+        for (base, external) in [(0, 0), (1 << 20, 0), (1 << 30, 1 << 20), (1 << 40, 1 << 41), (318_767_103, 1)] {
+            let text = limit_of(0, base, external).unwrap_err().to_string();
+            let least: u64 = text.split("at least ").nth(1).unwrap().split(' ').next().unwrap().parse().unwrap();
+            assert!(limit_of(least, base, external).unwrap() >= LEAST);
+            assert!(limit_of(least - 1, base, external).is_err());
+        }
+    }
+}

@@ -1,0 +1,96 @@
+//! The only user of bincode: records and headers of variable shape to bytes and back.
+//!
+//! The format is bincode 2's standard configuration (little-endian, integers of variable length) through serde. bincode
+//! counts a variable integer as its full size and takes its limit as a constant, so the limit that it is given is the least
+//! of a few constants that is 16 times the bytes there are; it keeps a damaged length from asking for much memory.
+
+use crate::{Error, ErrorKind, Result};
+use bincode::config::{Configuration, Limit, standard};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+/// Appends `value` to `out`.
+///
+/// # Errors
+/// Invalid where the type cannot be encoded, for instance a sequence of unknown length.
+pub(crate) fn encode<T: Serialize + ?Sized>(value: &T, out: &mut Vec<u8>) -> Result<()> {
+    match bincode::serde::encode_into_std_write(value, out, standard()) {
+        Ok(_) => Ok(()),
+        Err(error) => Err(Error::new(ErrorKind::Invalid, format!("a {} cannot be encoded: {error}", std::any::type_name::<T>()))),
+    }
+}
+
+/// The value at the beginning of `bytes`, and how many bytes it takes, which are at most `limit`.
+///
+/// # Errors
+/// Corrupt where there is no such value.
+pub(crate) fn decode<T: DeserializeOwned>(bytes: &[u8], limit: usize) -> Result<(T, usize)> {
+    let bytes = bytes.get(..limit).unwrap_or(bytes);
+    match bytes.len() {
+        0..=0xfff => within::<T, { 1 << 16 }>(bytes),
+        0x1000..=0xffff => within::<T, { 1 << 20 }>(bytes),
+        0x1_0000..=0xf_ffff => within::<T, { 1 << 24 }>(bytes),
+        0x10_0000..=0xff_ffff => within::<T, { 1 << 28 }>(bytes),
+        0x100_0000..=0xfff_ffff => within::<T, { 1 << 32 }>(bytes),
+        _ => within::<T, { 1 << 40 }>(bytes),
+    }
+}
+
+fn within<T: DeserializeOwned, const LIMIT: usize>(bytes: &[u8]) -> Result<(T, usize)> {
+    let config: Configuration<_, _, Limit<LIMIT>> = standard().with_limit::<LIMIT>();
+    bincode::serde::decode_from_slice(bytes, config)
+        .map_err(|error| Error::new(ErrorKind::Corrupt, format!("no {} can be decoded: {error}", std::any::type_name::<T>())))
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    type Record = (String, Vec<u64>, Option<f64>, i16, Vec<u8>, bool);
+
+    proptest! {
+        #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
+
+        #[test]
+        fn values_come_back(
+            text in "\\PC{0,40}", numbers in prop::collection::vec(any::<u64>(), 0..60), some in any::<Option<i32>>(),
+            small in any::<i16>(), bytes in prop::collection::vec(any::<u8>(), 0..99), flag in any::<bool>(), cut in 1usize..99,
+        ) {
+            let record: Record = (text, numbers, some.map(f64::from), small, bytes, flag);
+            let mut out = vec![9, 9];
+            encode(&record, &mut out).unwrap();
+            let (back, n) = decode::<Record>(&out[2..], usize::MAX).unwrap();
+            prop_assert_eq!(back, record);
+            prop_assert_eq!(n, out.len() - 2);
+            prop_assert_eq!(decode::<Record>(&out[2..], n - cut.min(n)).unwrap_err().kind(), ErrorKind::Corrupt);
+        }
+
+        #[test]
+        fn any_bytes_are_a_value_or_an_error(bytes in prop::collection::vec(any::<u8>(), 0..200)) {
+            let _ = decode::<Record>(&bytes, usize::MAX);
+        }
+    }
+
+    #[test]
+    fn small_numbers_pass_every_limit() {
+        for n in [10, 4_090, 5_000, 65_540, 1 << 20] {
+            let (mut out, numbers) = (Vec::new(), vec![1u128; n]);
+            encode(&numbers, &mut out).unwrap();
+            assert!(out.len() < n + 10);
+            assert_eq!(decode::<Vec<u128>>(&out, out.len()).unwrap(), (numbers, out.len()));
+        }
+    }
+
+    #[test]
+    fn a_damaged_length_asks_for_nothing() {
+        let mut out = vec![253];
+        out.extend_from_slice(&(1u64 << 45).to_le_bytes());
+        for padding in [0, 5_000, 1 << 20] {
+            out.resize(9 + padding, 0);
+            assert_eq!(decode::<String>(&out, usize::MAX).unwrap_err().kind(), ErrorKind::Corrupt);
+            assert_eq!(decode::<Vec<u8>>(&out, usize::MAX).unwrap_err().kind(), ErrorKind::Corrupt);
+        }
+    }
+}
