@@ -1,7 +1,7 @@
 //! Compression in pieces of fixed size.
 //!
 //! ```text
-//!   bytes    | piece of 256 KiB | piece of 256 KiB | rest |     (cut to whole items)
+//!   bytes    | piece of 252 KiB | piece of 252 KiB | rest |     (cut to whole items)
 //!   encoded  | n: u32 | n bytes | n: u32 | n bytes | ...        (little-endian)
 //! ```
 //! A piece is one zstd frame, of the shuffled piece where the encoding says so. Where `n` is the length of the piece itself,
@@ -34,8 +34,9 @@ impl Encoding {
 /// The zstd level: higher ones take longer to compress than they save in writing.
 const LEVEL: i32 = 1;
 
-/// The longest piece.
-const PIECE: usize = 256 << 10;
+/// The longest piece. An eighth of it is no power of two, so that the planes of a shuffled piece do not compete for the
+/// same lines of the cache.
+const PIECE: usize = 252 << 10;
 
 /// zstd's number for an output that is too short.
 const TOO_SHORT: usize = 70;
@@ -69,7 +70,7 @@ impl std::fmt::Debug for Codec {
 
 impl Codec {
     /// The most memory that a codec ever holds. It is not booked here: whoever makes a codec books this much.
-    pub const WORKING_BYTES: u64 = 1 << 20;
+    pub const WORKING_BYTES: u64 = 5 << 18;
 
     /// A codec. Its memory is taken when it is first needed.
     pub fn new() -> Self {
@@ -254,7 +255,8 @@ mod tests {
                 }
             }
         }
-        assert!(codec.working_bytes() <= Codec::WORKING_BYTES, "{codec:?}");
+        // A probe takes two samples beside.
+        assert!(codec.working_bytes() + (128 << 10) <= Codec::WORKING_BYTES, "{codec:?}");
     }
 
     #[test]

@@ -117,18 +117,28 @@ mod tests {
     }
 
     #[test]
+    fn compression_has_to_pay_for_its_time() {
+        let trial = |ratio: f64, gb_per_s: f64| Trial { encoding: Encoding::Zstd, size: 1.0 / ratio, time: 1e-9 / gb_per_s };
+        let pays = |trial: Trial, disk: f64| cost(&trial, 1.0 / disk) < 1.0 / disk;
+        assert!(pays(trial(5.97, 2.8), 2e9) && !pays(trial(5.97, 2.8), 3e9));
+        assert!(pays(trial(1.33, 1.5), 3e8) && !pays(trial(1.33, 1.5), 4e8));
+        assert!(!pays(trial(1.0, 1e9), 1.0));
+    }
+
+    // On a disk of one byte a second, the size alone decides, however often this thread is interrupted.
+    #[test]
     fn a_slow_disk_wants_small_numbers_shuffled_and_noise_raw() {
         let mut codec = Codec::new();
         let mut seed = 1;
         let numbers: Vec<u8> = (0..200_000).flat_map(|_| (random(&mut seed) % 1000).to_le_bytes()).collect();
-        assert_eq!(codec.probe(&numbers, 8, 1_000_000), Encoding::ShuffleZstd);
+        assert_eq!(codec.probe(&numbers, 8, 1), Encoding::ShuffleZstd);
         assert_eq!(codec.probe_smallest(&numbers, 8), Encoding::ShuffleZstd);
         assert_eq!(codec.probe(&numbers, 8, u64::MAX), Encoding::Raw, "an infinitely fast disk");
         let noise: Vec<u8> = (0..200_000).flat_map(|_| (random(&mut seed) as u32).to_le_bytes()).collect();
-        assert_eq!(codec.probe(&noise, 4, 1_000_000), Encoding::Raw);
+        assert_eq!(codec.probe(&noise, 4, 1), Encoding::Raw);
         assert_eq!(codec.probe_smallest(&noise, 4), Encoding::Raw);
         let text = b"what is written again and again and again compresses without a filter. ".repeat(10_000);
-        assert_eq!(codec.probe(&text, 1, 1_000_000), Encoding::Zstd);
+        assert_eq!(codec.probe(&text, 1, 1), Encoding::Zstd);
         assert_eq!(codec.probe(&text[..100], 1, 1), Encoding::Raw);
         assert!(codec.working_bytes() + 2 * SAMPLE as u64 <= Codec::WORKING_BYTES);
     }
