@@ -86,6 +86,7 @@ pub(super) fn common_grid(shape: &[usize], inputs: &[(&Chunks, &View)]) -> Resul
     for (chunks, view) in inputs {
         // Equal grids are the rule, and need no lists.
         if let [(first, _), ..] = inputs
+            && first.shape() == shape
             && inputs.iter().all(|(chunks, view)| chunks == first && view.is_identity(shape.len()))
         {
             return Ok((*first).clone());

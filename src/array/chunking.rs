@@ -136,7 +136,9 @@ impl Chunking {
     pub(super) fn reversed(&self) -> Self {
         Chunking(match &self.0 {
             Spec::Axes(axes) => Spec::Axes(axes.iter().rev().cloned().collect()),
-            Spec::Same(chunks) => Spec::Axes((0..chunks.ndim()).rev().map(|axis| AxisChunks::Extents(chunks.extents(axis).collect())).collect()),
+            Spec::Same(chunks) => {
+                Spec::Axes((0..chunks.ndim()).rev().map(|axis| AxisChunks::Extents(chunks.extents(axis).collect())).collect())
+            }
             other => other.clone(),
         })
     }

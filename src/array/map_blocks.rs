@@ -98,7 +98,8 @@ fn map<T: Element, U: Element>(raw: &Raw, grid: Chunks, function: impl Fn(ArrayV
         let view = view.map_err(|error| Error::new(ErrorKind::Shape, format!("a block is no array: {error}")))?;
         let result = function(view);
         if result.shape() != shape {
-            let message = format!("the function of map_blocks returned shape {:?} for a block of shape {:?}", result.shape(), block.shape());
+            let message =
+                format!("the function of map_blocks returned shape {:?} for a block of shape {:?}", result.shape(), block.shape());
             let hint = format!("{shape:?} was expected; map_blocks_with states other shapes");
             return Err(Error::new(ErrorKind::Shape, message).hint(hint));
         }
