@@ -21,6 +21,8 @@ pub(super) struct Layout {
     pub(super) axis: usize,
     /// How each input is cut, and where it begins on the axis.
     pub(super) parts: Vec<(Chunks, usize)>,
+    /// The blocks' shapes, where they are not those of the grid: as many blocks of as many elements.
+    pub(super) shapes: Option<Chunks>,
 }
 
 pub(super) struct Assemble {
@@ -32,7 +34,8 @@ pub(super) struct Assemble {
 
 impl Assemble {
     pub(super) fn new(name: &'static str, layout: Arc<Layout>, layers: Vec<LayerRef>) -> Self {
-        let key = KeyBuilder::new("assemble", 1).input(layout.grid.digest()).number(layout.axis as u64).number(layers.len() as u64);
+        let shapes = layout.shapes.as_ref().unwrap_or(&layout.grid);
+        let key = KeyBuilder::new("assemble", 1).input(layout.grid.digest()).input(shapes.digest()).number(layout.axis as u64).number(layers.len() as u64);
         let parts = layers.iter().zip(&layout.parts);
         let key = parts.fold(key, |key, (layer, (chunks, _))| key.input(layer.key()).input(chunks.digest())).finish();
         Assemble { name, layout, inputs: layers.into(), key }
@@ -121,7 +124,7 @@ impl Layer for Assemble {
     }
 
     fn position(&self, block: u32) -> SmallVec<[u32; 4]> {
-        self.layout.grid.position(block)
+        self.layout.shapes.as_ref().unwrap_or(&self.layout.grid).position(block)
     }
 
     fn dependencies(&self, block: u32, out: &mut Vec<Dependency>) {
@@ -161,14 +164,15 @@ impl Operator for Copy {
     }
 
     fn run(&self, task: &TaskContext<'_>, inputs: &[Value]) -> Result<Value> {
-        let Layout { grid, dtype, parts, .. } = &*self.0;
+        let Layout { grid, dtype, parts, shapes, .. } = &*self.0;
         let shape = grid.block_shape(task.block());
+        let result = shapes.as_ref().unwrap_or(grid).block_shape(task.block());
         let missing = || Error::new(ErrorKind::Graph, "a task was run without one of its inputs");
         // A block that is one input block as it is need not be copied.
         if let [Value::Chunk(chunkstore_store::Chunk::Block(block))] = inputs
             && block.len() == shape.iter().product::<usize>()
         {
-            return Ok(block.reshaped(shape)?.into());
+            return Ok(block.reshaped(result)?.into());
         }
         let mut out = task.alloc(shape.iter().product::<usize>() * dtype.size())?;
         let strides = c_strides(&shape);
@@ -184,6 +188,6 @@ impl Operator for Copy {
             let (from, into) = (offset(&piece.from, &inner), offset(&piece.into, &strides));
             copy_strided(dtype.size(), &piece.shape, block.bytes(), from, &inner, &mut out, into, &strides)
         })?;
-        Ok(Block::new(out.freeze(), 0, *dtype, shape)?.into())
+        Ok(Block::new(out.freeze(), 0, *dtype, result)?.into())
     }
 }

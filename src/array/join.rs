@@ -89,7 +89,7 @@ fn join(name: &'static str, dtype: chunkstore_store::DType, parts: Vec<(LayerRef
         *slot = along.into();
     }
     let grid = Chunks::from_starts(starts)?;
-    let layout = Layout { grid: grid.clone(), dtype, axis, parts: begins };
+    let layout = Layout { grid: grid.clone(), dtype, axis, parts: begins, shapes: None };
     Ok(Raw { layer: Arc::new(Assemble::new(name, Arc::new(layout), layers)), chunks: grid, dtype })
 }
 
@@ -111,7 +111,7 @@ impl<T: Element> Array<T> {
     }
 }
 
-fn rechunk(raw: &Raw, chunking: &Chunking) -> Result<Raw> {
+pub(super) fn rechunk(raw: &Raw, chunking: &Chunking) -> Result<Raw> {
     let grid = chunking.resolve(raw.chunks.shape(), raw.dtype)?;
     if grid == raw.chunks {
         return Ok(raw.clone());
@@ -126,7 +126,7 @@ fn rechunk(raw: &Raw, chunking: &Chunking) -> Result<Raw> {
         let input = (raw.layer.clone(), raw.chunks.clone());
         Arc::new(Blockwise::view("rechunk", grid.clone(), raw.dtype, input, View::identity(grid.ndim())))
     } else {
-        let layout = Layout { grid: grid.clone(), dtype: raw.dtype, axis: 0, parts: vec![(raw.chunks.clone(), 0)] };
+        let layout = Layout { grid: grid.clone(), dtype: raw.dtype, axis: 0, parts: vec![(raw.chunks.clone(), 0)], shapes: None };
         Arc::new(Assemble::new("rechunk", Arc::new(layout), vec![raw.layer.clone()]))
     };
     Ok(Raw { layer, chunks: grid, dtype: raw.dtype })

@@ -27,6 +27,7 @@ mod operators;
 mod parameters;
 pub mod random;
 mod reduce;
+mod reshape;
 mod result;
 mod run;
 mod shaping;
@@ -47,3 +48,9 @@ pub use file::ToNpy;
 pub use join::{concatenate, stack};
 pub use number::{Bits, Datum, Float, Number};
 pub use slice::{Ellipsis, NewAxis, Slice};
+
+#[cfg(test)]
+mod testing;
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests;

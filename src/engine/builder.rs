@@ -36,6 +36,7 @@ pub struct EngineBuilder {
     quota: Option<String>,
     scheduler: Scheduler,
     progress: Option<bool>,
+    speculative_spill: bool,
 }
 
 impl EngineBuilder {
@@ -77,6 +78,13 @@ impl EngineBuilder {
         self
     }
 
+    /// Whether tasks ahead of their turn may have chunks written to make room for them: more work at once, for more
+    /// bytes written. The default is that only the first task in order may.
+    pub fn speculative_spill(mut self, allowed: bool) -> Self {
+        self.speculative_spill = allowed;
+        self
+    }
+
     /// Makes the engine.
     ///
     /// # Errors
@@ -94,10 +102,11 @@ impl EngineBuilder {
                 Error::new(ErrorKind::Invalid, "an engine needs at least one thread").hint("leave `threads` out for one a processor")
             );
         }
+        let speculative_spill = self.speculative_spill;
         let prepared = super::init::was_called();
         let settings = match self.scheduler {
-            Scheduler::Sync => Settings { threads: 1, io_threads: 0, prepared },
-            Scheduler::Threads => Settings { threads, io_threads: 2, prepared },
+            Scheduler::Sync => Settings { threads: 1, io_threads: 0, speculative_spill, prepared },
+            Scheduler::Threads => Settings { threads, io_threads: 2, speculative_spill, prepared },
         };
         let lease = Ledger::lease(memory)?;
         let arena = Arena::new(lease.ledger().clone());

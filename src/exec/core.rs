@@ -23,6 +23,8 @@ pub(crate) struct Settings {
     pub(crate) threads: usize,
     /// Threads that load and write; none where the calling thread does everything.
     pub(crate) io_threads: usize,
+    /// Whether tasks ahead of their turn may have chunks written to make room for them.
+    pub(crate) speculative_spill: bool,
     /// Whether [`crate::init`] has been called.
     pub(crate) prepared: bool,
 }
@@ -110,8 +112,10 @@ impl Core {
     pub(crate) fn new(lease: Lease, arena: Arena, spill: SpillArea, settings: Settings) -> Self {
         let reserved = settings.outside_bytes();
         let bound = plan::policy_bound(&arena, reserved + spill.reserved_bytes());
+        let mut policy = Policy::new(bound, settings.threads as u32, settings.io_threads.max(1) as u32);
+        policy.set_speculative_spill(settings.speculative_spill);
         let state = State {
-            policy: Policy::new(bound, settings.threads as u32, settings.io_threads.max(1) as u32),
+            policy,
             entries: Table::new(),
             runs: Vec::new(),
             held: Vec::new(),
@@ -150,6 +154,14 @@ impl Core {
         state.set_bound(self);
         drop(state);
         self.work.notify_all();
+    }
+
+    /// Measures anew what the process takes beside what is booked, and sets the bound by that.
+    pub(crate) fn remeasure(&self) -> Result<()> {
+        self.lease.remeasure()?;
+        let mut state = self.state.lock();
+        state.set_bound(self);
+        Ok(())
     }
 
     /// The bytes that tasks may use, and the chunks that are kept, in the order of their numbers.
@@ -363,7 +375,8 @@ impl State {
     pub(super) fn job(&mut self, id: u32, inputs: &mut Vec<Value>) -> Option<Job> {
         let run = self.runs.iter().find(|run| run.contains(id))?;
         let task = run.task_of(id);
-        let job = Job { id, plan: run.plan.clone(), task, cancelled: run.cancelled.clone() };
+        let booked = self.policy.bytes_of(id) + self.policy.scratch_of(id);
+        let job = Job { id, plan: run.plan.clone(), task, booked, cancelled: run.cancelled.clone() };
         inputs.clear();
         for input in run.plan.table.inputs_of(task) {
             let id = run.plan.ids.get(*input as usize)?;
@@ -373,7 +386,7 @@ impl State {
     }
 
     /// A task has been run.
-    pub(super) fn complete(&mut self, core: &Core, job: &Job, outcome: Outcome, garbage: &mut Garbage) {
+    pub(super) fn complete(&mut self, core: &Core, job: &Job, (outcome, refused): (Outcome, Option<u64>), garbage: &mut Garbage) {
         let id = job.id;
         let finished = match outcome {
             Ok(value) => {
@@ -386,7 +399,7 @@ impl State {
                 }
                 if object { Finished::Object(bytes) } else { Finished::Output(bytes) }
             }
-            Err(error) => match self.more_scratch(core, id, &error) {
+            Err(error) => match self.more_scratch(id, &error, refused) {
                 Some(scratch) => Finished::PutBack(scratch),
                 None => {
                     let named = error.task(job.plan.table.name_of(job.task));
@@ -412,16 +425,20 @@ impl State {
         self.act(core, garbage);
     }
 
-    /// For a task that ran out of memory: the scratch to try again with, while the bound has room for more.
-    fn more_scratch(&mut self, core: &Core, id: u32, error: &Error) -> Option<u64> {
+    /// For a task that ran out of memory: the scratch to run again with; none where the bound has no room for that.
+    fn more_scratch(&mut self, id: u32, error: &Error, refused: Option<u64>) -> Option<u64> {
         if error.kind() != ErrorKind::OutOfMemory {
             return None;
         }
-        let need = self.policy.need_of(id);
-        let bound = plan::policy_bound(&core.arena, self.reserved + core.spill.reserved_bytes());
-        let room = bound.checked_sub(need).filter(|room| *room > 0)?;
-        let scratch = self.policy.scratch_of(id);
-        Some(scratch + (scratch + self.policy.bytes_of(id)).max(1 << 20).min(room))
+        let scratch = match refused {
+            // It needs more than it said.
+            Some(asked) => asked.saturating_sub(self.policy.bytes_of(id)).max(self.policy.scratch_of(id) + 1),
+            // It kept to what it said, and others did not. It waits for them, unless it is alone.
+            None if self.policy.running() > 1 || self.policy.io_under_way() > 0 => self.policy.scratch_of(id),
+            None => return None,
+        };
+        let need = self.policy.need_of(id) - self.policy.scratch_of(id) + scratch;
+        (need <= self.policy.bound()).then_some(scratch)
     }
 
     /// Nothing is under way and nothing may start, though runs have not ended: what is first does not fit.

@@ -63,7 +63,7 @@ pub(super) fn perform(core: &Core, state: &mut MutexGuard<'_, State>, io: Io, ga
 
 /// Reads a source: its operator is run.
 fn source(core: &Core, job: &Job) -> Result<Value> {
-    worker::run(core, job, &[]).map_err(|error| error.task(job.plan.table.name_of(job.task)))
+    worker::run(core, job, &[], None).map_err(|error| error.task(job.plan.table.name_of(job.task)))
 }
 
 fn end_load(core: &Core, state: &mut State, chunk: u32, loaded: Result<Value>, garbage: &mut Garbage) {

@@ -48,6 +48,8 @@ pub(super) struct Job {
     pub(super) id: u32,
     pub(super) plan: Arc<Plan>,
     pub(super) task: u32,
+    /// The bytes that its output and scratch are booked for.
+    pub(super) booked: u64,
     pub(super) cancelled: Arc<AtomicBool>,
 }
 

@@ -3,7 +3,7 @@
 use super::core::{Core, Garbage, Io, State};
 use super::io;
 use super::run::{Job, Outcome};
-use crate::graph::{TaskContext, Value};
+use crate::graph::{Allowance, TaskContext, Value};
 use crate::policy::RunId;
 use crate::{Error, ErrorKind};
 use parking_lot::MutexGuard;
@@ -76,7 +76,7 @@ pub(crate) fn work(core: &Core, until: Option<RunId>) {
             }
             let outcome = MutexGuard::unlocked(&mut state, || {
                 garbage.clear();
-                run(core, &job, &inputs)
+                run_booked(core, &job, &inputs)
             });
             state.complete(core, &job, outcome, &mut garbage);
             // Under the same hold of the lock: the run still has its plan, so that this is not the last one.
@@ -124,15 +124,36 @@ fn broken(state: &mut State, core: &Core, id: u32, garbage: &mut Garbage) {
     state.act(core, garbage);
 }
 
+/// Runs a task within what it was booked for. What it asks for beyond that is granted at once or refused; where it was
+/// refused, all that it asked for is given beside the outcome.
+fn run_booked(core: &Core, job: &Job, inputs: &[Value]) -> (Outcome, Option<u64>) {
+    let grow = |more: u64| {
+        let mut garbage = Garbage::default();
+        let mut state = core.state.lock();
+        let granted = state.policy.grow(job.id, more);
+        state.act(core, &mut garbage);
+        drop(state);
+        granted
+    };
+    let allowance = Allowance::new(job.booked, &grow);
+    let outcome = run(core, job, inputs, Some(&allowance));
+    let refused = if outcome.is_err() { allowance.refused() } else { None };
+    (outcome, refused)
+}
+
 /// Runs a task's operator; a panic becomes an error.
-pub(super) fn run(core: &Core, job: &Job, inputs: &[Value]) -> Outcome {
+pub(super) fn run(core: &Core, job: &Job, inputs: &[Value], allowance: Option<&Allowance<'_>>) -> Outcome {
     let Some((operator, block)) = job.plan.operator_of(job.task) else {
         return Err(Error::new(ErrorKind::Graph, "a task without an operator"));
     };
     let context = TaskContext::new(block, &core.arena, &job.cancelled);
-    IN_TASK.set(true);
-    let outcome = catch_unwind(AssertUnwindSafe(|| operator.run(&context, inputs)));
-    IN_TASK.set(false);
+    let run = || match allowance {
+        Some(allowance) => operator.run(&context.limited(allowance), inputs),
+        None => operator.run(&context, inputs),
+    };
+    let outer = IN_TASK.replace(true);
+    let outcome = catch_unwind(AssertUnwindSafe(run));
+    IN_TASK.set(outer);
     match outcome {
         Ok(outcome) => outcome,
         Err(payload) => {

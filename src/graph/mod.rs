@@ -40,6 +40,7 @@ pub use key::{Key, KeyBuilder};
 pub use layer::{Dependency, Layer, LayerRef, Size, Sizes};
 pub use list::{AnyArg, Cons, List, Nil, list};
 pub use lower::Lowered;
+pub(crate) use operator::Allowance;
 pub use operator::{Operator, TaskContext};
 pub use registry::{Decode, Registry};
 pub use table::{Lowering, TaskTable};

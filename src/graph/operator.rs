@@ -1,9 +1,9 @@
 //! What a task runs.
 
 use super::Value;
-use crate::Result;
+use crate::{Error, ErrorKind, Result};
 use chunkstore_store::{Arena, BufferMut};
-use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 
 /// What a task runs: a pure function of its inputs and of the number of its block.
 ///
@@ -38,17 +38,60 @@ pub struct TaskContext<'a> {
     block: u32,
     arena: &'a Arena,
     cancelled: &'a AtomicBool,
+    allowance: Option<&'a Allowance<'a>>,
+}
+
+/// How much a task was booked for, and whom it asks for more.
+pub(crate) struct Allowance<'a> {
+    taken: AtomicU64,
+    booked: AtomicU64,
+    grow: &'a (dyn Fn(u64) -> bool + Sync),
+    refused: AtomicBool,
+}
+
+impl<'a> Allowance<'a> {
+    /// `booked` bytes, and `grow` to ask for so many more: granted at once, or not at all.
+    pub(crate) fn new(booked: u64, grow: &'a (dyn Fn(u64) -> bool + Sync)) -> Self {
+        Allowance { taken: 0.into(), booked: booked.into(), grow, refused: false.into() }
+    }
+
+    /// All that the task has asked for, where it was refused some of it.
+    pub(crate) fn refused(&self) -> Option<u64> {
+        self.refused.load(Relaxed).then(|| self.taken.load(Relaxed))
+    }
+
+    fn take(&self, bytes: u64) -> Result<()> {
+        let taken = self.taken.fetch_add(bytes, Relaxed) + bytes;
+        let booked = self.booked.load(Relaxed);
+        if taken <= booked {
+            return Ok(());
+        }
+        if !self.refused.load(Relaxed) && (self.grow)(taken - booked) {
+            self.booked.fetch_add(taken - booked, Relaxed);
+            return Ok(());
+        }
+        self.refused.store(true, Relaxed);
+        Err(Error::new(
+            ErrorKind::OutOfMemory,
+            format!("{taken} bytes are needed, {booked} were booked, and there is no room for more now"),
+        ))
+    }
 }
 
 impl<'a> TaskContext<'a> {
     /// The context of the task that makes `block`.
     pub fn new(block: u32, arena: &'a Arena, cancelled: &'a AtomicBool) -> Self {
-        TaskContext { block, arena, cancelled }
+        TaskContext { block, arena, cancelled, allowance: None }
+    }
+
+    /// The same, with a limit on what it may take.
+    pub(crate) fn limited(self, allowance: &'a Allowance<'a>) -> Self {
+        TaskContext { allowance: Some(allowance), ..self }
     }
 
     /// The same task's context for making another block, of an operator that runs as part of this one.
     pub fn for_block(&self, block: u32) -> TaskContext<'a> {
-        TaskContext { block, arena: self.arena, cancelled: self.cancelled }
+        TaskContext { block, ..*self }
     }
 
     /// The number of the block that this task makes.
@@ -61,6 +104,9 @@ impl<'a> TaskContext<'a> {
     /// # Errors
     /// Out of memory where more is asked for than the operator stated, and there is no room for it.
     pub fn alloc(&self, len: usize) -> Result<BufferMut> {
+        if let Some(allowance) = self.allowance {
+            allowance.take(Arena::footprint(len))?;
+        }
         Ok(self.arena.alloc(len)?)
     }
 

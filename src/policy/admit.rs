@@ -18,7 +18,7 @@ const LOOK_AHEAD: usize = 8;
 
 impl Policy {
     /// The next task for a worker that has nothing to do; `None` if there is none that may start now.
-    pub fn pick(&mut self) -> Option<u32> {
+    pub(crate) fn pick(&mut self) -> Option<u32> {
         if let Some(task) = self.runnable.pop_front() {
             return Some(self.start_staged(task));
         }
@@ -57,12 +57,12 @@ impl Policy {
     }
 
     /// Whether a further worker would find something to do.
-    pub fn has_backlog(&self) -> bool {
+    pub(crate) fn has_backlog(&self) -> bool {
         !self.runnable.is_empty() || self.ready.first().is_some()
     }
 
     /// Tasks that are running.
-    pub fn running(&self) -> u32 {
+    pub(crate) fn running(&self) -> u32 {
         self.running
     }
 
@@ -204,7 +204,7 @@ impl Policy {
     }
 
     /// A running task asks for more scratch than it was booked for. Granted at once, or not at all.
-    pub fn grow(&mut self, task: u32, more: u64) -> bool {
+    pub(crate) fn grow(&mut self, task: u32, more: u64) -> bool {
         self.total += more;
         self.update_pressure();
         while self.used + more > self.bound {

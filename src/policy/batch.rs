@@ -2,7 +2,7 @@
 
 /// What a task is to the policy.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Class {
+pub(crate) enum Class {
     /// Run by a worker; its output is written before it is evicted.
     Task,
     /// Has no inputs; loaded by the input and output side, dropped without writing, and loaded again.
@@ -12,32 +12,27 @@ pub enum Class {
 /// Tasks in the order in which they are to run. Numbers of inputs are the policy's: the batch's own tasks count from
 /// [`super::Policy::len`] on, smaller numbers are chunks that are kept from before.
 #[derive(Default, Clone)]
-pub struct Batch {
+pub(crate) struct Batch {
     /// Where each task's inputs begin in `inputs`; one more entry than tasks.
-    pub input_start: Vec<u32>,
+    pub(crate) input_start: Vec<u32>,
     /// The inputs of all tasks; each smaller than the task's own number.
-    pub inputs: Vec<u32>,
+    pub(crate) inputs: Vec<u32>,
     /// The bytes that each task's output is booked for.
-    pub out: Vec<u64>,
+    pub(crate) out: Vec<u64>,
     /// The bytes that each task is booked for beside inputs and output while it runs.
-    pub scratch: Vec<u64>,
+    pub(crate) scratch: Vec<u64>,
     /// What each task is.
-    pub class: Vec<Class>,
+    pub(crate) class: Vec<Class>,
     /// Tasks (numbers in the batch) whose output stays when the run has ended.
-    pub keep: Vec<u32>,
+    pub(crate) keep: Vec<u32>,
     /// Tasks (numbers in the batch) whose output the forecast says will be spilled: written when the disk is idle.
-    pub will_spill: Vec<u32>,
+    pub(crate) will_spill: Vec<u32>,
 }
 
 impl Batch {
     /// The number of tasks.
-    pub fn len(&self) -> usize {
+    pub(crate) fn len(&self) -> usize {
         self.out.len()
-    }
-
-    /// Whether there are no tasks.
-    pub fn is_empty(&self) -> bool {
-        self.out.is_empty()
     }
 
     /// The inputs of the `task`-th task of the batch.
@@ -47,7 +42,7 @@ impl Batch {
 
     /// The most bytes that one task needs at once (its inputs, output and scratch), and that task's number in the batch.
     /// `kept` gives the bytes of chunks from before; `base` is the number of the batch's first task.
-    pub fn largest_need(&self, base: u32, kept: impl Fn(u32) -> u64) -> (u64, u32) {
+    pub(crate) fn largest_need(&self, base: u32, kept: impl Fn(u32) -> u64) -> (u64, u32) {
         let bytes = |input: &u32| if *input < base { kept(*input) } else { self.out[(*input - base) as usize] };
         let mut largest = (0, 0);
         let mut once = Vec::new();

@@ -30,7 +30,7 @@ use std::collections::VecDeque;
 
 /// What a driver is to do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Action {
+pub(crate) enum Action {
     /// Bring this chunk into memory: from where it was spilled, or, for a source, by running its task. Answer with
     /// [`Policy::loaded`].
     Load(u32),
@@ -46,7 +46,7 @@ pub enum Action {
 
 /// What became of a task that a worker has run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Finished {
+pub(crate) enum Finished {
     /// It gave an output of so many bytes.
     Output(u64),
     /// It gave an output of so many bytes that cannot be written, and so is never evicted.
@@ -105,7 +105,7 @@ pub(super) struct Totals {
 }
 
 /// Decides what runs, what is loaded and what is evicted, within a bound: see [the module](self).
-pub struct Policy {
+pub(crate) struct Policy {
     pub(super) bound: u64,
     pub(super) workers: u32,
     pub(super) io_threads: u32,
@@ -157,7 +157,7 @@ pub struct Policy {
 impl Policy {
     /// A policy that keeps at most `bound` bytes in memory, for `workers` that run tasks and `io_threads` that load and
     /// write.
-    pub fn new(bound: u64, workers: u32, io_threads: u32) -> Self {
+    pub(crate) fn new(bound: u64, workers: u32, io_threads: u32) -> Self {
         Policy {
             bound,
             workers,
@@ -199,107 +199,103 @@ impl Policy {
     }
 
     /// The number of tasks that it knows; the number that the next batch's first task will have.
-    pub fn len(&self) -> u32 {
+    pub(crate) fn len(&self) -> u32 {
         self.out.len() as u32
     }
 
-    /// Whether it knows no tasks.
-    pub fn is_empty(&self) -> bool {
-        self.out.is_empty()
-    }
-
     /// The bytes that are booked now.
-    pub fn used(&self) -> u64 {
+    #[cfg(test)]
+    pub(crate) fn used(&self) -> u64 {
         self.used
     }
 
     /// The most bytes that were booked at a time since [`Policy::reset_peak`].
-    pub fn peak(&self) -> u64 {
+    pub(crate) fn peak(&self) -> u64 {
         self.peak
     }
 
     /// Starts the peak anew.
-    pub fn reset_peak(&mut self) {
+    pub(crate) fn reset_peak(&mut self) {
         self.peak = self.used;
     }
 
     /// The bytes a chunk is booked for.
-    pub fn bytes_of(&self, chunk: u32) -> u64 {
+    pub(crate) fn bytes_of(&self, chunk: u32) -> u64 {
         self.out.get(chunk as usize).copied().unwrap_or(0)
     }
 
     /// The bytes that a task needs at once: its inputs, output and scratch.
-    pub fn need_of(&self, task: u32) -> u64 {
+    pub(crate) fn need_of(&self, task: u32) -> u64 {
         let inputs = self.inputs_range(task).map(|at| self.bytes_of(self.inputs[at])).sum::<u64>();
         inputs + self.out[task as usize] + self.scratch[task as usize]
     }
 
     /// Whether a chunk can be loaded again from where it came from.
-    pub fn is_source(&self, chunk: u32) -> bool {
+    pub(crate) fn is_source(&self, chunk: u32) -> bool {
         (chunk as usize) < self.flags.len() && self.has(chunk, flag::SOURCE)
     }
 
     /// The bytes that it keeps within.
-    pub fn bound(&self) -> u64 {
+    pub(crate) fn bound(&self) -> u64 {
         self.bound
     }
 
     /// Bytes moved so far: written, read back, read from sources, read from sources again.
-    pub fn totals(&self) -> (u64, u64, u64, u64) {
+    pub(crate) fn totals(&self) -> (u64, u64, u64, u64) {
         (self.totals.written, self.totals.read_back, self.totals.source_read, self.totals.source_reread)
     }
 
     /// The bytes that a task is booked for beside inputs and output.
-    pub fn scratch_of(&self, task: u32) -> u64 {
+    pub(crate) fn scratch_of(&self, task: u32) -> u64 {
         self.scratch.get(task as usize).copied().unwrap_or(0)
     }
 
     /// Whether a chunk is kept after its run.
-    pub fn is_kept(&self, chunk: u32) -> bool {
+    pub(crate) fn is_kept(&self, chunk: u32) -> bool {
         (chunk as usize) < self.flags.len() && self.has(chunk, flag::KEPT)
     }
 
     /// The first task in order whose inputs are computed and that has not started.
-    pub fn next_ready(&self) -> Option<u32> {
+    pub(crate) fn next_ready(&self) -> Option<u32> {
         self.runnable.front().copied().or_else(|| self.ready.first())
     }
 
     /// The first task in order that has not finished.
-    pub fn head(&self) -> Option<u32> {
+    pub(crate) fn head(&self) -> Option<u32> {
         (self.head < self.len()).then_some(self.head)
     }
 
     /// Loads and writes under way.
-    pub fn io_under_way(&self) -> u32 {
+    pub(crate) fn io_under_way(&self) -> u32 {
         self.io_under_way
     }
 
     /// Whether a chunk is in memory.
-    pub fn is_resident(&self, chunk: u32) -> bool {
+    pub(crate) fn is_resident(&self, chunk: u32) -> bool {
         self.state.get(chunk as usize) == Some(&State::Resident)
     }
 
     /// Whether tasks other than the first in order may have chunks written to make room for them. More work at once
     /// for more bytes written.
-    pub fn set_speculative_spill(&mut self, allowed: bool) {
+    pub(crate) fn set_speculative_spill(&mut self, allowed: bool) {
         self.speculative_spill = allowed;
     }
 
     /// Changes the bound. Where more is booked than that, tasks start again when enough of it has been evicted.
-    pub fn set_bound(&mut self, bound: u64) {
+    pub(crate) fn set_bound(&mut self, bound: u64) {
         self.bound = bound;
         self.update_pressure();
     }
 
     /// Takes the actions decided since the last call.
-    pub fn take_actions(&mut self, into: &mut Vec<Action>) {
+    pub(crate) fn take_actions(&mut self, into: &mut Vec<Action>) {
         into.append(&mut self.actions);
     }
 
     /// Adds a run. Its tasks come after all that are there already.
     ///
     /// The caller has made sure that the largest need of the batch is within the bound.
-    pub fn extend(&mut self, batch: &Batch) -> RunId {
+    pub(crate) fn extend(&mut self, batch: &Batch) -> RunId {
         let base = self.len();
         let count = batch.len();
         self.head = self.head.min(base);
@@ -439,14 +435,16 @@ impl Policy {
     }
 
     /// A worker has run `task`.
-    pub fn finished(&mut self, task: u32, outcome: Finished) {
+    pub(crate) fn finished(&mut self, task: u32, outcome: Finished) {
         self.running -= 1;
         self.unbook(task);
         let cancelled = self.run_of(task).is_some_and(|run| run.cancelled);
         match outcome {
             Finished::PutBack(scratch) if !cancelled => {
                 self.unpin_inputs(task);
-                self.scratch[task as usize] = scratch;
+                let before = std::mem::replace(&mut self.scratch[task as usize], scratch);
+                self.total += scratch.saturating_sub(before);
+                self.update_pressure();
                 self.state[task as usize] = State::Waiting;
                 self.waits[task as usize] = 0;
                 self.ready.insert(task);
@@ -539,7 +537,7 @@ impl Policy {
     }
 
     /// A load has ended. Where it failed, the runs that wait for the chunk are to be cancelled by the driver.
-    pub fn loaded(&mut self, chunk: u32, success: bool) {
+    pub(crate) fn loaded(&mut self, chunk: u32, success: bool) {
         let i = chunk as usize;
         self.io_under_way -= 1;
         if let Some(run) = self.run_of(chunk) {
@@ -573,7 +571,7 @@ impl Policy {
     }
 
     /// A write has ended. Where it failed, the chunk stays in memory, and the driver is to cancel the runs.
-    pub fn written(&mut self, chunk: u32, success: bool) {
+    pub(crate) fn written(&mut self, chunk: u32, success: bool) {
         let i = chunk as usize;
         self.io_under_way -= 1;
         self.writes -= 1;

@@ -11,7 +11,7 @@ mod machine;
 mod run;
 mod simulator;
 
-pub use batch::{Batch, Class};
-pub use machine::{Action, Finished, Policy};
-pub use run::{Ended, Kept, RunId};
-pub use simulator::{Forecast, Setup, simulate};
+pub(crate) use batch::{Batch, Class};
+pub(crate) use machine::{Action, Finished, Policy};
+pub(crate) use run::{Ended, Kept, RunId};
+pub(crate) use simulator::{Forecast, Setup, simulate};

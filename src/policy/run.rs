@@ -4,11 +4,11 @@ use super::Policy;
 use super::machine::{Action, State, flag};
 
 /// The number of a run.
-pub type RunId = u32;
+pub(crate) type RunId = u32;
 
 /// How a run ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Ended {
+pub(crate) enum Ended {
     /// Every task has run.
     Done,
     /// It was cancelled, and nothing of it is under way any more.
@@ -17,17 +17,17 @@ pub enum Ended {
 
 /// A chunk that is kept from one run to the next.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Kept {
+pub(crate) struct Kept {
     /// The bytes it is booked for.
-    pub bytes: u64,
+    pub(crate) bytes: u64,
     /// Whether it is in memory.
-    pub resident: bool,
+    pub(crate) resident: bool,
     /// Whether there is a copy that is not in memory.
-    pub clean: bool,
+    pub(crate) clean: bool,
     /// Whether it can be loaded again from where it came from.
-    pub source: bool,
+    pub(crate) source: bool,
     /// Whether it can be written.
-    pub spillable: bool,
+    pub(crate) spillable: bool,
 }
 
 /// A run: tasks `from..to`.
@@ -70,7 +70,7 @@ impl Policy {
 
     /// Ends a run early: what has not started never will, what is kept for it goes, and its end is reported when
     /// nothing of it is under way any more.
-    pub fn cancel(&mut self, id: RunId) {
+    pub(crate) fn cancel(&mut self, id: RunId) {
         let Some(run) = self.runs.iter_mut().find(|run| run.id == id && !run.over && !run.cancelled) else { return };
         run.cancelled = true;
         let (from, to) = (run.from, run.to);
@@ -115,13 +115,13 @@ impl Policy {
     }
 
     /// Gives up a chunk that was kept when its run ended.
-    pub fn release(&mut self, chunk: u32) {
+    pub(crate) fn release(&mut self, chunk: u32) {
         self.clear(chunk, flag::KEPT);
         self.release_if_dead(chunk);
     }
 
     /// A policy that begins with chunks kept from before, numbered from 0.
-    pub fn with_kept(bound: u64, workers: u32, io_threads: u32, kept: &[Kept]) -> Self {
+    pub(crate) fn with_kept(bound: u64, workers: u32, io_threads: u32, kept: &[Kept]) -> Self {
         let mut policy = Policy::new(bound, workers, io_threads);
         for chunk in kept {
             policy.input_start.push(0);
@@ -149,7 +149,7 @@ impl Policy {
     }
 
     /// What is known of the chunks that are kept, in the order of their numbers.
-    pub fn kept(&self) -> impl Iterator<Item = (u32, Kept)> + '_ {
+    pub(crate) fn kept(&self) -> impl Iterator<Item = (u32, Kept)> + '_ {
         let is_kept = |c: &u32| self.has(*c, flag::KEPT) && matches!(self.state[*c as usize], State::Resident | State::Absent);
         (0..self.len()).filter(is_kept).map(|c| {
             let kept = Kept {
@@ -164,13 +164,13 @@ impl Policy {
     }
 
     /// Whether no run is under way.
-    pub fn is_idle(&self) -> bool {
+    pub(crate) fn is_idle(&self) -> bool {
         self.runs.iter().all(|run| run.over) && self.io_under_way == 0
     }
 
     /// Where no run is under way: forgets everything but the chunks that are kept, which are numbered anew from 0 in
     /// the order of their old numbers. Gives the old numbers.
-    pub fn compact(&mut self) -> Option<Vec<u32>> {
+    pub(crate) fn compact(&mut self) -> Option<Vec<u32>> {
         if !self.is_idle() {
             return None;
         }

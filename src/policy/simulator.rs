@@ -14,51 +14,51 @@ use std::collections::BinaryHeap;
 
 /// What a simulation takes for given.
 #[derive(Clone, Debug)]
-pub struct Setup {
+pub(crate) struct Setup {
     /// The bytes that the policy may use.
-    pub bound: u64,
+    pub(crate) bound: u64,
     /// Virtual workers: as many as will run.
-    pub workers: u32,
+    pub(crate) workers: u32,
     /// Virtual input and output threads.
-    pub io_threads: u32,
+    pub(crate) io_threads: u32,
     /// Chunks kept from before; the batch's tasks are numbered after them.
-    pub kept: Vec<Kept>,
+    pub(crate) kept: Vec<Kept>,
     /// Bytes a second that a worker gets through, inputs and output taken together.
-    pub work_rate: f64,
+    pub(crate) work_rate: f64,
     /// Bytes a second that the disk reads or writes, all threads together.
-    pub disk_rate: f64,
+    pub(crate) disk_rate: f64,
 }
 
 impl Setup {
     /// Usual rates, and nothing kept.
-    pub fn new(bound: u64, workers: u32, io_threads: u32) -> Self {
+    pub(crate) fn new(bound: u64, workers: u32, io_threads: u32) -> Self {
         Setup { bound, workers, io_threads, kept: Vec::new(), work_rate: 4e9, disk_rate: 1.5e9 }
     }
 }
 
 /// What a run will take, as far as sizes tell.
 #[derive(Clone, Debug, Default, PartialEq)]
-pub struct Forecast {
+pub(crate) struct Forecast {
     /// Tasks that workers run.
-    pub tasks: u64,
+    pub(crate) tasks: u64,
     /// The most bytes booked at a time.
-    pub peak_bytes: u64,
+    pub(crate) peak_bytes: u64,
     /// Bytes written to the spill area, once each chunk.
-    pub spilled_bytes: u64,
+    pub(crate) spilled_bytes: u64,
     /// Bytes read back from there.
-    pub reread_bytes: u64,
+    pub(crate) reread_bytes: u64,
     /// Bytes read from sources for the first time.
-    pub source_bytes: u64,
+    pub(crate) source_bytes: u64,
     /// Bytes read from sources again.
-    pub source_reread_bytes: u64,
+    pub(crate) source_reread_bytes: u64,
     /// Virtual seconds.
-    pub seconds: f64,
+    pub(crate) seconds: f64,
     /// The tasks (numbers in the batch) whose output is spilled.
-    pub will_spill: Vec<u32>,
+    pub(crate) will_spill: Vec<u32>,
 }
 
 /// Runs a batch on a virtual clock; `None` if some task does not fit even alone.
-pub fn simulate(batch: &Batch, setup: &Setup) -> Option<Forecast> {
+pub(crate) fn simulate(batch: &Batch, setup: &Setup) -> Option<Forecast> {
     let base = setup.kept.len() as u32;
     let kept = |chunk: u32| setup.kept.get(chunk as usize).map_or(0, |kept| kept.bytes);
     if batch.largest_need(base, kept).0 > setup.bound {

@@ -1,8 +1,9 @@
 //! Strided copies in n dimensions.
 //!
 //! Axes are merged where both sides allow it and ordered by the strides of the destination. If the source runs fastest
-//! along another axis than the destination, those two are walked in square blocks that fit in the first-level cache, so
-//! that every cache line of both sides is used whole (a blocked transpose).
+//! along another axis than the destination, those two are walked in square blocks: a block is read along the source's
+//! axis into a small square, and written from there along the destination's. So each cache line of both sides is
+//! touched once, even where the strides are powers of two and all lines compete for one set of the cache.
 
 use crate::{Error, ErrorKind, Result};
 use smallvec::SmallVec;
@@ -167,14 +168,29 @@ fn copy_row<T: Copy>(axis: Axis, src: &[T], from: isize, dst: &mut [T], to: isiz
 
 /// Copies a plane in square blocks: `columns` is the axis along which the destination runs fastest, `rows` the source's.
 fn copy_plane<T: Copy>(rows: Axis, columns: Axis, src: &[T], from: isize, dst: &mut [T], to: isize) {
+    let Some(any) = src.first() else { return };
+    let mut square = [[*any; BLOCK]; BLOCK];
     for r0 in (0..rows.extent).step_by(BLOCK) {
         let height = BLOCK.min(rows.extent - r0);
         for c0 in (0..columns.extent).step_by(BLOCK) {
             let width = BLOCK.min(columns.extent - c0);
-            for r in r0..r0 + height {
-                let from = from + r as isize * rows.from + c0 as isize * columns.from;
-                let to = to + r as isize * rows.to + c0 as isize * columns.to;
-                copy_row(Axis { extent: width, ..columns }, src, from, dst, to);
+            let from = from + r0 as isize * rows.from + c0 as isize * columns.from;
+            let to = to + r0 as isize * rows.to + c0 as isize * columns.to;
+            for (c, line) in square[..width].iter_mut().enumerate() {
+                let column = Axis { extent: height, from: rows.from, to: 1 };
+                copy_row(column, src, from + c as isize * columns.from, line, 0);
+            }
+            for r in 0..height {
+                let to = to + r as isize * rows.to;
+                if columns.to == 1 {
+                    for (to, line) in dst[to as usize..to as usize + width].iter_mut().zip(&square) {
+                        *to = line[r];
+                    }
+                } else {
+                    for (c, line) in square[..width].iter().enumerate() {
+                        dst[(to + c as isize * columns.to) as usize] = line[r];
+                    }
+                }
             }
         }
     }
@@ -188,5 +204,94 @@ pub(crate) fn byteswap(item: usize, bytes: &mut [u8]) {
         4 => bytes.as_chunks_mut().0.iter_mut().for_each(|b| *b = u32::from_ne_bytes(*b).swap_bytes().to_ne_bytes()),
         8 => bytes.as_chunks_mut().0.iter_mut().for_each(|b| *b = u64::from_ne_bytes(*b).swap_bytes().to_ne_bytes()),
         _ => bytes.chunks_exact_mut(item).for_each(<[u8]>::reverse),
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    /// Copies item by item.
+    fn simple(item: usize, shape: &[usize], src: &[u8], from: (usize, &[isize]), dst: &mut [u8], to: (usize, &[isize])) {
+        for flat in 0..shape.iter().product::<usize>() {
+            let (mut rest, mut a, mut b) = (flat, from.0 as isize, to.0 as isize);
+            for k in (0..shape.len()).rev() {
+                let index = (rest % shape[k]) as isize;
+                rest /= shape[k];
+                (a, b) = (a + index * from.1[k], b + index * to.1[k]);
+            }
+            let (a, b) = (a as usize * item, b as usize * item);
+            dst[b..b + item].copy_from_slice(&src[a..a + item]);
+        }
+    }
+
+    /// Strides of a dense array whose axes lie in the order given, some running backwards, with gaps; and the offset.
+    fn strides(shape: &[usize], order: &[usize], backwards: &[bool], gap: usize) -> (usize, Vec<isize>, usize) {
+        let (mut strides, mut stride, mut offset) = (vec![0isize; shape.len()], 1 + gap, 0);
+        for &k in order {
+            strides[k] = if backwards[k] { -(stride as isize) } else { stride as isize };
+            offset += if backwards[k] { stride * (shape[k] - 1) } else { 0 };
+            stride *= shape[k];
+        }
+        (offset, strides, stride)
+    }
+
+    proptest! {
+        #[test]
+        fn as_item_by_item(
+            shape in prop::collection::vec(1usize..40, 0..4),
+            item in prop::sample::select(vec![1usize, 2, 3, 4, 8, 12, 16]),
+            seed in any::<(u64, u64)>(),
+            gaps in (0usize..2, 0usize..2),
+            repeated in any::<bool>(),
+        ) {
+            let mut order: Vec<usize> = (0..shape.len()).collect();
+            let mut other = order.clone();
+            if !order.is_empty() {
+                order.rotate_left(seed.0 as usize % shape.len());
+                other.rotate_left(seed.1 as usize % shape.len());
+                if seed.0 & 64 != 0 { other.reverse(); }
+            }
+            let flags = |bits: u64| (0..shape.len()).map(|k| bits >> (8 + k) & 1 == 1).collect::<Vec<_>>();
+            let (src_offset, mut src_strides, src_len) = strides(&shape, &order, &flags(seed.0), gaps.0);
+            let (dst_offset, dst_strides, dst_len) = strides(&shape, &other, &flags(seed.1), gaps.1);
+            if repeated && !shape.is_empty() && src_strides[0] > 0 { src_strides[0] = 0; }
+            let src: Vec<u8> = (0..src_len * item).map(|k| (k * 7 + k / 251) as u8).collect();
+            let (mut got, mut expected) = (vec![0; dst_len * item], vec![0; dst_len * item]);
+            copy_strided(item, &shape, &src, src_offset, &src_strides, &mut got, dst_offset, &dst_strides).unwrap();
+            simple(item, &shape, &src, (src_offset, &src_strides), &mut expected, (dst_offset, &dst_strides));
+            prop_assert!(got == expected);
+        }
+    }
+
+    #[test]
+    fn a_view_that_leaves_its_bytes_is_refused() {
+        let src = [1u8; 24];
+        let mut dst = [0u8; 24];
+        let mut refused = |shape: &[usize], from: (usize, &[isize]), to: (usize, &[isize])| {
+            let error = copy_strided(8, shape, &src, from.0, from.1, &mut dst, to.0, to.1).unwrap_err();
+            assert_eq!((error.kind(), dst), (ErrorKind::Invalid, [0; 24]));
+        };
+        refused(&[4], (0, &[1]), (0, &[1]));
+        refused(&[2], (2, &[1]), (0, &[1]));
+        refused(&[2], (0, &[1]), (0, &[-1]));
+        refused(&[3], (0, &[1]), (0, &[isize::MAX]));
+        refused(&[2, 2], (0, &[1]), (0, &[1, 1]));
+        refused(&[], (3, &[]), (0, &[]));
+        assert!(copy_strided(8, &[0, 9], &src, 99, &[1, 1], &mut dst, 99, &[1, 1]).is_ok());
+    }
+
+    #[test]
+    fn bytes_are_swapped() {
+        for item in [1, 2, 4, 8, 16, 3] {
+            let mut bytes: Vec<u8> = (0..50).collect();
+            byteswap(item, &mut bytes);
+            for (k, byte) in bytes.iter().enumerate().take(50 / item * item) {
+                assert_eq!(usize::from(*byte), k / item * item + item - 1 - k % item);
+            }
+            assert!(bytes[50 / item * item..].iter().zip(50 / item * item..).all(|(byte, k)| usize::from(*byte) == k));
+        }
     }
 }

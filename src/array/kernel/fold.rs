@@ -58,6 +58,8 @@ pub(super) struct Sum;
 pub(super) struct Prod;
 pub(super) struct Min;
 pub(super) struct Max;
+pub(super) struct Any;
+pub(super) struct All;
 
 macro_rules! merges {
     ($($op:ident $t:ty: $identity:expr, $apply:expr;)*) => { $(
@@ -75,6 +77,8 @@ merges!(
     Sum f64: 0.0, |a: f64, b: f64| a + b;
     Prod u64: 1, u64::wrapping_mul;
     Prod f64: 1.0, |a: f64, b: f64| a * b;
+    Any u8: 0, |a: u8, b: u8| a | b;
+    All u8: 1, |a: u8, b: u8| a & b;
 );
 macro_rules! extremes {
     ($($t:ident $least:expr, $greatest:expr;)*) => { $(

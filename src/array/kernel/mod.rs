@@ -4,7 +4,7 @@
 //! reduces it without materialising it. Loops are plain Rust, compiled for several CPU levels by one macro (`level`).
 //! No operation is contracted to a fused multiply-add, sums have a fixed number of accumulators and a fixed order, and
 //! transcendental functions are our own or those of the crate `libm`, so every level gives the same bits.
-#![allow(dead_code, unused_imports)]
+#![allow(dead_code, unused_imports, reason = "until the array module uses all of it")]
 
 mod binary;
 mod copy;

@@ -8,7 +8,7 @@
 //! loops whose destination aliases a source are not vectorised.
 
 use super::op::{BinaryOp, TernaryOp, UnaryOp, is_float};
-use super::program::{Node, Operand, Program};
+use super::program::{Node, Operand};
 use chunkstore_store::DType;
 
 /// The elements of a tile, unless there are many registers.
@@ -68,15 +68,15 @@ pub(super) struct Plan {
 }
 
 impl Plan {
-    pub(super) fn new(program: &Program) -> Plan {
-        let nodes = program.nodes();
+    /// The plan of a program: its inputs, its values with their types, and which of them is the output.
+    pub(super) fn new(inputs: &[DType], nodes: &[Node], dtypes: &[DType], output: Operand) -> Plan {
         let mut uses = vec![0u32; nodes.len()];
         for node in nodes {
             for argument in node.arguments() {
                 uses[argument.index()] += 1;
             }
         }
-        uses[program.output_node().index()] += 1;
+        uses[output.index()] += 1;
 
         // Which values a super-operation swallows: those used once, by the step that does their work too.
         let mut fused: Vec<Option<(Code, [Operand; 3])>> = vec![None; nodes.len()];
@@ -85,19 +85,19 @@ impl Plan {
             if swallowed[i] {
                 continue;
             }
-            if let Some((code, arguments, inner)) = super_operation(program, node, &|operand: Operand| uses[operand.index()] == 1) {
+            if let Some((code, arguments, inner)) = super_operation(nodes, dtypes, node, &|operand: Operand| uses[operand.index()] == 1) {
                 fused[i] = Some((code, arguments));
                 swallowed[inner.index()] = true;
             }
         }
 
         let mut plan = Plan {
-            inputs: program.inputs().to_vec(),
-            used: vec![false; program.inputs().len()],
+            inputs: inputs.to_vec(),
+            used: vec![false; inputs.len()],
             constants: Vec::new(),
             instructions: Vec::new(),
             output: Source::Constant(0),
-            dtype: program.output(),
+            dtype: dtypes[output.index()],
             results: 0,
         };
         let mut steps: Vec<(usize, Code, [Operand; 3])> = Vec::new();
@@ -119,20 +119,20 @@ impl Plan {
                 Node::Ternary(op, a, b, c) => steps.push((i, Code::Ternary(op), [a, b, c])),
             }
         }
-        plan.assign(program, &steps, &mut sources);
-        plan.output = sources[program.output_node().index()];
+        plan.assign(dtypes, output, &steps, &mut sources);
+        plan.output = sources[output.index()];
         plan
     }
 
     /// Gives every result a register, and frees it after its last use.
-    fn assign(&mut self, program: &Program, steps: &[(usize, Code, [Operand; 3])], sources: &mut [Source]) {
+    fn assign(&mut self, dtypes: &[DType], output: Operand, steps: &[(usize, Code, [Operand; 3])], sources: &mut [Source]) {
         let mut last_use = vec![0; sources.len()];
         for (at, (_, _, arguments)) in steps.iter().enumerate() {
             for argument in arguments {
                 last_use[argument.index()] = at;
             }
         }
-        last_use[program.output_node().index()] = usize::MAX;
+        last_use[output.index()] = usize::MAX;
         let mut free: Vec<usize> = Vec::new();
         for (at, (node, code, arguments)) in steps.iter().enumerate() {
             let to = free.pop().unwrap_or_else(|| {
@@ -142,8 +142,8 @@ impl Plan {
             let typed = if matches!(code, Code::Ternary(_)) { arguments[2] } else { arguments[0] };
             self.instructions.push(Instruction {
                 code: *code,
-                dtype: program.dtype(typed),
-                result: program.dtype(Operand::at(*node)),
+                dtype: dtypes[typed.index()],
+                result: dtypes[*node],
                 arguments: arguments.map(|argument| sources[argument.index()]),
                 to,
             });
@@ -175,9 +175,9 @@ impl Plan {
 }
 
 /// The super-operation that does the work of `node` and of one argument that nobody else uses.
-fn super_operation(program: &Program, node: &Node, once: &dyn Fn(Operand) -> bool) -> Option<(Code, [Operand; 3], Operand)> {
-    let inner = |operand: Operand| once(operand).then(|| program.nodes()[operand.index()]);
-    let float = |operand: Operand| is_float(program.dtype(operand));
+fn super_operation(nodes: &[Node], dtypes: &[DType], node: &Node, once: &dyn Fn(Operand) -> bool) -> Option<(Code, [Operand; 3], Operand)> {
+    let inner = |operand: Operand| once(operand).then(|| nodes[operand.index()]);
+    let float = |operand: Operand| is_float(dtypes[operand.index()]);
     match *node {
         Node::Unary(UnaryOp::Exp, a) => match inner(a)? {
             Node::Unary(UnaryOp::Negative, x) => Some((Code::ExpNegative, [x; 3], a)),

@@ -4,6 +4,7 @@ use super::op::{BinaryOp, TernaryOp, UnaryOp, is_float};
 use super::plan::Plan;
 use chunkstore_store::{DType, Scalar};
 use serde::{Deserialize, Serialize};
+use std::sync::Arc;
 
 /// The most values, and the most tile registers, of a program that [`Program::compose`] makes.
 const MAX_NODES: usize = 192;
@@ -16,10 +17,6 @@ pub(crate) struct Operand(u16);
 impl Operand {
     pub(super) fn index(self) -> usize {
         self.0 as usize
-    }
-
-    pub(super) fn at(index: usize) -> Operand {
-        Operand(index as u16)
     }
 }
 
@@ -35,13 +32,21 @@ pub(super) enum Node {
 }
 
 /// A program: typed inputs, steps, and one output. Equal steps occur once, and equal programs have equal encodings.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(into = "Encoded", try_from = "Encoded")]
 pub(crate) struct Program {
     inputs: Vec<DType>,
     nodes: Vec<Node>,
     dtypes: Vec<DType>,
     output: Operand,
+    plan: Arc<Plan>,
+}
+
+impl PartialEq for Program {
+    fn eq(&self, other: &Self) -> bool {
+        // The rest follows from these.
+        self.inputs == other.inputs && self.nodes == other.nodes && self.output == other.output
+    }
 }
 
 /// What is stored of a program; decoding checks it by building it again.
@@ -85,16 +90,9 @@ impl Program {
         self.dtypes[self.output.index()]
     }
 
-    pub(super) fn nodes(&self) -> &[Node] {
-        &self.nodes
-    }
-
-    pub(super) fn dtype(&self, operand: Operand) -> DType {
-        self.dtypes[operand.index()]
-    }
-
-    pub(super) fn output_node(&self) -> Operand {
-        self.output
+    /// The program made ready to run.
+    pub(super) fn plan(&self) -> &Arc<Plan> {
+        &self.plan
     }
 
     /// Replaces input `input` by the output of `inner`. The new inputs are the others of `self` in order, then those of
@@ -112,7 +110,7 @@ impl Program {
         inputs[input] = *builder.import(&inner.nodes, &inner_inputs)?.get(inner.output.index())?;
         let output = *builder.import(&self.nodes, &inputs)?.get(self.output.index())?;
         let program = builder.finish(output);
-        (program.nodes.len() <= MAX_NODES && Plan::new(&program).registers() <= MAX_REGISTERS).then_some(program)
+        (program.nodes.len() <= MAX_NODES && program.plan.registers() <= MAX_REGISTERS).then_some(program)
     }
 
     /// Makes the inputs `a` and `b` one: `b` disappears, and `a < b` are of one type. Other arguments change nothing.
@@ -136,13 +134,15 @@ impl Program {
     pub(super) fn then(&self, op: UnaryOp) -> Option<Program> {
         let mut builder = ProgramBuilder { inputs: self.inputs.clone(), nodes: self.nodes.clone(), dtypes: self.dtypes.clone() };
         let output = builder.unary(op, self.output)?;
+        if output == self.output {
+            return Some(self.clone());
+        }
         Some(builder.finish(output))
     }
 
     /// The most bytes of tile registers that running it takes.
     pub(crate) fn scratch_bytes(&self) -> u64 {
-        let plan = Plan::new(self);
-        (plan.registers() * plan.tile() * 8) as u64
+        (self.plan.registers() * self.plan.tile() * 8) as u64
     }
 }
 
@@ -221,6 +221,18 @@ impl ProgramBuilder {
     /// The result of `op`; `None` where it is not defined for the types.
     pub(crate) fn binary(&mut self, op: BinaryOp, a: Operand, b: Operand) -> Option<Operand> {
         let dtype = op.output(self.dtype(a)?, self.dtype(b)?)?;
+        if op == BinaryOp::Power
+            && let Some(Node::Constant(DType::F64 | DType::F32, bits)) = self.nodes.get(b.index())
+        {
+            // As NumPy does for these exponents.
+            match if dtype == DType::F64 { f64::from_bits(*bits) } else { f64::from(f32::from_bits(*bits as u32)) } {
+                1.0 => return Some(a),
+                2.0 => return self.unary(UnaryOp::Square, a),
+                0.5 => return self.unary(UnaryOp::Sqrt, a),
+                -1.0 => return self.unary(UnaryOp::Reciprocal, a),
+                _ => {}
+            }
+        }
         let (a, b) = if op.in_float() { (self.float(a)?, self.float(b)?) } else { (a, b) };
         self.has_room().then(|| self.push(Node::Binary(op, a, b), dtype))
     }
@@ -278,7 +290,9 @@ impl ProgramBuilder {
             dtypes.push(self.dtypes[top.index()]);
             number[top.index()] = (nodes.len() - 1) as u16;
         }
-        Program { inputs: self.inputs, nodes, dtypes, output: Operand(number[output.index()]) }
+        let output = Operand(number[output.index()]);
+        let plan = Arc::new(Plan::new(&self.inputs, &nodes, &dtypes, output));
+        Program { inputs: self.inputs, nodes, dtypes, output, plan }
     }
 }
 

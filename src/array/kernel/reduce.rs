@@ -8,7 +8,7 @@
 //! ```
 //! and pieces that belong to the same outputs are merged in order.
 
-use super::fold::{Fold, Max, Min, Moments, Pairwise, Prod, Simple, Sum, Totals, column_step, columns, rows};
+use super::fold::{All, Any, Fold, Max, Min, Moments, Pairwise, Prod, Simple, Sum, Totals, column_step, columns, rows};
 use super::level::Level;
 use super::number::{by_any, by_float, view, view_mut};
 use super::op::UnaryOp;
@@ -115,8 +115,8 @@ pub(super) fn dispatch(op: ReduceOp, dtype: DType, visitor: impl Visit) -> Resul
         (ReduceOp::Sum, DType::I64 | DType::U64) => visitor.visit::<Simple<u64, Sum>>(),
         (ReduceOp::Prod, DType::F64) => visitor.visit::<Simple<f64, Prod>>(),
         (ReduceOp::Prod, DType::I64 | DType::U64) => visitor.visit::<Simple<u64, Prod>>(),
-        (ReduceOp::Any, DType::Bool) => visitor.visit::<Simple<u8, Max>>(),
-        (ReduceOp::All, DType::Bool) => visitor.visit::<Simple<u8, Min>>(),
+        (ReduceOp::Any, DType::Bool) => visitor.visit::<Simple<u8, Any>>(),
+        (ReduceOp::All, DType::Bool) => visitor.visit::<Simple<u8, All>>(),
         (ReduceOp::Moments { spread: true }, DType::F64) => visitor.visit::<Moments<true>>(),
         (ReduceOp::Moments { spread: false }, DType::F64) => visitor.visit::<Moments<false>>(),
         (ReduceOp::Min, _) => by_any!(dtype, T, visitor.visit::<Simple<T, Min>>()),

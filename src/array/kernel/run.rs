@@ -11,6 +11,7 @@ use super::program::Program;
 use crate::{Error, ErrorKind, Result};
 use chunkstore_store::{Block, BufferMut, DType};
 use smallvec::SmallVec;
+use std::sync::Arc;
 
 /// What an input of a program is bound to.
 #[derive(Clone, Debug)]
@@ -71,7 +72,7 @@ enum Place {
 /// A program bound to its arguments.
 pub(super) struct Runner<'a> {
     level: Level,
-    plan: Plan,
+    plan: Arc<Plan>,
     bindings: Vec<Binding<'a>>,
     places: Vec<Place>,
     constants: Vec<usize>,
@@ -83,7 +84,7 @@ pub(super) struct Runner<'a> {
 
 impl<'a> Runner<'a> {
     pub(super) fn new(level: Level, program: &Program, shape: &[usize], arguments: &[Argument<'a>]) -> Result<Self> {
-        let plan = Plan::new(program);
+        let plan = Arc::clone(program.plan());
         if arguments.len() != plan.inputs.len() {
             let message = format!("a program of {} inputs was given {} arguments", plan.inputs.len(), arguments.len());
             return Err(Error::new(ErrorKind::Invalid, message));

@@ -109,10 +109,7 @@ pub(super) fn unary(level: Level, op: UnaryOp, dtype: DType, a: &[u8], to: &mut 
         IsNan | IsInf => to.fill(0),
         IsFinite => to.fill(1),
         SignBit => {
-            #[allow(unused_comparisons)]
-            {
-                by_integer!(dtype, T, map(level, a, to, |x: T| u8::from(x < 0)));
-            }
+            by_integer!(dtype, T, map(level, a, to, |x: T| u8::from(x < T::default())));
             by_float!(dtype, T, map(level, a, to, |x: T| u8::from(x.negative())));
             if dtype == DType::Bool {
                 to.fill(0);
@@ -127,8 +124,8 @@ pub(super) fn unary(level: Level, op: UnaryOp, dtype: DType, a: &[u8], to: &mut 
         Deg2Rad => by_float!(dtype, T, map(level, a, to, |x: T| x * (std::f64::consts::PI / 180.0) as T)),
         Rad2Deg => by_float!(dtype, T, map(level, a, to, |x: T| x * (180.0 / std::f64::consts::PI) as T)),
         Cast(into) => cast(level, dtype, into, a, to),
-        Uniform { seed } => map(level, a, to, |x: i64| random::uniform(seed, x)),
-        Normal { seed } => map(level, a, to, |x: i64| random::normal(seed, x)),
+        Uniform { seed } => random::uniforms(level, seed, view(a), view_mut(to)),
+        Normal { seed } => random::normals(level, seed, view(a), view_mut(to)),
         _ => transcendental(op, dtype, a, to),
     }
 }

@@ -13,3 +13,7 @@
 mod combine;
 mod methods;
 mod partial;
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests;

@@ -68,7 +68,7 @@ impl<K: ChestKey, V: Storable> Chest<K, V> {
         if memory == 0 {
             return Err(Error::new(ErrorKind::Invalid, "a chest needs memory").hint("give it the bytes of a few values at least"));
         }
-        let arena = options.arena.unwrap_or_else(|| Arena::new(Ledger::new(u64::MAX)));
+        let arena = options.arena.unwrap_or_else(|| Arena::with_pool(Ledger::new(u64::MAX), (memory / 8).min(32 << 20)));
         let scratch = Scratch::open_on(backend, options.scratch.threads(options.threads + 1), &arena)?;
         let state = Mutex::new(State::new(memory));
         let shared = Arc::new(Shared { memory, state, work: Condvar::new(), changed: Condvar::new(), scratch });
@@ -536,7 +536,7 @@ mod tests {
     }
 
     proptest! {
-        #![proptest_config(ProptestConfig { cases: 60, ..ProptestConfig::default() })]
+        #![proptest_config(ProptestConfig { cases: 60, failure_persistence: None, ..ProptestConfig::default() })]
         #[test]
         fn as_a_map(
             ops in proptest::collection::vec((0u8..10, 0u64..12, 0usize..9000), 1..120),
@@ -568,6 +568,8 @@ mod tests {
                 prop_assert_eq!(chest.len(), model.len());
             }
             backend.heal();
+            // Writes that met their fault before may end now, and their errors come to who needs room.
+            prop_assert!((0..4).any(|_| chest.shrink(0).is_ok()));
             prop_assert!(chest.stats().peak <= 24 * KIB);
             for (key, want) in &model {
                 prop_assert!(is(&chest, *key, want));

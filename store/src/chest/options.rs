@@ -38,7 +38,8 @@ impl ChestOptions {
         self
     }
 
-    /// Where values that are read back are put; by default an arena with a ledger of its own without a limit.
+    /// Where values that are read back are put; by default an arena with a ledger of its own without a limit,
+    /// in which at most an eighth of the bound, and 32 MiB, wait to be used again.
     pub fn arena(mut self, arena: Arena) -> Self {
         self.arena = Some(arena);
         self

@@ -259,6 +259,8 @@ mod tests {
     }
 
     proptest! {
+        #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
+
         #[test]
         fn as_a_map_of_residences(ops in proptest::collection::vec((0u32..6, 0u8..9), 1..150)) {
             use Residence::*;

@@ -62,10 +62,10 @@ impl Drop for OwnedFolder {
 pub(super) fn sweep(backend: &dyn Backend, parent: &Path) -> Result<usize> {
     let mut swept = 0;
     for path in backend.list(parent)? {
-        if path.file_name().and_then(|name| name.to_str()).is_some_and(is_scratch_name) {
-            if let Ok(Some(_lock)) = backend.lock(&path.join(SCRATCH_LOCK_NAME)) {
-                swept += usize::from(remove(backend, &path));
-            }
+        if path.file_name().and_then(|name| name.to_str()).is_some_and(is_scratch_name)
+            && let Ok(Some(_lock)) = backend.lock(&path.join(SCRATCH_LOCK_NAME))
+        {
+            swept += usize::from(remove(backend, &path));
         }
     }
     Ok(swept)

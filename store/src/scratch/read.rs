@@ -1,7 +1,7 @@
 //! Reading a slot back, and checking that it is what was written.
 
 use super::extents::Extent;
-use super::scratch::Scratch;
+use super::open::Scratch;
 use super::slot::{Run, Slot};
 use super::staging::{STAGING_BYTES, Staging};
 use crate::Chunk;

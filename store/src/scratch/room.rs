@@ -69,28 +69,26 @@ impl Space {
         }
     }
 
-    /// Makes one file longer, so that a run of `blocks` is free at its end.
+    /// Makes the shortest file longer, so that a run of `blocks` is free at its end; the one with the longest free end
+    /// where the quota is near.
     fn grow(&self, blocks: u32) -> Result<()> {
-        let (number, file, length, missing, total) = {
-            let extents = self.extents.lock();
-            let best =
-                (0u32..).zip(&self.files).max_by_key(|(number, _)| (extents.tail(*number), std::cmp::Reverse(extents.length(*number))));
-            let Some((number, file)) = best else {
-                return Err(Error::new(ErrorKind::Invalid, "there are no scratch files").at(&self.folder));
-            };
-            let missing = u64::from(blocks.saturating_sub(extents.tail(number)));
-            (number, Arc::clone(file), extents.length(number), missing, extents.blocks())
-        };
+        let total = self.extents.lock().blocks();
         let left = match self.quota {
             Some(quota) => (quota / BLOCK_BYTES as u64).saturating_sub(total),
             None => u64::MAX,
         };
-        let left = left.min(u64::from(u32::MAX - length));
-        let step = (total / 4).clamp(LEAST_STEP, MOST_STEP).max(missing);
+        let step = (total / 4).clamp(LEAST_STEP, MOST_STEP);
         let mut refusal = None;
-        for more in [step.min(left), missing.min(left)] {
+        for (by_tail, step) in [(false, step), (true, 0)] {
+            let Some((number, length, tail)) = self.candidate(by_tail) else { continue };
+            let missing = u64::from(blocks.saturating_sub(tail));
+            if missing > left && !by_tail {
+                continue;
+            }
+            let more = step.max(missing).min(left).min(u64::from(u32::MAX - length));
             let longer = length + u32::try_from(more).unwrap_or(0);
-            match file.allocate(u64::from(longer) * BLOCK_BYTES as u64) {
+            let file = self.files.get(number as usize);
+            match file.map_or(Ok(()), |file| file.allocate(u64::from(longer) * BLOCK_BYTES as u64)) {
                 Ok(()) => {
                     self.extents.lock().grow(number, longer);
                     // With less than was asked for, the room is there for smaller parts.
@@ -101,6 +99,16 @@ impl Space {
             }
         }
         Err(self.full(blocks, refusal))
+    }
+
+    /// The number of the shortest file, or of the one with the longest free end, its length, and that end.
+    fn candidate(&self, by_tail: bool) -> Option<(u32, u32, u32)> {
+        let extents = self.extents.lock();
+        let all = (0..self.files.len() as u32).map(|number| (number, extents.length(number), extents.tail(number)));
+        match by_tail {
+            true => all.max_by_key(|(_, _, tail)| *tail),
+            false => all.min_by_key(|(_, length, _)| *length),
+        }
     }
 
     fn full(&self, blocks: u32, refusal: Option<Error>) -> Error {

@@ -5,8 +5,8 @@
 //! otherwise   payload -- piece by piece: encode, pad to 4096 -->  staging  --->  extents, the last trimmed
 //! ```
 
+use super::open::Scratch;
 use super::room::{Room, blocks_of};
-use super::scratch::Scratch;
 use super::slot::{Piece, Slot, piece_range};
 use super::staging::Staging;
 use crate::Chunk;
@@ -37,6 +37,7 @@ impl Scratch {
         let payload = payload_of(chunk);
         let find = || self.staging.with(|staging| self.verdicts.find(group, chunk, payload, staging.parts().0));
         let encoding = self.encoding.or_else(|| self.verdicts.remembered(group, chunk)).unwrap_or_else(find);
+        let start = Instant::now();
         let slot = match self.write_as(encoding, chunk) {
             Err(full) if full.kind() == ErrorKind::DiskFull && encoding == Encoding::Raw && self.encoding.is_none() => {
                 // What does not pay in time may still fit.
@@ -47,6 +48,9 @@ impl Scratch {
             }
             other => other?,
         };
+        if slot.encoding != Encoding::Raw {
+            self.verdicts.encoded(group, chunk, slot.nbytes, start.elapsed());
+        }
         self.counters.slot_made(&slot);
         Ok(slot)
     }
@@ -63,7 +67,7 @@ impl Scratch {
         let pieces = match written {
             Ok(pieces) => pieces,
             Err(e) => {
-                if e.kind() != ErrorKind::DiskFull {
+                if e.kind() == ErrorKind::Io {
                     sink.room.retire();
                 }
                 return Err(e);
@@ -131,7 +135,7 @@ impl Sink<'_> {
         let count = payload.len().div_ceil(PIECE_BYTES);
         let mut pieces = Vec::with_capacity(count);
         let (codec, memory) = staging.parts();
-        let (mut filled, mut left) = (0, blocks_of(payload.len()));
+        let (mut filled, mut total) = (0, 0u64);
         for number in 0..count {
             let piece = payload.get(piece_range(payload.len(), number)).unwrap_or_default();
             // A piece that does not shrink by at least a block is stored as it is.
@@ -153,8 +157,10 @@ impl Sink<'_> {
             filled = end;
             if memory.len() - filled < PIECE_BYTES || number + 1 == count {
                 let blocks = blocks_of(filled);
-                self.append(memory.get(..filled).unwrap_or_default(), left.max(blocks))?;
-                left = left.saturating_sub(blocks);
+                total += u64::from(blocks);
+                // What comes is expected to be as compressible as what was.
+                let coming = (total * (count - number - 1) as u64).div_ceil(number as u64 + 1);
+                self.append(memory.get(..filled).unwrap_or_default(), blocks + u32::try_from(coming).unwrap_or(0))?;
                 filled = 0;
             }
         }

@@ -191,6 +191,32 @@ mod tests {
     }
 
     #[test]
+    fn where_direct_io_is_refused_the_page_cache_serves() {
+        let folder = crate::testing::folder();
+        let arena = arena();
+        for encoding in [Encoding::Raw, Encoding::ShuffleZstd] {
+            let options = ScratchOptions::new(folder.path()).encoding(Some(encoding));
+            let scratch = Scratch::open_on(Arc::new(FileBackend::buffered()), options, &arena).unwrap();
+            let chunks: Vec<Chunk> = (0..3).map(|seed| floats(&arena, 9 * MIB / 8 + 5, seed, 2)).collect();
+            let slots: Vec<Slot> = chunks.iter().map(|chunk| scratch.write(chunk).unwrap()).collect();
+            for (slot, chunk) in slots.iter().zip(&chunks) {
+                assert!(same(&scratch.read(slot).unwrap(), chunk));
+            }
+        }
+    }
+
+    #[test]
+    fn a_folder_in_memory_or_that_cannot_be_made_is_refused() {
+        for folder in ["/dev/shm", "/proc/version/below"] {
+            if Path::new(folder).ancestors().nth(1).is_some_and(Path::exists) {
+                let error = Scratch::open(ScratchOptions::new(folder), &arena()).unwrap_err();
+                assert_eq!((error.kind(), error.path()), (ErrorKind::Unusable, Some(Path::new(folder))));
+                assert!(error.to_string().contains("choose a folder on a disk"), "{error}");
+            }
+        }
+    }
+
+    #[test]
     fn scalars_are_refused() {
         let (_, scratch, _) = in_memory(1 << 30, |o| o);
         assert_eq!(scratch.write(&Chunk::Scalar(Scalar::U8(1))).unwrap_err().kind(), ErrorKind::Invalid);
@@ -363,7 +389,7 @@ mod tests {
     }
 
     proptest! {
-        #![proptest_config(ProptestConfig { cases: 40, ..ProptestConfig::default() })]
+        #![proptest_config(ProptestConfig { cases: 40, failure_persistence: None, ..ProptestConfig::default() })]
         #[test]
         fn against_a_model_with_faults(
             ops in proptest::collection::vec((0u8..10, any::<u16>(), 0u64..3), 1..60),

@@ -1,0 +1,77 @@
+//! For tests: computing arrays one task after the other, as they are and as the layers' own hooks make them.
+
+use super::Array;
+use crate::graph::{LayerRef, Lowering, TaskContext, TaskTable, Value};
+use crate::{Collection, Result};
+use chunkstore_store::{Arena, Element, Ledger};
+use ndarray::ArrayD;
+use std::sync::atomic::AtomicBool;
+
+/// Runs every block of a layer; gives the tasks that this took. Sizes are checked on the way.
+pub(super) fn run(layer: &LayerRef) -> Result<TaskTable> {
+    let arena = Arena::new(Ledger::new(1 << 32));
+    let mut lowering = Lowering::new();
+    for block in 0..layer.blocks() {
+        lowering.want(layer, block)?;
+    }
+    let table = lowering.finish();
+    let cancelled = AtomicBool::new(false);
+    let mut values: Vec<Value> = Vec::new();
+    for task in 0..table.len() {
+        let inputs: Vec<Value> = table.inputs_of(task as u32).iter().map(|input| values[*input as usize].clone()).collect();
+        let before = arena.ledger().used();
+        arena.ledger().reset_peak();
+        let context = TaskContext::new(table.block[task], &arena, &cancelled);
+        let value = table.operators[table.operator[task] as usize].run(&context, &inputs).map_err(|error| error.task(table.name_of(task as u32)))?;
+        let (out, scratch) = (table.out[task], table.scratch[task]);
+        let name = table.name_of(task as u32);
+        assert!(value.nbytes() <= out, "{name} stated {out} bytes and gave {}", value.nbytes());
+        let (peak, stated) = (arena.ledger().peak() - before, Arena::footprint(out as usize) + scratch);
+        assert!(peak <= stated, "{name} stated {out} + {scratch} bytes and took {peak}");
+        values.push(value);
+    }
+    Ok(table)
+}
+
+/// The layer with every hook applied as far as it goes, whatever it costs: values must not change.
+pub(super) fn hooked(layer: &LayerRef) -> LayerRef {
+    let inputs: Vec<LayerRef> = layer.inputs().iter().map(hooked).collect();
+    let mut layer = if inputs.is_empty() { layer.clone() } else { layer.with_inputs(inputs).unwrap_or_else(|| layer.clone()) };
+    loop {
+        if let Some(lower) = layer.push_down() {
+            layer = lower;
+        } else if let Some(fused) = (0..layer.inputs().len()).find_map(|input| layer.absorb(input)) {
+            layer = fused;
+        } else {
+            return layer;
+        }
+    }
+}
+
+/// Computes a collection.
+pub(super) fn compute<C: Collection>(collection: &C) -> Result<C::Output> {
+    let collected = collection.collect()?;
+    (collected.begin)()?;
+    run(&collected.layer)?;
+    (collected.finish)()
+}
+
+/// Computes a collection after [`hooked`], and gives the number of tasks.
+pub(super) fn compute_hooked<C: Collection>(collection: &C) -> Result<(C::Output, usize)> {
+    let collected = collection.collect()?;
+    (collected.begin)()?;
+    let table = run(&hooked(&collected.layer))?;
+    Ok(((collected.finish)()?, table.len()))
+}
+
+/// Computes an array in both ways, and checks that the bits are equal.
+#[allow(clippy::unwrap_used)]
+#[track_caller]
+pub(super) fn values<T: Element>(array: &Array<T>) -> ArrayD<T> {
+    let plain = compute(array).unwrap();
+    let (fused, _) = compute_hooked(array).unwrap();
+    assert_eq!(format!("{plain:?}"), format!("{fused:?}"), "the optimiser's hooks changed values");
+    let bits = |array: &ArrayD<T>| array.iter().map(|v| format!("{v:?}")).collect::<Vec<_>>();
+    assert_eq!(bits(&plain), bits(&fused));
+    plain
+}
