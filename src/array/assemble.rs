@@ -35,7 +35,11 @@ pub(super) struct Assemble {
 impl Assemble {
     pub(super) fn new(name: &'static str, layout: Arc<Layout>, layers: Vec<LayerRef>) -> Self {
         let shapes = layout.shapes.as_ref().unwrap_or(&layout.grid);
-        let key = KeyBuilder::new("assemble", 1).input(layout.grid.digest()).input(shapes.digest()).number(layout.axis as u64).number(layers.len() as u64);
+        let key = KeyBuilder::new("assemble", 1)
+            .input(layout.grid.digest())
+            .input(shapes.digest())
+            .number(layout.axis as u64)
+            .number(layers.len() as u64);
         let parts = layers.iter().zip(&layout.parts);
         let key = parts.fold(key, |key, (layer, (chunks, _))| key.input(layer.key()).input(chunks.digest())).finish();
         Assemble { name, layout, inputs: layers.into(), key }

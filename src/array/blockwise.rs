@@ -126,7 +126,9 @@ impl Layer for Blockwise {
 
     /// A mere view of an elementwise layer becomes that layer, seen through the view; other views go down to the source.
     fn push_down(&self) -> Option<LayerRef> {
-        if self.body.core.is_copy() && let Some(below) = self.absorb(0) {
+        if self.body.core.is_copy()
+            && let Some(below) = self.absorb(0)
+        {
             return Some(below);
         }
         Some(Arc::new(Blockwise::new(self.name, self.steps, self.body.push_down()?)))

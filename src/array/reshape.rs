@@ -45,7 +45,8 @@ fn reshape(raw: &Raw, shape: &[usize]) -> Result<Raw> {
     let from = raw.chunks.shape();
     let elements = shape.iter().try_fold(1usize, |n, extent| n.checked_mul(*extent));
     if elements != Some(raw.chunks.size()) {
-        let message = format!("an array of shape {from:?} cannot be shaped as {shape:?}: {} elements are not {elements:?}", raw.chunks.size());
+        let message =
+            format!("an array of shape {from:?} cannot be shaped as {shape:?}: {} elements are not {elements:?}", raw.chunks.size());
         return Err(Error::new(ErrorKind::Shape, message));
     }
     if from == shape {
@@ -55,7 +56,8 @@ fn reshape(raw: &Raw, shape: &[usize]) -> Result<Raw> {
     let chunking = Chunking::bytes(largest.max(1) * raw.dtype.size());
     let listed = if is_list(&raw.chunks) { raw.clone() } else { rechunk(raw, &chunking)? };
     let shapes = chunking.resolve(shape, raw.dtype)?;
-    let layout = Layout { grid: list(&shapes)?, dtype: raw.dtype, axis: 0, parts: vec![(list(&listed.chunks)?, 0)], shapes: Some(shapes.clone()) };
+    let layout =
+        Layout { grid: list(&shapes)?, dtype: raw.dtype, axis: 0, parts: vec![(list(&listed.chunks)?, 0)], shapes: Some(shapes.clone()) };
     Ok(Raw { layer: Arc::new(Assemble::new("reshape", Arc::new(layout), vec![listed.layer])), chunks: shapes, dtype: raw.dtype })
 }
 

@@ -22,7 +22,9 @@ pub(super) fn run(layer: &LayerRef) -> Result<TaskTable> {
         let before = arena.ledger().used();
         arena.ledger().reset_peak();
         let context = TaskContext::new(table.block[task], &arena, &cancelled);
-        let value = table.operators[table.operator[task] as usize].run(&context, &inputs).map_err(|error| error.task(table.name_of(task as u32)))?;
+        let value = table.operators[table.operator[task] as usize]
+            .run(&context, &inputs)
+            .map_err(|error| error.task(table.name_of(task as u32)))?;
         let (out, scratch) = (table.out[task], table.scratch[task]);
         let name = table.name_of(task as u32);
         assert!(value.nbytes() <= out, "{name} stated {out} bytes and gave {}", value.nbytes());

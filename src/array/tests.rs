@@ -335,7 +335,9 @@ fn slopes_of_an_elevation_model_are_numpys() -> Result<()> {
     let dzdx = (z.slice(s![1..-1, 2..]) - z.slice(s![1..-1, ..-2])) / (2.0 * number(&["dx_metres"]));
     let dzdy = (z.slice(s![2.., 1..-1]) - z.slice(s![..-2, 1..-1])) / (2.0 * number(&["dy_metres"]));
     let slope = (&dzdx * &dzdx + &dzdy * &dzdy).sqrt();
-    for (name, found) in [("min", slope.min(..)), ("max", slope.max(..)), ("mean", slope.mean(..)), ("std", slope.std(..)), ("sum", slope.sum(..))] {
+    for (name, found) in
+        [("min", slope.min(..)), ("max", slope.max(..)), ("mean", slope.mean(..)), ("std", slope.std(..)), ("sum", slope.sum(..))]
+    {
         let (found, want) = (values(&found)[[]], number(&["slope", name]));
         assert!((found - want).abs() <= 1e-12 * want.abs(), "{name}: {found} and not {want}");
     }
