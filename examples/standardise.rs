@@ -15,11 +15,12 @@ fn main() -> Result<()> {
     let x = Array::<f64>::from_npy("x.npy")?;
     let z = (&x - x.mean(0)) / x.std(0);
 
-    println!("{}", engine.explain(&z.to_npy("z.npy"))?);
-    let ((), largest) = engine.compute(&(z.to_npy("z.npy"), z.abs().max(..).item_collection()))?;
-    println!("the largest is {largest:.3} deviations from its column's mean");
+    let job = z.to_npy("z.npy");
+    println!("{}\n", engine.explain(&job)?);
+    engine.compute(&job)?;
     if let Some(report) = engine.last_run() {
         println!("{report}");
     }
+    println!("peak of the process: {} MiB", chunkstore::store::peak_resident_bytes() >> 20);
     Ok(())
 }

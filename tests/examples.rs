@@ -24,7 +24,9 @@ fn run(name: &str) -> (String, tempfile::TempDir) {
 #[test]
 fn standardise() {
     let (text, folder) = run("standardise");
-    assert!(text.contains("deviations from its column's mean") && text.contains("forecast"), "{text}");
+    assert!(text.contains("read_npy") && text.contains("forecast"), "{text}");
+    let peak: u64 = text.split("peak of the process: ").nth(1).unwrap().split(' ').next().unwrap().parse().unwrap();
+    assert!((1..=128).contains(&peak), "the process came to {peak} MiB, and its bound is 128 MiB");
     let size = |name: &str| std::fs::metadata(folder.path().join(name)).unwrap().len();
     assert_eq!((size("x.npy"), size("z.npy")), (400_000_128, 400_000_128));
     assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 2, "nothing else is left behind");
