@@ -2,11 +2,10 @@
 
 use super::engine::Engine;
 use super::memory::parse_bytes;
-use crate::exec::{Core, Settings, Shared, SpillArea};
+use crate::exec::{Settings, Shared, SpillArea};
 use crate::{Error, ErrorKind, Result};
 use chunkstore_store::{Arena, Ledger, memory_limit_of_machine};
 use std::path::PathBuf;
-use std::sync::Arc;
 
 /// Which driver runs the tasks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
@@ -115,7 +114,7 @@ impl EngineBuilder {
         if named {
             spill.open(&arena)?;
         }
-        let shared = Arc::new(Shared::new(Core::new(lease, arena, spill, settings)));
+        let shared = Shared::new(lease, arena, spill, settings);
         Ok(Engine::new(shared, memory, self.scheduler, self.progress))
     }
 }

@@ -3,7 +3,7 @@
 #![allow(clippy::unwrap_used)]
 
 use super::{Engine, Scheduler};
-use crate::graph::{Dependency, Key, KeyBuilder, Layer, LayerRef, Operator, Size, Sizes, TaskContext, Value};
+use crate::graph::{Barrier, Dependency, Key, KeyBuilder, Layer, LayerRef, Operator, Size, Sizes, TaskContext, Value};
 use crate::{Collected, Collection, Error, ErrorKind, Persist, Result};
 use chunkstore_store::{Block, Chunk, DType, Scalar};
 use parking_lot::Mutex;
@@ -13,6 +13,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering::SeqCst};
 use std::time::Duration;
 
+type Expand = dyn Fn(&Value, &[LayerRef]) -> Result<Vec<LayerRef>> + Send + Sync;
 type Body = dyn Fn(&TaskContext<'_>, &[Value]) -> Result<Value> + Send + Sync;
 type Edges = dyn Fn(u32, &mut Vec<Dependency>) + Send + Sync;
 
@@ -27,6 +28,7 @@ struct Made {
     load: u64,
     source: bool,
     body: Arc<Body>,
+    expand: Option<Arc<Expand>>,
 }
 
 struct Run(&'static str, Arc<Body>);
@@ -68,11 +70,23 @@ impl Layer for Made {
     fn is_source(&self) -> bool {
         self.source
     }
+    fn barrier(&self) -> Option<&dyn Barrier> {
+        self.expand.is_some().then_some(self as _)
+    }
     fn as_any(&self) -> &dyn Any {
         self
     }
     fn with_inputs(&self, inputs: Vec<LayerRef>) -> Option<LayerRef> {
         Some(Arc::new(Made { inputs, ..self.clone() }))
+    }
+}
+
+impl Barrier for Made {
+    fn held(&self) -> Vec<usize> {
+        vec![0]
+    }
+    fn expand(&self, output: &Value, held: &[LayerRef]) -> Result<Vec<LayerRef>> {
+        self.expand.as_ref().map_or(Ok(Vec::new()), |expand| expand(output, held))
     }
 }
 
@@ -85,7 +99,18 @@ fn block(task: &TaskContext<'_>, fill: impl Fn(usize) -> f64) -> Result<Value> {
 }
 
 fn layer(name: &'static str, inputs: Vec<LayerRef>, blocks: u32, edges: Arc<Edges>, body: Arc<Body>) -> Made {
-    Made { key: KeyBuilder::new(name, 1).nonce().finish(), name, inputs, blocks, edges, out: N as u64 * 8, load: 0, source: false, body }
+    Made {
+        key: KeyBuilder::new(name, 1).nonce().finish(),
+        name,
+        inputs,
+        blocks,
+        edges,
+        out: N as u64 * 8,
+        load: 0,
+        source: false,
+        body,
+        expand: None,
+    }
 }
 
 fn same() -> Arc<Edges> {
@@ -387,4 +412,66 @@ fn forecasts_stand_beside_facts() {
     let report = engine.last_run().unwrap();
     assert_eq!(report.tasks, 241);
     assert!(report.to_string().contains("forecast") && explain.to_string().contains("plus_one"));
+}
+
+/// Blocks, of which a barrier says how many are taken; the layers that sum those come to be only then.
+struct First(LayerRef, u32);
+
+impl Collection for First {
+    type Output = Vec<f64>;
+    fn collect(&self) -> Result<Collected<Vec<f64>>> {
+        let result: Arc<Mutex<Vec<f64>>> = Arc::default();
+        let (filled, count, blocks) = (result.clone(), self.1, self.0.blocks());
+        let all = move |_: u32, out: &mut Vec<Dependency>| out.extend((0..blocks).map(|block| Dependency { input: 0, block }));
+        let decide = move |_: &TaskContext<'_>, _: &[Value]| Ok(Scalar::U32(count).into());
+        let expand = move |output: &Value, held: &[LayerRef]| -> Result<Vec<LayerRef>> {
+            let Value::Chunk(Chunk::Scalar(Scalar::U32(count))) = output else { panic!("{output:?}") };
+            if *count > blocks {
+                return Err(Error::new(ErrorKind::Shape, "there are not so many"));
+            }
+            let filled = filled.clone();
+            filled.lock().resize(*count as usize, 0.0);
+            let body = move |task: &TaskContext<'_>, inputs: &[Value]| {
+                filled.lock()[task.block() as usize] = inputs[0].block().unwrap().as_slice::<f64>()?.iter().sum();
+                Ok(Value::None)
+            };
+            let more: LayerRef = Arc::new(plus_one(held[0].clone()));
+            Ok(vec![Arc::new(Made { out: 0, ..layer("sums", vec![more], *count, same(), Arc::new(body)) })])
+        };
+        let firsts = Made { out: 0, ..layer("seen", vec![self.0.clone()], blocks, same(), Arc::new(|_, _| Ok(Scalar::U8(0).into()))) };
+        let barrier = Made {
+            out: 0,
+            expand: Some(Arc::new(expand)),
+            ..layer(
+                "decide",
+                vec![self.0.clone(), Arc::new(firsts)],
+                1,
+                Arc::new(move |b, out| {
+                    all(b, out);
+                    out.iter_mut().for_each(|dependency| dependency.input = 1);
+                }),
+                Arc::new(decide),
+            )
+        };
+        let finish = Box::new(move || Ok(result.lock().clone()));
+        Ok(Collected { layer: Arc::new(barrier), bytes: 0, begin: Box::new(|| Ok(())), finish })
+    }
+}
+
+#[test]
+fn a_barrier_decides_what_comes_next() {
+    for threads in [0, 1, 2, 3] {
+        let engine = engine(12, threads);
+        for count in [0, 1, 7, 40] {
+            let first = First(Arc::new(made(40)), count);
+            let expected: Vec<f64> = (0..count).map(|b| total(b) + N as f64).collect();
+            assert_eq!(engine.compute(&first).unwrap(), expected);
+        }
+        assert_eq!(engine.compute(&First(Arc::new(made(4)), 5)).unwrap_err().kind(), ErrorKind::Shape);
+        assert!(held(&engine) < 1 << 20, "{}", held(&engine));
+        // On what is kept already, which stays.
+        let kept = engine.persist(&Sums(Arc::new(made(20)))).unwrap();
+        assert_eq!(engine.compute(&First(kept.0.clone(), 20)).unwrap().len(), 20);
+        assert_eq!(engine.compute(&kept).unwrap(), (0..20).map(total).collect::<Vec<_>>());
+    }
 }

@@ -2,7 +2,7 @@
 
 use super::held::Held;
 use super::pace::Pace;
-use super::run::{Facts, Job, Outcome, Plan, Run};
+use super::run::{Facts, Job, Outcome, Part, Plan, Run};
 use super::{Shared, SpillArea};
 use crate::graph::Value;
 use crate::plan;
@@ -10,6 +10,7 @@ use crate::policy::{Action, Ended, Finished, Policy, RunId};
 use crate::{Error, ErrorKind, Result};
 use chunkstore_store::{Arena, Chunk, Lease, Left, Table};
 use parking_lot::{Condvar, Mutex, MutexGuard};
+use rustc_hash::FxHashMap;
 use std::collections::VecDeque;
 use std::sync::atomic::Ordering::Relaxed;
 use std::sync::atomic::{AtomicU32, AtomicU64};
@@ -59,6 +60,8 @@ pub(crate) struct Core {
     pub(super) io: Condvar,
     /// Tasks done, for progress bars.
     pub(crate) progress: AtomicU64,
+    /// What the core is part of, for planning what a barrier decides.
+    pub(super) shared: Weak<Shared>,
 }
 
 pub(super) struct State {
@@ -109,7 +112,7 @@ impl Garbage {
 }
 
 impl Core {
-    pub(crate) fn new(lease: Lease, arena: Arena, spill: SpillArea, settings: Settings) -> Self {
+    pub(super) fn new(lease: Lease, arena: Arena, spill: SpillArea, settings: Settings, shared: Weak<Shared>) -> Self {
         let reserved = settings.outside_bytes();
         let bound = plan::policy_bound(&arena, reserved + spill.reserved_bytes());
         let mut policy = Policy::new(bound, settings.threads as u32, settings.io_threads.max(1) as u32);
@@ -137,6 +140,7 @@ impl Core {
             work: Condvar::new(),
             io: Condvar::new(),
             progress: AtomicU64::new(0),
+            shared,
         }
     }
 
@@ -172,7 +176,7 @@ impl Core {
     }
 
     /// Begins a run that was planned for what [`Core::situation`] said, while the caller kept others from planning.
-    pub(crate) fn begin(&self, plan: Plan) -> Result<(RunId, u32)> {
+    pub(crate) fn begin(&self, plan: Plan) -> Result<RunId> {
         let mut state = self.state.lock();
         let state = &mut *state;
         let known = state.policy.len();
@@ -192,13 +196,28 @@ impl Core {
         let plan = Arc::new(plan);
         let id = state.policy.extend(&plan.batch);
         let helpers = state.sleeping > 0 && plan.order.len() > 1;
-        state.runs.push(Run { id, base: known, plan, cancelled: Arc::default(), ended: None, error: None, done: 0 });
+        let parts = vec![Part { base: known, plan }];
+        state.runs.push(Run { id, parts, cancelled: Arc::default(), ended: None, error: None, done: 0 });
         let mut garbage = Garbage::default();
         state.act(self, &mut garbage);
         if helpers {
             self.work.notify_all();
         }
-        Ok((id, known))
+        Ok(id)
+    }
+
+    /// A barrier's task has run: adds what it decided to its run, before the task itself is reported as finished.
+    pub(super) fn expand(&self, barrier: u32, plan: Plan) -> Result<()> {
+        let mut state = self.state.lock();
+        let state = &mut *state;
+        let known = state.policy.len();
+        let Some(run) = state.runs.iter_mut().find(|run| run.contains(barrier)) else {
+            return Err(Error::new(ErrorKind::Invalid, "a barrier belongs to no run"));
+        };
+        if state.policy.expanded(run.id, &plan.batch) {
+            run.parts.push(Part { base: known, plan: Arc::new(plan) });
+        }
+        Ok(())
     }
 
     /// The error of a run that has ended; called once, after [`super::worker::work`] has come back.
@@ -219,9 +238,21 @@ impl Core {
     /// Makes holders of kept chunks, which give them up when they are dropped. Where the run has failed there are none.
     pub(super) fn hold(&self, ids: &[u32], shared: &Arc<Shared>) -> Vec<Arc<Held>> {
         let mut state = self.state.lock();
-        let kept: Vec<u32> = ids.iter().copied().filter(|id| state.policy.is_kept(*id)).collect();
-        let held: Vec<Arc<Held>> = kept.into_iter().map(|id| Arc::new(Held::new(id, shared.clone()))).collect();
-        state.held.extend(held.iter().map(Arc::downgrade));
+        // A chunk that somebody holds already is held together with them.
+        let known: FxHashMap<u32, Arc<Held>> =
+            state.held.iter().filter_map(Weak::upgrade).map(|held| (held.id.load(Relaxed), held)).collect();
+        let mut held = Vec::with_capacity(ids.len());
+        for id in ids.iter().copied().filter(|id| state.policy.is_kept(*id)) {
+            held.push(match known.get(&id) {
+                Some(known) => known.clone(),
+                None => Arc::new(Held::new(id, shared.clone())),
+            });
+        }
+        let new = held.iter().filter(|held| !known.contains_key(&held.id.load(Relaxed))).map(Arc::downgrade);
+        state.held.extend(new);
+        // Holders are dropped outside the lock, which they take.
+        drop(state);
+        drop(known);
         held
     }
 
@@ -323,10 +354,10 @@ impl State {
     }
 
     fn is_at_hand(&self, chunk: u32) -> bool {
-        let run = self.runs.iter().find(|run| run.contains(chunk));
-        run.is_some_and(|run| {
-            let (table, task) = (&run.plan.table, run.task_of(chunk) as usize);
-            table.source.get(task) == Some(&true) && table.load.get(task) == Some(&0)
+        let found = self.runs.iter().find_map(|run| run.find(chunk));
+        found.is_some_and(|(plan, task)| {
+            let task = task as usize;
+            plan.table.source.get(task) == Some(&true) && plan.table.load.get(task) == Some(&0)
         })
     }
 
@@ -373,13 +404,12 @@ impl State {
 
     /// The job of a task that the policy has picked, with its inputs.
     pub(super) fn job(&mut self, id: u32, inputs: &mut Vec<Value>) -> Option<Job> {
-        let run = self.runs.iter().find(|run| run.contains(id))?;
-        let task = run.task_of(id);
+        let (run, (plan, task)) = self.runs.iter().find_map(|run| Some((run, run.find(id)?)))?;
         let booked = self.policy.bytes_of(id) + self.policy.scratch_of(id);
-        let job = Job { id, plan: run.plan.clone(), task, booked, cancelled: run.cancelled.clone() };
+        let job = Job { id, plan: plan.clone(), task, booked, cancelled: run.cancelled.clone() };
         inputs.clear();
-        for input in run.plan.table.inputs_of(task) {
-            let id = run.plan.ids.get(*input as usize)?;
+        for input in plan.table.inputs_of(task) {
+            let id = plan.ids.get(*input as usize)?;
             inputs.push(self.entries.get(*id)?);
         }
         Some(job)
@@ -448,8 +478,10 @@ impl State {
         }
         let Some(head) = self.policy.head() else { return false };
         let (need, bound) = (self.policy.need_of(head), self.policy.bound());
-        let Some(run) = self.run_of(head) else { return false };
-        let (id, task, plan) = (run.id, run.task_of(head), run.plan.clone());
+        let Some((id, plan, task)) = self.runs.iter().find_map(|run| run.find(head).map(|(plan, task)| (run.id, plan.clone(), task)))
+        else {
+            return false;
+        };
         self.fail(id, Some(plan::does_not_fit(&plan.table, task, need, bound, &core.arena)));
         self.act(core, garbage);
         true

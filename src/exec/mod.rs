@@ -4,6 +4,7 @@ mod core;
 mod held;
 mod io;
 mod pace;
+mod planning;
 mod run;
 mod shared;
 mod spill;
@@ -11,6 +12,7 @@ mod worker;
 
 pub(crate) use self::core::{Core, Settings};
 pub(crate) use held::HeldLayer;
+pub(crate) use planning::{Lowered, Prepared, lower};
 pub(crate) use run::{Facts, Plan};
 pub(crate) use shared::{Executed, Shared};
 pub(crate) use spill::SpillArea;

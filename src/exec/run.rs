@@ -1,6 +1,6 @@
 //! A planned run, and what became of it.
 
-use crate::graph::{Operator, TaskTable};
+use crate::graph::{LayerRef, Operator, TaskTable};
 use crate::plan::Numbered;
 use crate::policy::{Batch, Ended, RunId};
 use crate::{Error, Result};
@@ -17,6 +17,18 @@ pub(crate) struct Plan {
     pub(crate) ids: Vec<u32>,
     /// The same, as the policy takes it.
     pub(crate) batch: Batch,
+    /// The tasks whose output decides what comes next.
+    pub(crate) barriers: Vec<BarrierTask>,
+}
+
+/// A task whose output decides what comes next.
+pub(crate) struct BarrierTask {
+    /// Its number in the table.
+    pub(crate) task: u32,
+    /// Its layer, which is a [`crate::graph::Barrier`].
+    pub(crate) layer: LayerRef,
+    /// The layers that stay for what comes next, and the tasks of all their blocks.
+    pub(crate) held: Vec<(LayerRef, Vec<u32>)>,
 }
 
 /// What a run took, measured.
@@ -32,11 +44,16 @@ pub(crate) struct Facts {
     pub(crate) seconds: f64,
 }
 
+/// The tasks that a run began with, or those that a barrier added to it: their policy numbers count from `base` on.
+pub(super) struct Part {
+    pub(super) base: u32,
+    pub(super) plan: Arc<Plan>,
+}
+
 /// A run under way.
 pub(super) struct Run {
     pub(super) id: RunId,
-    pub(super) base: u32,
-    pub(super) plan: Arc<Plan>,
+    pub(super) parts: Vec<Part>,
     pub(super) cancelled: Arc<AtomicBool>,
     pub(super) ended: Option<Ended>,
     pub(super) error: Option<Error>,
@@ -54,19 +71,21 @@ pub(super) struct Job {
 }
 
 impl Run {
-    pub(super) fn contains(&self, id: u32) -> bool {
-        (self.base..self.base + self.plan.order.len() as u32).contains(&id)
+    /// The plan that a task belongs to, and its number in the plan's table.
+    pub(super) fn find(&self, id: u32) -> Option<(&Arc<Plan>, u32)> {
+        let part = self.parts.iter().find(|part| (part.base..part.base + part.plan.order.len() as u32).contains(&id))?;
+        Some((&part.plan, *part.plan.order.get((id - part.base) as usize)?))
     }
 
-    pub(super) fn task_of(&self, id: u32) -> u32 {
-        self.plan.order.get((id - self.base) as usize).copied().unwrap_or(0)
+    pub(super) fn contains(&self, id: u32) -> bool {
+        self.find(id).is_some()
     }
 }
 
 impl Plan {
     /// The plan of a table whose tasks have been numbered.
-    pub(crate) fn new(table: TaskTable, numbered: Numbered) -> Self {
-        Plan { table, order: numbered.order, ids: numbered.ids, batch: numbered.batch }
+    pub(crate) fn new(table: TaskTable, numbered: Numbered, barriers: Vec<BarrierTask>) -> Self {
+        Plan { table, order: numbered.order, ids: numbered.ids, batch: numbered.batch, barriers }
     }
 
     /// The operator and the block of a task.

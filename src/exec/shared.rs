@@ -2,9 +2,10 @@
 
 use super::held::Held;
 use super::run::{Facts, Plan};
-use super::{Core, io, worker};
+use super::{Core, Settings, SpillArea, io, planning, worker};
 use crate::graph::Value;
 use crate::{Error, ErrorKind, Result};
+use chunkstore_store::{Arena, Lease};
 use parking_lot::{Mutex, MutexGuard};
 use std::cell::OnceCell;
 use std::sync::Arc;
@@ -45,8 +46,11 @@ pub(crate) struct Executed {
 }
 
 impl Shared {
-    pub(crate) fn new(core: Core) -> Self {
-        Shared { core: Arc::new(core), threads: Mutex::new(Vec::new()), planning: Mutex::new(()) }
+    pub(crate) fn new(lease: Lease, arena: Arena, spill: SpillArea, settings: Settings) -> Arc<Self> {
+        Arc::new_cyclic(|shared| {
+            let core = Core::new(lease, arena, spill, settings, shared.clone());
+            Shared { core: Arc::new(core), threads: Mutex::new(Vec::new()), planning: Mutex::new(()) }
+        })
     }
 
     /// Keeps other threads from planning: what [`Core::situation`] says then holds until the run has begun.
@@ -86,7 +90,7 @@ impl Shared {
     }
 
     /// Carries a planned run through, with `planning` held since it was planned. `keep` are tasks of the plan's table.
-    pub(crate) fn execute(self: &Arc<Self>, plan: Plan, keep: &[u32], planning: MutexGuard<'_, ()>) -> Result<Executed> {
+    pub(crate) fn execute(self: &Arc<Self>, mut plan: Plan, keep: &[u32], planning: MutexGuard<'_, ()>) -> Result<Executed> {
         let needs_threads = plan.order.len() > 1;
         let ids: Vec<u32> = keep.iter().filter_map(|task| plan.ids.get(*task as usize).copied()).collect();
         let before = self.core.facts();
@@ -94,7 +98,9 @@ impl Shared {
             self.start_threads()?;
         }
         let started = Instant::now();
-        let (id, _) = self.core.begin(plan)?;
+        let released = planning::release_kept(&mut plan.table);
+        let id = self.core.begin(plan)?;
+        drop(released);
         drop(planning);
         if adopt_thread() {
             worker::work(&self.core, Some(id));

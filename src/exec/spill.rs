@@ -1,5 +1,6 @@
 //! Where evicted chunks go: opened when the first one is written.
 
+use crate::graph::patiently;
 use crate::{Error, ErrorKind, Result};
 use chunkstore_store::{Arena, Booking, Chunk, Scratch, ScratchOptions, Slot};
 use parking_lot::Mutex;
@@ -69,7 +70,8 @@ impl SpillArea {
 
     /// Reads a chunk back.
     pub(crate) fn read(&self, arena: &Arena, slot: &Slot) -> Result<Chunk> {
-        Ok(self.open(arena)?.read(slot)?)
+        let scratch = self.open(arena)?;
+        patiently(|| Ok(scratch.read(slot)?))
     }
 
     /// Bytes written to disk so far, as they are stored.

@@ -1,8 +1,8 @@
 //! The loop of a worker: pick, run, report, all decisions under one hold of the lock.
 
 use super::core::{Core, Garbage, Io, State};
-use super::io;
 use super::run::{Job, Outcome};
+use super::{io, planning};
 use crate::graph::{Allowance, TaskContext, Value};
 use crate::policy::RunId;
 use crate::{Error, ErrorKind};
@@ -136,7 +136,10 @@ fn run_booked(core: &Core, job: &Job, inputs: &[Value]) -> (Outcome, Option<u64>
         granted
     };
     let allowance = Allowance::new(job.booked, &grow);
-    let outcome = run(core, job, inputs, Some(&allowance));
+    let outcome = run(core, job, inputs, Some(&allowance)).and_then(|output| {
+        planning::expand(core, job, &output)?;
+        Ok(output)
+    });
     let refused = if outcome.is_err() { allowance.refused() } else { None };
     (outcome, refused)
 }

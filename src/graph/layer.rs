@@ -107,9 +107,27 @@ pub trait Layer: Send + Sync + 'static {
         None
     }
 
+    /// How its output decides what comes next, if it does.
+    fn barrier(&self) -> Option<&dyn Barrier> {
+        None
+    }
+
     /// Layers with the same sharing key can serve each other's consumers; of those in one run only the one with the
     /// highest rank is computed (the mean comes with the variance, say).
     fn sharing(&self) -> Option<(Key, u8)> {
         None
     }
+}
+
+/// A layer of one block whose output decides what comes next: splitters, unique values, the shape of a mask.
+pub trait Barrier {
+    /// Which of the layer's inputs the layers to come take: all blocks of these are computed, and stay until then.
+    fn held(&self) -> Vec<usize>;
+
+    /// The layers whose every block is to be run now that the output is known. `held` stand for the inputs that
+    /// [`Barrier::held`] names, in that order.
+    ///
+    /// # Errors
+    /// Whatever makes the output useless; the error ends the run.
+    fn expand(&self, output: &super::Value, held: &[LayerRef]) -> crate::Result<Vec<LayerRef>>;
 }

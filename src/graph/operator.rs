@@ -4,6 +4,7 @@ use super::Value;
 use crate::{Error, ErrorKind, Result};
 use chunkstore_store::{Arena, BufferMut};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
+use std::time::Duration;
 
 /// What a task runs: a pure function of its inputs and of the number of its block.
 ///
@@ -31,6 +32,22 @@ pub trait Operator: Send + Sync + 'static {
         let _ = block;
         None
     }
+}
+
+/// How often an allocation that has been booked, and finds no memory, looks again, and how long it waits in between.
+const PATIENCE: u32 = 2000;
+const PAUSE: Duration = Duration::from_micros(100);
+
+/// Takes memory that is booked already. Another thread may still be giving back, outside the lock, what the policy has dropped;
+/// that is a matter of less than a millisecond as a rule.
+pub(crate) fn patiently<T>(take: impl Fn() -> Result<T>) -> Result<T> {
+    for _ in 0..PATIENCE {
+        match take() {
+            Err(error) if error.kind() == ErrorKind::OutOfMemory => std::thread::sleep(PAUSE),
+            taken => return taken,
+        }
+    }
+    take()
 }
 
 /// What a running task may use.
@@ -104,10 +121,13 @@ impl<'a> TaskContext<'a> {
     /// # Errors
     /// Out of memory where more is asked for than the operator stated, and there is no room for it.
     pub fn alloc(&self, len: usize) -> Result<BufferMut> {
-        if let Some(allowance) = self.allowance {
-            allowance.take(Arena::footprint(len))?;
+        match self.allowance {
+            Some(allowance) => {
+                allowance.take(Arena::footprint(len))?;
+                patiently(|| Ok(self.arena.alloc(len)?))
+            }
+            None => Ok(self.arena.alloc(len)?),
         }
-        Ok(self.arena.alloc(len)?)
     }
 
     /// Where [`TaskContext::alloc`] takes buffers from.
