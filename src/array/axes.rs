@@ -11,7 +11,7 @@ use std::ops::RangeFull;
 /// let x = Array::<f64>::ones([4, 5, 6], 2);
 /// assert_eq!(x.sum([0, -1]).shape()?, [5]);
 /// assert_eq!(x.sum(keep(1)).shape()?, [4, 1, 6]);
-/// assert_eq!(x.sum(..).shape()?, []);
+/// assert_eq!(x.sum(..).shape()?, [0usize; 0]);
 /// # Ok::<(), chunkstore::Error>(())
 /// ```
 #[derive(Clone, Debug)]

@@ -76,7 +76,7 @@ impl<T: Datum> Array<T> {
     /// use chunkstore::array::{Array, keep};
     /// let x = Array::<i32>::ones([4, 6], 3);
     /// let total: Array<i64> = x.sum(..);
-    /// assert_eq!(total.shape()?, []);
+    /// assert_eq!(total.shape()?, [0usize; 0]);
     /// assert_eq!(x.sum(0).shape()?, [6]);
     /// assert_eq!(x.sum(keep([0, -1])).shape()?, [1, 1]);
     /// # Ok::<(), chunkstore::Error>(())
