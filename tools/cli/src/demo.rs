@@ -68,7 +68,10 @@ pub(crate) fn run(args: &Args) -> Result<bool> {
     let screen = demo.screen;
     screen.line("");
     let verdict = if within { "within the bound" } else { "BEYOND THE BOUND" };
-    screen.head(&format!("Peak of the process: {}", peak.map_or("unknown".into(), bytes)), &format!("{verdict} of {} (VmHWM)", bytes(memory)));
+    screen.head(
+        &format!("Peak of the process: {}", peak.map_or("unknown".into(), bytes)),
+        &format!("{verdict} of {} (VmHWM)", bytes(memory)),
+    );
     if args.keep {
         screen.line(&format!("The data are kept: {}", path.display()));
     }
@@ -124,7 +127,8 @@ impl Demo {
         let (sum, run) = self.compute(&z.abs().sum(..).item_collection())?;
         let mut report = self.report("spill", &run, sum);
         let spilled = run.spilled_bytes > 0 || self.data.bytes() <= self.engine.memory();
-        let text = format!("{} written to disk as {}, {} read back", bytes(run.spilled_bytes), bytes(run.stored_bytes), bytes(run.reread_bytes));
+        let text =
+            format!("{} written to disk as {}, {} read back", bytes(run.spilled_bytes), bytes(run.stored_bytes), bytes(run.reread_bytes));
         self.screen.item("spilled", &text);
         if !spilled {
             eprintln!("error: nothing was spilled, although y does not fit");

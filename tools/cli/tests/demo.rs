@@ -78,7 +78,9 @@ fn the_screen_says_what_was_done() {
     let text = String::from_utf8(output.stdout).unwrap();
     assert!(output.status.success(), "{text}{}", String::from_utf8_lossy(&output.stderr));
     assert!(output.stderr.is_empty(), "a progress bar is for terminals only");
-    for part in ["128.0 MiB of data through 96.0 MiB of memory, 2 threads", "forecast", "peak booked", "right to", "within the bound", "kept"] {
+    for part in
+        ["128.0 MiB of data through 96.0 MiB of memory, 2 threads", "forecast", "peak booked", "right to", "within the bound", "kept"]
+    {
         assert!(text.contains(part), "{part:?} is not in\n{text}");
     }
     let kept: Vec<_> = std::fs::read_dir(scratch.path()).unwrap().map(|entry| entry.unwrap().path()).collect();
@@ -128,7 +130,9 @@ fn what_a_killed_demo_left_is_swept() {
         .spawn()
         .unwrap();
     // Killed in the middle of spilling: once a file of slots holds something.
-    let spills = |path: &Path| path.file_name().is_some_and(|name| name.to_string_lossy().starts_with("slots-")) && path.metadata().is_ok_and(|m| m.len() > 0);
+    let spills = |path: &Path| {
+        path.file_name().is_some_and(|name| name.to_string_lossy().starts_with("slots-")) && path.metadata().is_ok_and(|m| m.len() > 0)
+    };
     let begin = Instant::now();
     while !files(scratch.path()).iter().any(|path| spills(path)) {
         assert!(child.try_wait().unwrap().is_none(), "the demo ended before it spilled");

@@ -136,11 +136,7 @@ pub(crate) fn run(name: &str, args: &Args, prepare: impl FnOnce(&Context) -> Res
 }
 
 /// The check of the last run and the seconds of the fastest.
-fn repeat(
-    times: usize,
-    context: &mut Context,
-    prepare: impl FnOnce(&Context) -> Result<Work, Failure>,
-) -> Result<(Value, f64), Failure> {
+fn repeat(times: usize, context: &mut Context, prepare: impl FnOnce(&Context) -> Result<Work, Failure>) -> Result<(Value, f64), Failure> {
     let mut work = prepare(context)?;
     let (mut check, mut all) = (Value::Null, Vec::new());
     for _ in 0..times.max(1) {
