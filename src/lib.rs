@@ -17,3 +17,8 @@ pub use chunkstore_store as store;
 pub use collection::{Collected, Collection, Persist};
 pub use engine::{Engine, init};
 pub use error::{Error, ErrorKind, Result};
+
+/// The programs in the README compile.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

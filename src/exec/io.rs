@@ -7,6 +7,11 @@ use crate::graph::Value;
 use crate::{Error, ErrorKind, Result};
 use chunkstore_store::Slot;
 use parking_lot::MutexGuard;
+use std::time::Duration;
+
+/// How often a load that finds no memory looks again, and how long it waits in between.
+const PATIENCE: u32 = 200;
+const PAUSE: Duration = Duration::from_millis(1);
 
 /// The loop of an input and output thread.
 pub(super) fn serve(core: &Core) {
@@ -34,12 +39,12 @@ pub(super) fn perform(core: &Core, state: &mut MutexGuard<'_, State>, io: Io, ga
             let loaded = match slot {
                 Some(slot) => MutexGuard::unlocked(state, || {
                     garbage.clear();
-                    core.spill.read(&core.arena, &slot).map(Value::Chunk)
+                    patiently(|| core.spill.read(&core.arena, &slot).map(Value::Chunk))
                 }),
                 None => match state.job(chunk, &mut Vec::new()) {
                     Some(job) => MutexGuard::unlocked(state, || {
                         garbage.clear();
-                        source(core, &job)
+                        patiently(|| source(core, &job))
                     }),
                     None => Err(Error::new(ErrorKind::Invalid, format!("chunk {chunk} cannot be loaded; this is a defect of the engine"))),
                 },
@@ -59,6 +64,18 @@ pub(super) fn perform(core: &Core, state: &mut MutexGuard<'_, State>, io: Io, ga
         }
     }
     state.act(core, garbage);
+}
+
+/// Loads what there is room for by the policy's count. Another thread may still be giving back, outside the lock, what the policy has
+/// dropped; that is a matter of milliseconds.
+fn patiently(load: impl Fn() -> Result<Value>) -> Result<Value> {
+    for _ in 0..PATIENCE {
+        match load() {
+            Err(error) if error.kind() == ErrorKind::OutOfMemory => std::thread::sleep(PAUSE),
+            loaded => return loaded,
+        }
+    }
+    load()
 }
 
 /// Reads a source: its operator is run.
