@@ -1,8 +1,8 @@
 //! Arrays whose element type is known only when the program runs: at the edges, where files are opened.
 
-use super::array::Raw;
 use super::build::{Argument, elementwise};
 use super::kernel::UnaryOp;
+use super::lazy::Raw;
 use super::number::Datum;
 use super::{Array, Auto, Chunking, Chunks};
 use crate::{Error, ErrorKind, Result};

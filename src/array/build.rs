@@ -1,10 +1,10 @@
 //! How an elementwise operation of arrays and numbers becomes a layer.
 
-use super::array::Raw;
 use super::blockwise::Blockwise;
 use super::body::{Body, Operand};
 use super::chunks::common;
 use super::kernel::{Operand as Slot, Program, ProgramBuilder};
+use super::lazy::Raw;
 use super::number::Datum;
 use super::view::View;
 use super::{Array, Chunks};

@@ -1,9 +1,9 @@
 //! Arrays made from nothing: constants and progressions.
 
-use super::array::Raw;
 use super::blockwise::Blockwise;
 use super::body::{Body, Operand};
 use super::kernel::{BinaryOp, Operand as Slot, Program, ProgramBuilder, UnaryOp};
+use super::lazy::Raw;
 use super::number::{Datum, Number};
 use super::{Array, Chunking};
 use crate::{Error, ErrorKind, Result};

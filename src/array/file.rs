@@ -1,7 +1,7 @@
 //! Arrays in `.npy` files.
 
-use super::array::Raw;
 use super::collect::{Sink, SinkLayer};
+use super::lazy::Raw;
 use super::npy::{NpyFile, NpyWriter, Span};
 use super::shaping::{permuted, viewed};
 use super::source::{Reader, Source, Stretch};

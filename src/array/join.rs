@@ -1,10 +1,10 @@
 //! Several arrays as one, and one array cut in another way.
 
-use super::array::Raw;
 use super::assemble::{Assemble, Layout};
 use super::axes::resolve as axis_of;
 use super::blockwise::Blockwise;
 use super::chunks::common;
+use super::lazy::Raw;
 use super::source::Source;
 use super::view::View;
 use super::{Array, Chunking, Chunks};

@@ -1,7 +1,7 @@
 //! A function of the user's on every block.
 
-use super::array::Raw;
 use super::inputs::Inputs;
+use super::lazy::Raw;
 use super::{Array, Chunks};
 use crate::graph::{Dependency, Key, KeyBuilder, Layer, LayerRef, Operator, Size, Sizes, TaskContext, Value};
 use crate::{Error, ErrorKind, Result};

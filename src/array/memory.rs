@@ -1,7 +1,7 @@
 //! Arrays that are in memory already.
 
-use super::array::Raw;
 use super::kernel::copy_strided;
+use super::lazy::Raw;
 use super::source::{Reader, Source, Stretch, is_contiguous};
 use super::{Array, Chunking};
 use crate::graph::{Key, KeyBuilder, Size, Sizes, TaskContext};

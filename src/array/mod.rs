@@ -4,7 +4,7 @@
 //! computes nothing. What NumPy and Dask call a function is called the same here.
 
 mod any;
-mod array;
+
 mod assemble;
 mod axes;
 mod blockwise;
@@ -19,6 +19,7 @@ mod file;
 mod inputs;
 mod join;
 mod kernel;
+mod lazy;
 mod map_blocks;
 mod memory;
 mod npy;
@@ -36,7 +37,6 @@ mod source;
 mod view;
 
 pub use any::AnyArray;
-pub use array::Array;
 pub use axes::{Axes, keep};
 pub use build::{ArrayOr, IntoOperand};
 pub use chunking::{Auto, AxisChunks, Chunking};
@@ -46,6 +46,7 @@ pub use create::IntoShape;
 pub use elementwise::where_;
 pub use file::ToNpy;
 pub use join::{concatenate, stack};
+pub use lazy::Array;
 pub use number::{Bits, Datum, Float, Number};
 pub use slice::{Ellipsis, NewAxis, Slice};
 

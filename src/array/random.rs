@@ -3,9 +3,9 @@
 //! The element at a position depends on the seed and on the number of that position in C order only: neither chunks
 //! nor slices, threads or the memory bound change it. Arrays of equal seed, shape and distribution are equal.
 
-use super::array::Raw;
 use super::create::{IntoShape, created};
 use super::kernel::{BinaryOp, UnaryOp};
+use super::lazy::Raw;
 use super::{Array, Auto, Chunking};
 use chunkstore_store::Scalar;
 use smallvec::SmallVec;

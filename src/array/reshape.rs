@@ -4,9 +4,9 @@
 //! runs of its elements in C order. So cut, an array is a list, and any two such lists of equal length differ only in
 //! where they are cut.
 
-use super::array::Raw;
 use super::assemble::{Assemble, Layout};
 use super::join::rechunk;
+use super::lazy::Raw;
 use super::{Array, Chunking, Chunks, IntoShape};
 use crate::{Error, ErrorKind, Result};
 use chunkstore_store::Element;

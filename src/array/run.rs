@@ -20,8 +20,8 @@ where
     /// about it; whatever a task meets.
     ///
     /// ```
-    /// use chunkstore::array::Array;
-    /// let x = Array::<i64>::arange(0, 6, 1).reshape([2, 3]);
+    /// use chunkstore::array::{Array, Auto};
+    /// let x = Array::<i64>::arange(0, 6, 1, Auto).reshape([2, 3]);
     /// assert_eq!(x.sum(0).compute()?, ndarray::arr1(&[3, 5, 7]).into_dyn());
     /// # Ok::<(), chunkstore::Error>(())
     /// ```

@@ -1,9 +1,9 @@
 //! Slices, transpositions, new and dropped axes, broadcasting: views, which move no element before a task needs it.
 
-use super::array::Raw;
 use super::axes::resolve as axis_of;
 use super::blockwise::Blockwise;
 use super::build::{broadcast_shape, common_grid};
+use super::lazy::Raw;
 use super::slice::{Slice, resolve};
 use super::view::{InputAxis, View};
 use super::{Array, Axes, IntoShape};

@@ -118,10 +118,18 @@ impl Slice {
 macro_rules! s {
     (@entries [$($done:expr,)*]) => { [$($done,)*] as [$crate::array::Slice; _] };
     (@entries [$($done:expr,)*] $range:expr; $step:expr $(, $($rest:tt)*)?) => {
-        $crate::s!(@entries [$($done,)* $crate::array::Slice::from($range).step_by($step as i64),] $($($rest)*)?)
+        $crate::s!(@entries [$($done,)* {
+            #[allow(clippy::reversed_empty_ranges)]
+            let entry = $crate::array::Slice::from($range).step_by($step as i64);
+            entry
+        },] $($($rest)*)?)
     };
     (@entries [$($done:expr,)*] $entry:expr $(, $($rest:tt)*)?) => {
-        $crate::s!(@entries [$($done,)* $crate::array::Slice::from($entry),] $($($rest)*)?)
+        $crate::s!(@entries [$($done,)* {
+            #[allow(clippy::reversed_empty_ranges)]
+            let entry = $crate::array::Slice::from($entry);
+            entry
+        },] $($($rest)*)?)
     };
     ($($entries:tt)*) => { $crate::s!(@entries [] $($entries)*) };
 }
@@ -205,7 +213,7 @@ mod tests {
         assert_eq!(elements(s![100..;-4][0], 10), [9, 5, 1]);
         assert_eq!(elements(s![..3;-2][0], 10), [9, 7, 5]);
         assert_eq!(elements(s![2..8;4][0], 10), [2, 6]);
-        assert_eq!(elements(s![8..2][0], 10), [0i64; 0]);
+        assert_eq!(elements(s![8..2;1][0], 10), [0i64; 0]);
         assert_eq!(elements(s![-100..100;7][0], 10), [0, 7]);
         assert_eq!(elements(s![1..=-1;3][0], 10), [1, 4, 7]);
         assert_eq!(elements(s![3..=0;-1][0], 10), [3, 2, 1, 0]);

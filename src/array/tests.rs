@@ -59,7 +59,7 @@ fn functions() {
     assert_eq!(values(&x.abs().sqrt()), a.mapv(|v| v.abs().sqrt()));
     assert_eq!(values(&x.floor()), a.mapv(f64::floor));
     assert_eq!(values(&x.clip(-1.0, 2.0)), a.mapv(|v| v.clamp(-1.0, 2.0)));
-    assert_eq!(values(&x.maximum(&x.t().t()).minimum(0.5)), a.mapv(|v| v.min(0.5)));
+    assert_eq!(values(&x.maximum(x.t().t()).minimum(0.5)), a.mapv(|v| v.min(0.5)));
     assert_eq!(values(&x.gt(0.0)), a.mapv(|v| v > 0.0));
     assert_eq!(values(&x.astype::<i32>()), a.mapv(|v| v as i32));
     assert_eq!(values(&where_(&x.lt(0.0), 0.0, &x)), a.mapv(|v| v.max(0.0)));
@@ -298,7 +298,9 @@ fn files_are_read_where_they_are_needed() -> Result<()> {
     let loads = |array: &Array<f64>| {
         let layer = super::testing::hooked(&crate::Collection::collect(array).unwrap().layer);
         let mut lowering = crate::graph::Lowering::new();
-        (0..layer.blocks()).for_each(|block| drop(lowering.want(&layer, block).unwrap()));
+        for block in 0..layer.blocks() {
+            lowering.want(&layer, block).unwrap();
+        }
         lowering.finish().load.iter().sum::<u64>()
     };
     assert!(loads(&x.exp().slice(s![10..12])) < 16384, "{}", loads(&x.exp().slice(s![10..12])));
@@ -343,4 +345,47 @@ fn slopes_of_an_elevation_model_are_numpys() -> Result<()> {
     }
     assert_eq!(values(&slope.gt(0.5).sum(..))[[]], golden["slope_steeper_than_0.5"].as_i64().unwrap());
     Ok(())
+}
+
+#[test]
+fn what_is_standardised_is_one_pass_after_the_moments() -> Result<()> {
+    let a = counting(&[60, 40]);
+    let x = lazy(&a, chunks![10, -1]);
+    let z = (&x - x.mean(0)) / x.std(0);
+    let (mean, std) = (a.mean_axis(Axis(0)).unwrap(), a.std_axis(Axis(0), 0.0));
+    let want = (&a - &mean) / &std;
+    assert!(values(&z).iter().zip(&want).all(|(found, want)| (found - want).abs() < 1e-12));
+    // Six blocks: read, moments, two groups of results, and one task a block for the sum of squares.
+    let layer = crate::Persist::layer(&z.square().sum(..))?;
+    let layers = crate::optimize::optimize(vec![layer]);
+    let tasks = super::testing::run(&layers[0])?;
+    let names: Vec<String> = (0..tasks.len()).map(|task| tasks.name_of(task as u32)).collect();
+    let count = |name: &str| names.iter().filter(|other| other.starts_with(name)).count();
+    assert_eq!(
+        (count("from_ndarray"), count("moment_chunk"), count("mean"), count("std"), count("sum_chunk"), count("sum-")),
+        (6, 6, 1, 1, 6, 1),
+        "{names:?}"
+    );
+    assert_eq!(names.len(), 21);
+    Ok(())
+}
+
+#[test]
+fn tasks_take_the_memory_that_they_state() {
+    // Blocks of 2 MiB, against which a slab is little: what is gathered, reduced, mapped or cut anew is stated.
+    let a = counting(&[1024, 1024]);
+    let x = lazy(&a, chunks![512, 512]);
+    let odd = x.slice(s![3..;-1, 5..]);
+    for array in [
+        x.t() + x.t().exp(),
+        odd.flip(..) * 2.0,
+        x.rechunk(chunks![300, 400]),
+        x.map_blocks(|block| block.to_owned()),
+        &x - x.mean(keep(1)),
+    ] {
+        values(&array);
+    }
+    values(&(x.t() - 1.0).std(0));
+    values(&x.sum(0));
+    values(&x.slice(s![..3]).t().var(1));
 }

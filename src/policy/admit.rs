@@ -53,7 +53,32 @@ impl Policy {
             }
             from = task + 1;
         }
+        if refused == 0 {
+            self.prefetch();
+        }
         None
+    }
+
+    /// Idle input and output time loads what the next tasks in order will take, though they cannot be booked yet: only into
+    /// room that is free, and beside all that the head needs.
+    fn prefetch(&mut self) {
+        let mut task = self.head;
+        let last = self.head.saturating_add(LOOK_AHEAD as u32).min(self.len());
+        while self.pressure && task < last && self.io_under_way < self.io_threads {
+            if self.state[task as usize] == State::Waiting {
+                for at in self.inputs_range(task) {
+                    let input = self.inputs[at];
+                    let bytes = self.out[input as usize];
+                    let fits = self.used + bytes <= self.bound && self.firm + bytes + self.unmet_need_of_head() <= self.bound;
+                    if self.state[input as usize] == State::Absent && fits {
+                        self.hold(bytes);
+                        self.firm += bytes;
+                        self.begin_load(input);
+                    }
+                }
+            }
+            task += 1;
+        }
     }
 
     /// Whether a further worker would find something to do.

@@ -24,7 +24,7 @@
 //! - `evictable[class]`: a superset of the next uses of chunks that are resident, unpinned and not being written.
 
 use super::bitset::Bitset;
-use super::run::{Ended, Run, RunId};
+use super::run::{Ended, Run, RunId, Span};
 use super::{Batch, Class};
 use std::collections::VecDeque;
 
@@ -148,6 +148,7 @@ pub(crate) struct Policy {
     pub(super) io_under_way: u32,
     pub(super) running: u32,
 
+    pub(super) spans: Vec<Span>,
     pub(super) runs: Vec<Run>,
     pub(super) next_run: RunId,
     pub(super) actions: Vec<Action>,
@@ -191,6 +192,7 @@ impl Policy {
             writes: 0,
             io_under_way: 0,
             running: 0,
+            spans: Vec::new(),
             runs: Vec::new(),
             next_run: 0,
             actions: Vec::new(),
@@ -296,6 +298,26 @@ impl Policy {
     ///
     /// The caller has made sure that the largest need of the batch is within the bound.
     pub(crate) fn extend(&mut self, batch: &Batch) -> RunId {
+        let id = self.next_run;
+        self.next_run += 1;
+        self.runs.push(Run { id, left: 0, io: 0, cancelled: false, over: false });
+        self.add(id, batch);
+        self.check_end(id);
+        id
+    }
+
+    /// A barrier has decided what comes next: adds tasks to a run that is under way, after all that are there already. To be
+    /// told before the barrier's task is reported as finished; what the new tasks take from before must be kept until then.
+    /// False where the run has ended or is cancelled: nothing is added.
+    pub(crate) fn expanded(&mut self, run: RunId, batch: &Batch) -> bool {
+        let open = self.runs.iter().any(|r| r.id == run && !r.over && !r.cancelled);
+        if open {
+            self.add(run, batch);
+        }
+        open
+    }
+
+    fn add(&mut self, run: RunId, batch: &Batch) {
         let base = self.len();
         let count = batch.len();
         self.head = self.head.min(base);
@@ -372,14 +394,12 @@ impl Policy {
         }
         self.total += batch.out.iter().sum::<u64>()
             + batch.scratch.iter().copied().max().unwrap_or(0) * u64::from(2 * self.workers + self.io_threads);
-        let id = self.next_run;
-        self.next_run += 1;
-        let run = Run { id, from: base, to: base + count as u32, left: tasks, io: 0, cancelled: false, over: false };
-        self.runs.push(run);
+        self.spans.push(Span { from: base, to: base + count as u32, run });
+        if let Some(run) = self.runs.iter_mut().find(|r| r.id == run) {
+            run.left += tasks;
+        }
         self.update_pressure();
         self.advance_head();
-        self.check_end(base);
-        id
     }
 
     /// Chunks from before get further users, all of them later than those they have.
@@ -497,7 +517,7 @@ impl Policy {
         if let Some(run) = self.run_of(task) {
             run.left -= 1;
             if run.left == 0 {
-                self.check_end(task);
+                self.check_end_of(task);
             }
         }
         self.advance_head();
@@ -567,7 +587,7 @@ impl Policy {
             }
             self.index(chunk);
         }
-        self.check_end(chunk);
+        self.check_end_of(chunk);
     }
 
     /// A write has ended. Where it failed, the chunk stays in memory, and the driver is to cancel the runs.
@@ -598,7 +618,7 @@ impl Policy {
                 self.index(chunk);
             }
         }
-        self.check_end(chunk);
+        self.check_end_of(chunk);
         self.write_behind();
     }
 

@@ -30,12 +30,18 @@ pub(crate) struct Kept {
     pub(crate) spillable: bool,
 }
 
-/// A run: tasks `from..to`.
+/// Tasks `from..to` of a run: those that it began with, or those of an expansion.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Span {
+    pub(super) from: u32,
+    pub(super) to: u32,
+    pub(super) run: RunId,
+}
+
+/// A run: the tasks of its spans.
 #[derive(Clone, Debug)]
 pub(super) struct Run {
     pub(super) id: RunId,
-    pub(super) from: u32,
-    pub(super) to: u32,
     /// Tasks not yet finished; of a cancelled run, tasks that are running.
     pub(super) left: u32,
     /// Loads and writes under way for its chunks.
@@ -48,18 +54,26 @@ pub(super) struct Run {
 impl Policy {
     /// The run that task or chunk `id` belongs to.
     pub(super) fn run_of(&mut self, id: u32) -> Option<&mut Run> {
-        if let Some(last) = self.runs.last()
-            && last.from > id
-        {
-            let at = self.runs.partition_point(|run| run.to <= id);
-            return self.runs.get_mut(at).filter(|run| run.from <= id);
+        let span = match self.spans.last() {
+            Some(last) if last.from <= id => *last,
+            _ => *self.spans.get(self.spans.partition_point(|span| span.to <= id))?,
+        };
+        if !(span.from..span.to).contains(&id) {
+            return None;
         }
-        self.runs.last_mut().filter(|run| run.from <= id && id < run.to)
+        self.runs.iter_mut().rev().find(|run| run.id == span.run)
     }
 
-    /// Reports the end of the run of `id`, where nothing of it is left.
-    pub(super) fn check_end(&mut self, id: u32) {
-        let Some(run) = self.run_of(id) else { return };
+    /// Reports the end of the run of task or chunk `id`, where nothing of it is left.
+    pub(super) fn check_end_of(&mut self, id: u32) {
+        if let Some(run) = self.run_of(id).map(|run| run.id) {
+            self.check_end(run);
+        }
+    }
+
+    /// Reports the end of a run, where nothing of it is left.
+    pub(super) fn check_end(&mut self, id: RunId) {
+        let Some(run) = self.runs.iter_mut().rev().find(|run| run.id == id) else { return };
         if run.left == 0 && !run.over && (!run.cancelled || run.io == 0) {
             run.over = true;
             let ended = if run.cancelled { Ended::Cancelled } else { Ended::Done };
@@ -73,9 +87,9 @@ impl Policy {
     pub(crate) fn cancel(&mut self, id: RunId) {
         let Some(run) = self.runs.iter_mut().find(|run| run.id == id && !run.over && !run.cancelled) else { return };
         run.cancelled = true;
-        let (from, to) = (run.from, run.to);
+        let spans: Vec<Span> = self.spans.iter().copied().filter(|span| span.run == id).collect();
         let mut running = 0;
-        for task in from..to {
+        for task in spans.iter().flat_map(|span| span.from..span.to) {
             match self.state[task as usize] {
                 State::Waiting => {
                     self.ready.remove(task);
@@ -91,18 +105,18 @@ impl Policy {
                 State::Resident | State::Absent | State::Loading | State::Gone => {}
             }
         }
-        self.runnable.retain(|task| !(from..to).contains(task));
-        for chunk in from..to {
+        self.runnable.retain(|task| !spans.iter().any(|span| (span.from..span.to).contains(task)));
+        for chunk in spans.iter().flat_map(|span| span.from..span.to) {
             self.clear(chunk, flag::KEPT);
             self.left[chunk as usize] = 0;
             self.release_if_dead(chunk);
         }
-        if let Some(run) = self.run_of(from) {
+        if let Some(run) = self.runs.iter_mut().find(|run| run.id == id) {
             run.left = running;
         }
         self.advance_head();
         self.reindex();
-        self.check_end(from);
+        self.check_end(id);
     }
 
     /// A task that will never run: its inputs lose a user.

@@ -1,8 +1,8 @@
 //! The reductions of an array, by NumPy's names.
 
-use super::super::array::Raw;
 use super::super::body::{Body, Operand};
 use super::super::kernel::{Finish, Program, ReduceOp};
+use super::super::lazy::Raw;
 use super::super::number::{Datum, Number};
 use super::super::view::View;
 use super::super::{Array, Axes, Chunks};

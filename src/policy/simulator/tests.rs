@@ -67,19 +67,46 @@ struct World {
     writing: Vec<u32>,
     ends: Vec<Ended>,
     overrun: u64,
+    /// Spans of tasks and the runs that they belong to.
+    runs: Vec<(u32, u32, u32)>,
 }
 
 impl World {
-    fn add(&mut self, batch: &Batch) {
+    /// Adds a run whose batch was made for a policy of `made_for` tasks.
+    fn add(&mut self, batch: &Batch, made_for: usize) {
         let base = self.policy.len();
+        let mut batch = batch.clone();
+        let shift = |input: &mut u32| *input = if *input as usize >= made_for { *input - made_for as u32 + base } else { *input };
+        batch.inputs.iter_mut().for_each(shift);
+        let batch = &batch;
+        self.note(batch);
+        let run = self.policy.extend(batch);
+        self.runs.push((base, self.policy.len(), run));
+    }
+
+    /// `task`, which is about to finish, turns out to be a barrier: its run goes on with `batch`.
+    fn expand(&mut self, task: u32, batch: &Batch) {
+        let base = self.policy.len();
+        let mut batch = batch.clone();
+        batch.inputs.iter_mut().for_each(|input| *input += base);
+        // The first of the new tasks that is no source takes what the barrier gave.
+        let Some(first) = (0..batch.len()).find(|task| batch.class[*task] == Class::Task) else { return };
+        batch.inputs.insert(batch.input_start[first] as usize, task);
+        batch.input_start[first + 1..].iter_mut().for_each(|start| *start += 1);
+        let Some((_, _, run)) = self.runs.iter().copied().find(|(from, to, _)| (*from..*to).contains(&task)) else { return };
+        if self.policy.expanded(run, &batch) {
+            self.note(&batch);
+            self.runs.push((base, self.policy.len(), run));
+        }
+    }
+
+    fn note(&mut self, batch: &Batch) {
         for task in 0..batch.len() {
             let source = batch.class[task] == Class::Source;
             self.source.push(source);
             self.chunks.push(Copies { memory: false, disk: source, gone: false });
             self.inputs.push(batch.inputs_of(task).to_vec());
         }
-        self.policy.extend(batch);
-        assert_eq!(self.policy.len(), base + batch.len() as u32);
     }
 
     fn act(&mut self) {
@@ -143,6 +170,7 @@ fn play(seed: u64) {
         writing: Vec::new(),
         ends: Vec::new(),
         overrun: 0,
+        runs: Vec::new(),
     };
     world.policy.set_speculative_spill(dice.roll(2) == 0);
     let fails = dice.roll(4) == 0;
@@ -172,17 +200,23 @@ fn play(seed: u64) {
         least = least.max(batch.largest_need(base, |chunk| all_out[chunk as usize]).0);
         base += batch.len() as u32;
     }
+    // Barriers may add this to their run.
+    let expansion = random_batch(&mut dice, 0);
+    let mut expansions = if dice.roll(3) == 0 { 1 + dice.roll(2) } else { 0 };
+    if expansions > 0 {
+        least = least.max(expansion.largest_need(0, |_| 0).0 + 30);
+    }
     let extra = if puts_back { 25 } else { 0 };
     let bound = least + extra + dice.roll(least + 1);
     world.policy.set_bound(bound);
     let mut waiting: Vec<Batch> = batches.iter().rev().cloned().collect();
-    world.add(&waiting.pop().unwrap());
+    world.add(&waiting.pop().unwrap(), 0);
     let at_once = dice.roll(2) == 0;
     if at_once
         && !fails
         && let Some(batch) = waiting.pop()
     {
-        world.add(&batch);
+        world.add(&batch, first.len());
     }
     let runs = if fails { 1 } else { batches.len() };
     let mut steps = 0;
@@ -195,7 +229,7 @@ fn play(seed: u64) {
             && !fails
             && let Some(batch) = waiting.pop()
         {
-            world.add(&batch);
+            world.add(&batch, first.len());
             continue;
         }
         let choices = world.running.len() + world.loading.len() + world.writing.len();
@@ -213,6 +247,10 @@ fn play(seed: u64) {
             };
             if matches!(outcome, Finished::Output(_)) {
                 world.chunks[task as usize].memory = true;
+                if expansions > 0 && dice.roll(10) == 0 {
+                    expansions -= 1;
+                    world.expand(task, &expansion);
+                }
             }
             world.policy.finished(task, outcome);
             if !world.policy.is_resident(task) {

@@ -1,13 +1,22 @@
 //! The benchmark runner: exactly defined work, one JSON line a run.
 
 mod belady;
+mod elementwise;
+mod lazyslice;
+mod numbers;
 mod order;
+mod process;
+mod reduce;
+mod run;
+mod sizes;
+mod spill_chunks;
+mod tasks;
 
 use clap::{Parser, Subcommand};
 use std::process::ExitCode;
 
 #[derive(Parser)]
-#[command(version, about)]
+#[command(version, about, long_about = "Runs one workload and prints one JSON line: its seconds, peak memory and the check of its result.")]
 struct Cli {
     #[command(subcommand)]
     work: Work,
@@ -17,14 +26,36 @@ struct Cli {
 enum Work {
     /// Plan the order of a task graph in a file.
     Order(order::Args),
+    /// sum(abs((x - mean) / std)) of an array on disk.
+    Reduce(run::Args),
+    /// mean(a*b + exp(-c)*sqrt(d)), inputs in memory.
+    Elementwise(run::Args),
+    /// Graphs of 1e3 to 1e5 tasks that do next to nothing.
+    Tasks(run::Args),
+    /// A tree of 1e6 such tasks.
+    #[command(name = "tasks-1e6")]
+    Tasks1e6(run::Args),
+    /// A corner of a large lazy array.
+    Lazyslice(run::Args),
+    /// The chest alone, with more chunks than it holds in memory.
+    #[command(name = "spill_chunks")]
+    SpillChunks(run::Args),
 }
 
 fn main() -> ExitCode {
+    chunkstore::init();
     let result = match Cli::parse().work {
-        Work::Order(args) => order::run(&args),
+        Work::Order(args) => order::run(&args).map(|()| true),
+        Work::Reduce(args) => run::run("reduce", &args, reduce::prepare),
+        Work::Elementwise(args) => run::run("elementwise", &args, elementwise::prepare),
+        Work::Tasks(args) => run::run("tasks", &args, tasks::prepare),
+        Work::Tasks1e6(args) => run::run("tasks-1e6", &args, tasks::prepare_many),
+        Work::Lazyslice(args) => run::run("lazyslice", &args, lazyslice::prepare),
+        Work::SpillChunks(args) => run::run("spill_chunks", &args, spill_chunks::prepare),
     };
     match result {
-        Ok(()) => ExitCode::SUCCESS,
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::FAILURE,
         Err(error) => {
             eprintln!("workloads: {error}");
             ExitCode::FAILURE
