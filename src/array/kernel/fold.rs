@@ -233,7 +233,7 @@ impl<const SPREAD: bool> Fold for Moments<SPREAD> {
         let (counts, sums, spreads) = (&mut counts[at..at + used], &mut sums[at..at + used], &mut spreads[at..at + used]);
         if values.len() <= width {
             for (((count, sum), spread), value) in counts.iter_mut().zip(sums).zip(spreads).zip(values) {
-                [*count, *sum, *spread] = chan::<SPREAD>([*count, *sum, *spread], [1.0, *value, 0.0]);
+                [*count, *sum, *spread] = chan::<SPREAD>([*count, *sum, *spread], [1.0, *value, *value - *value]);
             }
             return;
         }
