@@ -11,7 +11,10 @@ const PRIME: i64 = 1_000_000_007;
 /// A graph, the key that is wanted of it, and its value.
 type Job = (Graph, GraphKey, i64);
 
-const SHAPES: [(&str, fn(u64) -> Job); 3] = [("tree", tree), ("chain", chain), ("grid", grid)];
+/// The name of a kind of graph, and what makes one of about so many tasks.
+type Shape = (&'static str, fn(u64) -> Job);
+
+const SHAPES: [Shape; 3] = [("tree", tree), ("chain", chain), ("grid", grid)];
 
 fn inc(x: i64) -> i64 {
     x + 1
@@ -35,7 +38,7 @@ pub(crate) fn prepare_many(context: &Context) -> Result<Work, Failure> {
     measure(context, &SHAPES[..1], context.size.many_tasks())
 }
 
-fn measure(context: &Context, shapes: &'static [(&str, fn(u64) -> Job)], sizes: &'static [u64]) -> Result<Work, Failure> {
+fn measure(context: &Context, shapes: &'static [Shape], sizes: &'static [u64]) -> Result<Work, Failure> {
     let engine = context.engine()?;
     Ok(Box::new(move |context| {
         context.note("one_task_us", round(one_task(&engine)? * 1e6, 2));
