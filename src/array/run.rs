@@ -13,7 +13,7 @@ where
     Array<T>: Collection<Output = ArrayD<T>> + Persist,
     Item<T>: Collection<Output = T>,
 {
-    /// Computes the array on the default engine; [`Engine::compute`] computes several at once, on an engine of one's own.
+    /// Computes the array on the default engine; [`Engine::compute`](crate::Engine::compute) computes several at once, on an engine of one's own.
     ///
     /// # Errors
     /// The first error of the steps that made the array; out of memory where the result does not fit, with what to do
@@ -44,7 +44,7 @@ where
         default_engine()?.compute(&self.item_collection())
     }
 
-    /// Computes the array on the default engine and keeps its blocks there: see [`Engine::persist`].
+    /// Computes the array on the default engine and keeps its blocks there: see [`Engine::persist`](crate::Engine::persist).
     ///
     /// # Errors
     /// As [`Array::compute`].
@@ -52,7 +52,7 @@ where
         default_engine()?.persist(self)
     }
 
-    /// What computing the array on the default engine will take: see [`Engine::explain`].
+    /// What computing the array on the default engine will take: see [`Engine::explain`](crate::Engine::explain).
     ///
     /// # Errors
     /// The first error of the steps that made the array; out of memory where the result does not fit.
@@ -61,7 +61,7 @@ where
     }
 
     /// The array's graph, as it would be without the optimiser's passes: a key `('mean-1f2e3d4c', i, j)` for each block that its
-    /// blocks need. It can be shown, and given to [`Engine::get_values`].
+    /// blocks need. It can be shown, and given to [`Engine::get_values`](crate::Engine::get_values).
     ///
     /// # Errors
     /// The first error of the steps that made the array.

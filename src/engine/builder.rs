@@ -1,6 +1,6 @@
 //! How an engine is set up.
 
-use super::engine::Engine;
+use super::Engine;
 use super::memory::parse_bytes;
 use crate::exec::{Settings, Shared, SpillArea};
 use crate::{Error, ErrorKind, Result};
@@ -114,7 +114,7 @@ impl EngineBuilder {
         if named {
             spill.open(&arena)?;
         }
-        let shared = Shared::new(lease, arena, spill, settings);
+        let shared = Shared::new(lease, arena, spill, settings, crate::optimize::optimize);
         Ok(Engine::new(shared, memory, self.scheduler, self.progress))
     }
 }

@@ -54,7 +54,7 @@ impl Engine {
             begin()?;
             layers.push(layer);
         }
-        self.run(lower(layers)?, &[], result_bytes)?;
+        self.run(lower(layers, self.shared.passes)?, &[], result_bytes)?;
         let output = finish()?;
         drop(results);
         Ok(output)
@@ -68,7 +68,7 @@ impl Engine {
     pub fn persist<C: Persist>(&self, collection: &C) -> Result<C> {
         Shared::refuse_nested()?;
         let layer = collection.layer()?;
-        let lowered = lower(vec![layer.clone()])?;
+        let lowered = lower(vec![layer.clone()], self.shared.passes)?;
         let roots = lowered.roots.clone();
         let executed = self.run(lowered, &roots, 0)?;
         if executed.kept.len() != roots.len() {
@@ -86,7 +86,7 @@ impl Engine {
         let _ = collections.parts(&mut parts)?;
         let result_bytes: u64 = parts.iter().map(|part| part.bytes).sum();
         let results = self.reserve_results(result_bytes)?;
-        let lowered = lower(parts.into_iter().map(|part| part.layer).collect())?;
+        let lowered = lower(parts.into_iter().map(|part| part.layer).collect(), self.shared.passes)?;
         let prepared = self.shared.prepare(&lowered.table, &[], &lowered.barriers, true)?;
         let explain = self.explain_plan(&lowered, &prepared, result_bytes);
         drop(prepared);

@@ -13,9 +13,7 @@ static CALLED: AtomicBool = AtomicBool::new(false);
 /// [`Engine`](super::Engine) books a larger margin.
 ///
 /// ```
-/// fn main() {
-///     chunkstore::init();
-/// }
+/// chunkstore::init();
 /// ```
 pub fn init() {
     #[cfg(target_env = "gnu")]

@@ -21,9 +21,12 @@ pub(crate) struct Lowered {
     pub(crate) barriers: Vec<BarrierTask>,
 }
 
+/// Rewrites layers to others of the same values, one for one.
+pub(crate) type Passes = fn(Vec<LayerRef>) -> Vec<LayerRef>;
+
 /// The tasks for every block of some layers, after the optimiser's passes.
-pub(crate) fn lower(layers: Vec<LayerRef>) -> Result<Lowered> {
-    let layers = crate::optimize::optimize(layers);
+pub(crate) fn lower(layers: Vec<LayerRef>, passes: Passes) -> Result<Lowered> {
+    let layers = passes(layers);
     let mut lowering = Lowering::new();
     let mut roots = Vec::new();
     for layer in &layers {
@@ -159,7 +162,7 @@ pub(super) fn expand(core: &Core, job: &Job, output: &Value) -> Result<()> {
         held.push(Arc::new(HeldLayer::new(layer, chunks)));
     }
     let layers = barrier.layer.barrier().ok_or_else(defect)?.expand(output, &held)?;
-    let Lowered { mut table, barriers, .. } = lower(layers)?;
+    let Lowered { mut table, barriers, .. } = lower(layers, shared.passes)?;
     let prepared = shared.prepare(&table, &[], &barriers, false)?;
     let released = release_kept(&mut table);
     core.expand(job.id, Plan::new(table, prepared.planned.numbered, barriers))?;

@@ -17,6 +17,7 @@ pub(crate) struct Shared {
     pub(crate) core: Arc<Core>,
     threads: Mutex<Vec<JoinHandle<()>>>,
     planning: Mutex<()>,
+    pub(crate) passes: planning::Passes,
 }
 
 thread_local! {
@@ -46,10 +47,11 @@ pub(crate) struct Executed {
 }
 
 impl Shared {
-    pub(crate) fn new(lease: Lease, arena: Arena, spill: SpillArea, settings: Settings) -> Arc<Self> {
+    /// An engine's core; `passes` are applied to what it is to run.
+    pub(crate) fn new(lease: Lease, arena: Arena, spill: SpillArea, settings: Settings, passes: planning::Passes) -> Arc<Self> {
         Arc::new_cyclic(|shared| {
             let core = Core::new(lease, arena, spill, settings, shared.clone());
-            Shared { core: Arc::new(core), threads: Mutex::new(Vec::new()), planning: Mutex::new(()) }
+            Shared { core: Arc::new(core), threads: Mutex::new(Vec::new()), planning: Mutex::new(()), passes }
         })
     }
 

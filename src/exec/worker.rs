@@ -76,18 +76,14 @@ pub(crate) fn work(core: &Core, until: Option<RunId>) {
             }
             let outcome = MutexGuard::unlocked(&mut state, || {
                 garbage.clear();
-                run_booked(core, &job, &inputs)
+                let outcome = run_booked(core, &job, &inputs);
+                // Before the policy counts them as dropped.
+                inputs.clear();
+                outcome
             });
             state.complete(core, &job, outcome, &mut garbage);
             // Under the same hold of the lock: the run still has its plan, so that this is not the last one.
             drop(job);
-            // Inputs are dropped outside the lock, but where they are inline.
-            if inputs.iter().any(|input| !matches!(input, Value::None | Value::Chunk(chunkstore_store::Chunk::Scalar(_)))) {
-                MutexGuard::unlocked(&mut state, || {
-                    inputs.clear();
-                    garbage.clear();
-                });
-            }
             continue;
         }
         if core.settings.io_threads == 0

@@ -11,7 +11,7 @@
 //! Minimises what `evaluate` says of input and output, then the peak.
 
 use super::Shape;
-use super::improve::{at_once, just_in_time};
+use super::improve::{at_once, just_in_time, while_hot};
 use super::links::Links;
 use super::order::{Descent, Taste, Tie, dask, depth_first, greedy, postorder, tiles};
 use super::peak::peak;
@@ -104,6 +104,20 @@ pub fn choose(shape: &Shape, bound: u64, mut evaluate: impl FnMut(&[u32]) -> Cos
         }
         if cost.rank().0 == 0 {
             break;
+        }
+    }
+    // Where memory cannot hold everything, what counts is how far uses are apart, not the peak.
+    if best.as_ref().is_some_and(|(cost, _)| cost.rank().0 > 0) {
+        let winner = best.as_ref().map(|(_, choice)| while_hot(&links, &choice.order)).unwrap_or_default();
+        let numbered = depth_first(shape.len());
+        let hot = while_hot(&links, &numbered);
+        for (name, order) in [("while hot", winner), ("depth first", numbered), ("depth first, while hot", hot)] {
+            let cost = evaluate(&order);
+            // At equal cost the hot one: it depends less on how fast each task happens to be.
+            let hot = name == "while hot" && best.as_ref().is_some_and(|(least, _)| cost.rank().0 <= least.rank().0);
+            if hot || best.as_ref().is_none_or(|(least, _)| cost.rank() < least.rank()) {
+                best = Some((cost, Choice { name, order, cost: Some(cost) }));
+            }
         }
     }
     best.map(|(_, choice)| choice).unwrap_or_else(|| Choice { name: "depth first", order: depth_first(shape.len()), cost: None })

@@ -78,3 +78,32 @@ pub(crate) fn at_once(links: &Links, order: &[u32]) -> Vec<u32> {
     }
     progress.order
 }
+
+/// The order with tasks that take much and make little (an eighth of it, at the most) moved to where they become free to run:
+/// their inputs are in memory then, and need not be read back for them. For bounds that do not hold everything.
+pub(crate) fn while_hot(links: &Links, order: &[u32]) -> Vec<u32> {
+    let mut progress = Progress::new(links);
+    let reduces = |task: u32| {
+        let taken: u64 = links.inputs(task).iter().map(|input| links.out[*input as usize]).sum();
+        links.out[task as usize].saturating_mul(8) <= taken
+    };
+    let mut free: Vec<u32> = Vec::new();
+    for task in order {
+        if progress.done[*task as usize] {
+            continue;
+        }
+        let mut next = Some(*task);
+        while let Some(task) = next {
+            progress.run(task);
+            free.extend(links.users(task).iter().rev().filter(|user| progress.missing[**user as usize] == 0));
+            next = None;
+            while let Some(task) = free.pop() {
+                if progress.ready(task) && reduces(task) {
+                    next = Some(task);
+                    break;
+                }
+            }
+        }
+    }
+    progress.order
+}

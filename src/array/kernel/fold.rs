@@ -233,7 +233,9 @@ impl<const SPREAD: bool> Fold for Moments<SPREAD> {
         let (counts, sums, spreads) = (&mut counts[at..at + used], &mut sums[at..at + used], &mut spreads[at..at + used]);
         if values.len() <= width {
             for (((count, sum), spread), value) in counts.iter_mut().zip(sums).zip(spreads).zip(values) {
-                [*count, *sum, *spread] = chan::<SPREAD>([*count, *sum, *spread], [1.0, *value, *value - *value]);
+                // A value's own spread is 0, but that of an infinite one is not a number.
+                let own = if value.is_finite() { 0.0 } else { f64::NAN };
+                [*count, *sum, *spread] = chan::<SPREAD>([*count, *sum, *spread], [1.0, *value, own]);
             }
             return;
         }

@@ -182,7 +182,7 @@ impl Region {
 fn row(unit: usize, axis: Axis, file: usize, into: usize) -> impl Iterator<Item = Piece> {
     // How many units go together, and into how many parts a long unit is cut.
     let together = if unit > STAGE || axis.file - unit >= GAP { 1 } else { ((STAGE - unit) / axis.file.max(1) + 1).min(axis.count) };
-    let part = unit.min(STAGE).max(1);
+    let part = unit.clamp(1, STAGE);
     (0..axis.count).step_by(together).flat_map(move |i| {
         let count = together.min(axis.count - i);
         let (file, into) = (file + i * axis.file, into.wrapping_add_signed(i as isize * axis.block));
