@@ -28,6 +28,7 @@ fuzz cases="25600":
 # A child process that spills is killed, and the next one sweeps what it left.
 crash:
     for n in 1 2 3 4 5 6 7 8 9 10; do cargo test -p chunkstore-store --test killed || exit 1; done
+    for n in 1 2 3; do cargo test -p chunkstore --test crash || exit 1; done
 
 # The binaries, in `target/release`.
 build:

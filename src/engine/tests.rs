@@ -206,18 +206,35 @@ fn total(block: u32) -> f64 {
     f64::from(block) * 1000.0 * N as f64 + (N as f64 * (N as f64 - 1.0)) / 2.0
 }
 
-/// An engine whose tasks share `mib` MiB, apart from what the process has.
+/// An engine whose tasks share `mib` MiB, apart from what the process has. Other tests change that meanwhile, so that what was left is
+/// looked at, and another engine is made where it is not that.
 fn engine(mib: u64, threads: usize) -> Engine {
-    let base = chunkstore_store::resident_bytes() >> 20;
     let scheduler = if threads == 0 { Scheduler::Sync } else { Scheduler::Threads };
-    Engine::builder().memory(format!("{}MiB", mib + base + 48)).threads(threads.max(1)).scheduler(scheduler).build().unwrap()
+    let mut memory = ((mib + 48) << 20) + chunkstore_store::resident_bytes();
+    loop {
+        let engine = Engine::builder().memory(memory).threads(threads.max(1)).scheduler(scheduler).build().unwrap();
+        let (left, wanted) = (engine.memory_for_tasks(), (mib + 32) << 20);
+        if left.abs_diff(wanted) < 1 << 20 {
+            return engine;
+        }
+        memory = memory + wanted - left;
+    }
 }
 
-/// What an idle engine holds, apart from the buffers reserved for spilling.
+/// What an idle engine holds, apart from the buffers reserved for spilling. Its threads give back what they had a moment after a run has
+/// ended.
 fn held(engine: &Engine) -> u64 {
     let core = &engine.shared.core;
-    core.arena.trim();
-    core.arena.ledger().used() - core.spill.reserved_bytes()
+    let mut used = u64::MAX;
+    for _ in 0..500 {
+        core.arena.trim();
+        used = core.arena.ledger().used() - core.spill.reserved_bytes();
+        if used < 1 << 20 {
+            break;
+        }
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    used
 }
 
 #[test]
