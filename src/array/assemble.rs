@@ -5,16 +5,19 @@ use super::body::c_strides;
 use super::chunks::Position;
 use super::inputs::Inputs;
 use super::kernel::copy_strided;
+use super::parameters::{decode, encode};
+use super::portable::ASSEMBLE;
 use crate::graph::{Dependency, Key, KeyBuilder, Layer, LayerRef, Operator, Size, Sizes, TaskContext, Value};
 use crate::{Error, ErrorKind, Result};
 use chunkstore_store::{Block, DType, Shape};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use smallvec::SmallVec;
 use std::any::Any;
 use std::sync::Arc;
 
 /// Arrays side by side along one axis, cut anew.
-#[derive(Serialize)]
+#[derive(Serialize, Deserialize)]
+#[serde(try_from = "Stored")]
 pub(super) struct Layout {
     pub(super) grid: Chunks,
     pub(super) dtype: DType,
@@ -23,6 +26,24 @@ pub(super) struct Layout {
     pub(super) parts: Vec<(Chunks, usize)>,
     /// The blocks' shapes, where they are not those of the grid: as many blocks of as many elements.
     pub(super) shapes: Option<Chunks>,
+}
+
+/// A layout before it is checked.
+#[derive(Deserialize)]
+struct Stored {
+    grid: Chunks,
+    dtype: DType,
+    axis: usize,
+    parts: Vec<(Chunks, usize)>,
+    shapes: Option<Chunks>,
+}
+
+impl TryFrom<Stored> for Layout {
+    type Error = &'static str;
+    fn try_from(Stored { grid, dtype, axis, parts, shapes }: Stored) -> super::checks::Checked<Self> {
+        let layout = Layout { grid, dtype, axis, parts, shapes };
+        super::checks::layout(&layout).map(|()| layout)
+    }
 }
 
 pub(super) struct Assemble {
@@ -34,14 +55,7 @@ pub(super) struct Assemble {
 
 impl Assemble {
     pub(super) fn new(name: &'static str, layout: Arc<Layout>, layers: Vec<LayerRef>) -> Self {
-        let shapes = layout.shapes.as_ref().unwrap_or(&layout.grid);
-        let key = KeyBuilder::new("assemble", 1)
-            .input(layout.grid.digest())
-            .input(shapes.digest())
-            .number(layout.axis as u64)
-            .number(layers.len() as u64);
-        let parts = layers.iter().zip(&layout.parts);
-        let key = parts.fold(key, |key, (layer, (chunks, _))| key.input(layer.key()).input(chunks.digest())).finish();
+        let key = KeyBuilder::of(&Copy(layout.clone())).inputs(layers.iter().map(|layer| layer.key())).finish();
         Assemble { name, layout, inputs: layers.into(), key }
     }
 }
@@ -156,15 +170,26 @@ impl Layer for Assemble {
     }
 }
 
-struct Copy(Arc<Layout>);
+/// Copies the pieces of one block into place.
+pub(super) struct Copy(Arc<Layout>);
+
+impl Copy {
+    pub(super) fn decode(bytes: &[u8]) -> Result<Arc<dyn Operator>> {
+        Ok(Arc::new(Copy(Arc::new(decode(ASSEMBLE.0, bytes)?))))
+    }
+}
 
 impl Operator for Copy {
     fn name(&self) -> &str {
-        "array.assemble"
+        ASSEMBLE.0
+    }
+
+    fn version(&self) -> u32 {
+        ASSEMBLE.1
     }
 
     fn parameters(&self) -> Option<Vec<u8>> {
-        super::parameters::encode(&*self.0)
+        encode(&*self.0)
     }
 
     fn run(&self, task: &TaskContext<'_>, inputs: &[Value]) -> Result<Value> {

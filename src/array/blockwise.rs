@@ -3,6 +3,8 @@
 use super::Chunks;
 use super::body::{Body, Core, Operand};
 use super::kernel::{Program, evaluate};
+use super::parameters::{decode, encode};
+use super::portable::ELEMENTWISE;
 use crate::Result;
 use crate::graph::{Dependency, Key, KeyBuilder, Layer, LayerRef, Operator, Size, Sizes, TaskContext, Value};
 use chunkstore_store::Block;
@@ -24,7 +26,7 @@ pub(super) struct Blockwise {
 
 impl Blockwise {
     pub(super) fn new(name: &'static str, steps: u32, body: Body) -> Self {
-        let key = body.add_to(KeyBuilder::new("blockwise", 1)).finish();
+        let key = body.key(KeyBuilder::of(&Elementwise { core: body.core.clone() }));
         Blockwise { body, name, key, steps }
     }
 
@@ -140,13 +142,23 @@ pub(super) struct Elementwise {
     core: Arc<Core>,
 }
 
+impl Elementwise {
+    pub(super) fn decode(bytes: &[u8]) -> Result<Arc<dyn Operator>> {
+        Ok(Arc::new(Elementwise { core: Arc::new(decode(ELEMENTWISE.0, bytes)?) }))
+    }
+}
+
 impl Operator for Elementwise {
     fn name(&self) -> &str {
-        "array.elementwise"
+        ELEMENTWISE.0
+    }
+
+    fn version(&self) -> u32 {
+        ELEMENTWISE.1
     }
 
     fn parameters(&self) -> Option<Vec<u8>> {
-        super::parameters::encode(&*self.core)
+        encode(&*self.core)
     }
 
     fn run(&self, task: &TaskContext<'_>, inputs: &[Value]) -> Result<Value> {

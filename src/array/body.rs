@@ -16,7 +16,7 @@ use super::inputs::Inputs;
 use super::kernel::{Argument, Program, copy_strided};
 use super::source::Source;
 use super::view::View;
-use crate::graph::{Dependency, KeyBuilder, LayerRef, TaskContext, Value};
+use crate::graph::{Dependency, Key, KeyBuilder, LayerRef, TaskContext, Value};
 use crate::{Error, ErrorKind, Result};
 use chunkstore_store::{Arena, Block, DType, Shape};
 use serde::{Deserialize, Serialize};
@@ -38,7 +38,7 @@ pub(super) enum Operand {
 
 /// The part of a body that is data.
 #[derive(Clone, Serialize, Deserialize)]
-#[serde(into = "Stored", from = "Stored")]
+#[serde(into = "Stored", try_from = "Stored")]
 pub(super) struct Core {
     pub(super) grid: Chunks,
     pub(super) program: Program,
@@ -61,8 +61,17 @@ impl From<Core> for Stored {
     }
 }
 
-impl From<Stored> for Core {
-    fn from(Stored(grid, program, operands, inputs): Stored) -> Self {
+impl TryFrom<Stored> for Core {
+    type Error = &'static str;
+    fn try_from(Stored(grid, program, operands, inputs): Stored) -> super::checks::Checked<Self> {
+        let core = Core::new(grid, program, operands, inputs);
+        super::checks::body(&core).map(|()| core)
+    }
+}
+
+impl Core {
+    /// The core of a body whose parts fit together.
+    fn new(grid: Chunks, program: Program, operands: Vec<Operand>, inputs: Vec<Chunks>) -> Self {
         let registers = program.scratch_bytes();
         let mut identity = Program::builder();
         let copy = match (program.inputs(), operands.as_slice()) {
@@ -108,7 +117,7 @@ impl Body {
                 None => second += 1,
             }
         }
-        Body { core: Arc::new(Stored(grid, program, operands, chunks).into()), layers: layers.into() }
+        Body { core: Arc::new(Core::new(grid, program, operands, chunks)), layers: layers.into() }
     }
 
     /// The same work on other inputs, cut in the same way.
@@ -194,16 +203,9 @@ impl Body {
         changed.then(|| Body::new(core.grid.clone(), core.program.clone(), operands, inputs))
     }
 
-    /// Adds everything that the values depend on to a key.
-    pub(super) fn add_to(&self, key: KeyBuilder) -> KeyBuilder {
-        let core = &self.core;
-        let key = key.input(core.grid.digest()).text(&format!("{:?}", core.program)).number(core.operands.len() as u64);
-        let key = core.operands.iter().fold(key, |key, operand| match operand {
-            Operand::Blocks { input, view } => view.add_to(key.number(1 + u64::from(*input))),
-            Operand::Index { offset, strides } => key.number(0).number(*offset as u64).numbers(strides.iter().map(|stride| *stride as u64)),
-        });
-        let inputs = self.layers.iter().zip(&core.inputs);
-        inputs.fold(key, |key, (layer, chunks)| key.input(layer.key()).input(chunks.digest()))
+    /// The key of what an operator makes of this body, whose core is among its parameters.
+    pub(super) fn key(&self, operator: KeyBuilder) -> Key {
+        operator.inputs(self.layers.iter().map(|layer| layer.key())).finish()
     }
 }
 

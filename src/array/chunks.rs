@@ -1,9 +1,8 @@
 //! How an array is cut into blocks: for each axis, where its chunks begin.
 
-use crate::graph::{Key, KeyBuilder};
 use crate::{Error, ErrorKind, Result};
 use chunkstore_store::Shape;
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Serialize, Serializer};
 use smallvec::SmallVec;
 use std::fmt;
 use std::sync::{Arc, OnceLock};
@@ -24,8 +23,8 @@ pub type Position = SmallVec<[u32; 4]>;
 /// assert_eq!(chunks.block_shape(2).as_slice(), [1, 5]);
 /// # Ok::<(), chunkstore::Error>(())
 /// ```
-#[derive(Clone, Serialize, Deserialize)]
-#[serde(into = "Runs", try_from = "Runs")]
+#[derive(Clone, Deserialize)]
+#[serde(try_from = "Runs")]
 pub struct Chunks(Arc<Inner>);
 
 /// What is stored of chunks: for each axis, extents and how often they follow each other.
@@ -37,7 +36,7 @@ struct Inner {
     starts: Vec<Arc<[usize]>>,
     shape: Shape,
     blocks: u32,
-    digest: OnceLock<Key>,
+    runs: OnceLock<Runs>,
 }
 
 impl PartialEq for Chunks {
@@ -48,9 +47,14 @@ impl PartialEq for Chunks {
 
 impl Eq for Chunks {}
 
-impl From<Chunks> for Runs {
-    fn from(chunks: Chunks) -> Self {
-        Runs((0..chunks.ndim()).map(|axis| chunks.runs(axis)).collect())
+/// The most chunks on all axes together of what is decoded: a few bytes must not ask for all memory.
+const MOST_DECODED: usize = 1 << 24;
+
+impl Serialize for Chunks {
+    /// As runs of equal extents, which are found once.
+    fn serialize<S: Serializer>(&self, serializer: S) -> std::result::Result<S::Ok, S::Error> {
+        let runs = self.0.runs.get_or_init(|| Runs((0..self.ndim()).map(|axis| self.runs(axis)).collect()));
+        runs.serialize(serializer)
     }
 }
 
@@ -58,7 +62,7 @@ impl TryFrom<Runs> for Chunks {
     type Error = Error;
     fn try_from(runs: Runs) -> Result<Self> {
         let total = runs.0.iter().flatten().try_fold(0usize, |n, (_, count)| n.checked_add(*count));
-        if total.is_none_or(|n| n > u32::MAX as usize) {
+        if total.is_none_or(|n| n > MOST_DECODED) {
             return Err(Error::new(ErrorKind::Invalid, "a list of chunks is too long"));
         }
         Chunks::new(runs.0.iter().map(|axis| axis.iter().flat_map(|(extent, count)| std::iter::repeat_n(*extent, *count)).collect()))
@@ -94,7 +98,7 @@ impl Chunks {
             let counts: Vec<usize> = starts.iter().map(|axis| axis.len() - 1).collect();
             return Err(Error::new(ErrorKind::Shape, format!("a grid of {counts:?} blocks is too large")).hint("use larger chunks"));
         };
-        Ok(Chunks(Arc::new(Inner { starts, shape, blocks, digest: OnceLock::new() })))
+        Ok(Chunks(Arc::new(Inner { starts, shape, blocks, runs: OnceLock::new() })))
     }
 
     /// The extent of each axis of the array.
@@ -167,19 +171,6 @@ impl Chunks {
     /// The number of elements of `block`.
     pub fn block_len(&self, block: u32) -> usize {
         self.block_shape(block).iter().product()
-    }
-
-    /// Equal chunks have equal digests.
-    pub(super) fn digest(&self) -> Key {
-        *self.0.digest.get_or_init(|| {
-            let key = KeyBuilder::new("chunks", 1).number(self.ndim() as u64);
-            (0..self.ndim())
-                .fold(key, |key, axis| {
-                    let runs = self.runs(axis);
-                    runs.iter().fold(key.number(runs.len() as u64), |key, (extent, count)| key.number(*extent as u64).number(*count as u64))
-                })
-                .finish()
-        })
     }
 
     /// The extents of the chunks of `axis`, and how often they follow each other.
@@ -272,5 +263,6 @@ mod tests {
     fn too_many_blocks_or_elements_are_refused() {
         assert!(Chunks::new([vec![1; 70_000], vec![1; 70_000]]).is_err());
         assert!(Chunks::new([vec![1 << 40], vec![1 << 40]]).is_err());
+        assert!(serde_json::from_str::<Chunks>("[[[1,4000000000]]]").is_err());
     }
 }

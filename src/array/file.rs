@@ -3,10 +3,13 @@
 use super::collect::{Sink, SinkLayer};
 use super::lazy::Raw;
 use super::npy::{NpyFile, NpyWriter, Span};
+use super::parameters;
+use super::portable::{Name, READ_NPY};
 use super::shaping::{permuted, viewed};
-use super::source::{Reader, Source, Stretch};
+use super::source::{Part, Place, Reader, Source, Stretch, read};
+use super::stamp::FileStamp;
 use super::{Array, Auto, Chunking, Chunks};
-use crate::graph::{Key, KeyBuilder, Size, Sizes, TaskContext};
+use crate::graph::{Operator, Size, Sizes, TaskContext};
 use crate::{Collected, Collection, Error, ErrorKind, Result};
 use chunkstore_store::{Block, DType, Element};
 use parking_lot::RwLock;
@@ -15,10 +18,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 /// A file of which regions are read, in the order in which it is stored.
-struct Npy {
-    file: NpyFile,
-    key: Key,
-}
+struct Npy(NpyFile);
 
 impl<T: Element> Array<T> {
     /// The array in a `.npy` file, in automatic chunks. The header is read and checked now, the data when tasks need them.
@@ -60,14 +60,12 @@ impl<T: Element> Array<T> {
 pub(super) fn open(path: &Path, chunking: &Chunking) -> Result<Raw> {
     let file = NpyFile::open(path)?;
     let dtype = file.dtype();
-    let stamp = file.stamp();
-    let key = KeyBuilder::new("npy", 1).text(&format!("{stamp:?}")).finish();
     let shape = file.shape().to_vec();
     let fortran = file.fortran() && shape.len() > 1;
     // A file in Fortran order is one in C order whose axes are reversed. Automatic chunks are those that it can read in
     // one piece; others are what the user names, on the axes as NumPy shows them.
     let chunks = if fortran { chunking.reversed() } else { chunking.clone() }.resolve(&file.storage_shape(), dtype)?;
-    let layer = Source::new(Arc::new(Npy { file, key }), chunks.clone());
+    let layer = Source::new(Arc::new(Npy(file)), chunks.clone());
     let raw = Raw { layer: Arc::new(layer), chunks, dtype };
     if !fortran {
         return Ok(raw);
@@ -85,23 +83,32 @@ impl Reader for Npy {
         "read_npy"
     }
 
-    fn key(&self) -> Key {
-        self.key
+    fn operator(&self) -> Name {
+        READ_NPY
     }
 
-    fn parameters(&self) -> Option<Vec<u8>> {
-        super::parameters::encode(&self.file.file().path())
+    fn place(&self) -> Place {
+        Place::File(self.0.stamp().into())
     }
 
     fn sizes(&self, region: &[Stretch]) -> Sizes {
         let spans = spans(region);
-        let out = Size::Exact(self.file.block_bytes(&spans).unwrap_or(0));
-        Sizes { out, scratch: self.file.scratch_bytes(&spans).unwrap_or(0), load: self.file.load_bytes(&spans).unwrap_or(0) }
+        let out = Size::Exact(self.0.block_bytes(&spans).unwrap_or(0));
+        Sizes { out, scratch: self.0.scratch_bytes(&spans).unwrap_or(0), load: self.0.load_bytes(&spans).unwrap_or(0) }
     }
 
     fn read(&self, task: &TaskContext<'_>, region: &[Stretch]) -> Result<Block> {
-        self.file.read_region(&spans(region), task.arena())
+        self.0.read_region(&spans(region), task.arena())
     }
+}
+
+/// The operator that reads a part of a file, which is opened, and must be in the state that the parameters say.
+pub(super) fn decode(bytes: &[u8]) -> Result<Arc<dyn Operator>> {
+    let (stamp, part): (FileStamp, Part) = parameters::decode(READ_NPY.0, bytes)?;
+    let file = NpyFile::open(stamp.path())?;
+    stamp.check(file.stamp())?;
+    let extents = file.storage_shape();
+    read(Arc::new(Npy(file)), part, &extents)
 }
 
 /// A `.npy` file to be written, as a value to compute: see [`Array::to_npy`].

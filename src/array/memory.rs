@@ -2,7 +2,8 @@
 
 use super::kernel::copy_strided;
 use super::lazy::Raw;
-use super::source::{Reader, Source, Stretch, is_contiguous};
+use super::portable::Name;
+use super::source::{Place, Reader, Source, Stretch, is_contiguous};
 use super::{Array, Chunking};
 use crate::graph::{Key, KeyBuilder, Size, Sizes, TaskContext};
 use crate::{Error, ErrorKind, Result};
@@ -56,12 +57,12 @@ impl Reader for Memory {
         "from_ndarray"
     }
 
-    fn key(&self) -> Key {
-        self.key
+    fn operator(&self) -> Name {
+        ("array.from_ndarray", 1)
     }
 
-    fn parameters(&self) -> Option<Vec<u8>> {
-        None
+    fn place(&self) -> Place {
+        Place::Memory(self.key)
     }
 
     fn sizes(&self, region: &[Stretch]) -> Sizes {

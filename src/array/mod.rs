@@ -10,6 +10,7 @@ mod axes;
 mod blockwise;
 mod body;
 mod build;
+mod checks;
 mod chunking;
 mod chunks;
 mod collect;
@@ -26,6 +27,7 @@ mod npy;
 mod number;
 mod operators;
 mod parameters;
+mod portable;
 pub mod random;
 mod reduce;
 mod reshape;
@@ -34,6 +36,7 @@ mod run;
 mod shaping;
 mod slice;
 mod source;
+mod stamp;
 mod view;
 
 pub use any::AnyArray;
@@ -48,6 +51,7 @@ pub use file::ToNpy;
 pub use join::{concatenate, stack};
 pub use lazy::Array;
 pub use number::{Bits, Datum, Float, Number};
+pub use portable::operators;
 pub use slice::{Ellipsis, NewAxis, Slice};
 
 #[cfg(test)]

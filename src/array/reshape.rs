@@ -55,7 +55,8 @@ fn reshape(raw: &Raw, shape: &[usize]) -> Result<Raw> {
     let largest: usize = (0..raw.chunks.ndim()).map(|axis| raw.chunks.extents(axis).max().unwrap_or(1)).product();
     let chunking = Chunking::bytes(largest.max(1) * raw.dtype.size());
     let listed = if is_list(&raw.chunks) { raw.clone() } else { rechunk(raw, &chunking)? };
-    let shapes = chunking.resolve(shape, raw.dtype)?;
+    // No elements are one block, as in their list.
+    let shapes = if elements == Some(0) { Chunks::whole(shape)? } else { chunking.resolve(shape, raw.dtype)? };
     let layout =
         Layout { grid: list(&shapes)?, dtype: raw.dtype, axis: 0, parts: vec![(list(&listed.chunks)?, 0)], shapes: Some(shapes.clone()) };
     Ok(Raw { layer: Arc::new(Assemble::new("reshape", Arc::new(layout), vec![listed.layer])), chunks: shapes, dtype: raw.dtype })

@@ -170,6 +170,8 @@ pub(super) fn resolve(entries: &[Slice], shape: &[usize]) -> Result<(View, Vec<u
             Slice::Range { step: 0, .. } => return Err(Error::new(ErrorKind::Invalid, "the step of a slice is 0")),
             Slice::Range { start, stop, inclusive, step } => {
                 let (first, count) = range(extent as i64, start, stop, inclusive, step);
+                // A step that leads to no other element means nothing, and may be too large to be multiplied.
+                let step = if count > 1 { step } else { step.signum() };
                 axes.push(InputAxis { out: Some(extents.len() as u32), start: first, step });
                 extents.push(count);
             }

@@ -2,10 +2,14 @@
 
 use super::Chunks;
 use super::body::c_strides;
+use super::parameters::encode;
+use super::portable::Name;
+use super::stamp::FileStamp;
 use super::view::{InputAxis, View};
-use crate::Result;
 use crate::graph::{Dependency, Key, KeyBuilder, Layer, LayerRef, Operator, Sizes, TaskContext, Value};
+use crate::{Error, ErrorKind, Result};
 use chunkstore_store::Block;
+use serde::{Deserialize, Serialize};
 use smallvec::SmallVec;
 use std::any::Any;
 use std::sync::Arc;
@@ -18,14 +22,22 @@ pub(super) struct Stretch {
     pub(super) count: usize,
 }
 
+/// Where what is read is: equal content has equal places.
+pub(super) enum Place {
+    /// In a file, which another process can read too.
+    File(FileStamp),
+    /// In this process's memory, under a key of its own.
+    Memory(Key),
+}
+
 /// Something of which regions can be read.
 pub(super) trait Reader: Send + Sync + 'static {
     /// The name shown for its tasks.
     fn name(&self) -> &'static str;
-    /// What it is: equal content has equal keys.
-    fn key(&self) -> Key;
-    /// What names it in another process; `None` where it is in this one's memory.
-    fn parameters(&self) -> Option<Vec<u8>>;
+    /// The operator that reads it.
+    fn operator(&self) -> Name;
+    /// Where what is read is.
+    fn place(&self) -> Place;
     /// What reading a region takes.
     fn sizes(&self, region: &[Stretch]) -> Sizes;
     /// The elements of a region, in C order.
@@ -40,6 +52,12 @@ pub(super) struct Source {
 
 struct Inner {
     reader: Arc<dyn Reader>,
+    part: Part,
+}
+
+/// What is read, and how it is cut: for each axis, where it begins and the distance of its elements.
+#[derive(Clone, Serialize, Deserialize)]
+pub(super) struct Part {
     axes: SmallVec<[(usize, usize); 4]>,
     grid: Chunks,
 }
@@ -48,18 +66,24 @@ impl Source {
     /// All of what `reader` reads, cut as said.
     pub(super) fn new(reader: Arc<dyn Reader>, grid: Chunks) -> Self {
         let axes = SmallVec::from_elem((0, 1), grid.ndim());
-        Source::part(reader, axes, grid)
+        Source::part(reader, Part { axes, grid })
     }
 
-    fn part(reader: Arc<dyn Reader>, axes: SmallVec<[(usize, usize); 4]>, grid: Chunks) -> Self {
-        let key = KeyBuilder::new("source", 1).input(reader.key()).input(grid.digest());
-        let key = axes.iter().fold(key, |key, (start, step)| key.number(*start as u64).number(*step as u64)).finish();
-        Source { inner: Arc::new(Inner { reader, axes, grid }), key }
+    fn part(reader: Arc<dyn Reader>, part: Part) -> Self {
+        let inner = Arc::new(Inner { reader, part });
+        let key = match inner.reader.place() {
+            Place::File(_) => KeyBuilder::of(&Read(inner.clone())),
+            Place::Memory(key) => {
+                let (name, version) = inner.reader.operator();
+                KeyBuilder::new(name, version).input(key).bytes(&encode(&inner.part).unwrap_or_default())
+            }
+        };
+        Source { inner, key: key.finish() }
     }
 
     /// The same elements cut in another way.
     pub(super) fn recut(&self, grid: Chunks) -> Source {
-        Source::part(self.inner.reader.clone(), self.inner.axes.clone(), grid)
+        Source::part(self.inner.reader.clone(), Part { axes: self.inner.part.axes.clone(), grid })
     }
 
     /// A source of only what a view takes of this one, how it is cut, and the view of it that is left: its axes in
@@ -70,7 +94,7 @@ impl Source {
         }
         let (mut taken, mut touched) = (1u128, 1u128);
         let (mut axes, mut lists, mut rest) = (SmallVec::new(), Vec::new(), SmallVec::new());
-        for (k, (axis, (start, step))) in view.axes.iter().zip(&self.inner.axes).enumerate() {
+        for (k, (axis, (start, step))) in view.axes.iter().zip(&self.inner.part.axes).enumerate() {
             let (mut list, count) = match axis.out {
                 Some(d) => (out.extents(d as usize).collect::<Vec<_>>(), *out.shape().get(d as usize)?),
                 None => (vec![1], 1),
@@ -94,7 +118,7 @@ impl Source {
             return None;
         }
         let grid = Chunks::new(lists).ok()?;
-        let source = Source::part(self.inner.reader.clone(), axes, grid.clone());
+        let source = Source::part(self.inner.reader.clone(), Part { axes, grid: grid.clone() });
         Some((Arc::new(source), grid, View { axes: rest }))
     }
 }
@@ -117,8 +141,9 @@ fn touched_extent(axis: &InputAxis, list: &[usize], chunks: &Chunks, k: usize) -
 
 impl Inner {
     fn region(&self, block: u32) -> SmallVec<[Stretch; 4]> {
-        let (begin, shape) = (self.grid.block_start(block), self.grid.block_shape(block));
-        let axes = self.axes.iter().zip(begin.iter().zip(&shape));
+        let Part { axes, grid } = &self.part;
+        let (begin, shape) = (grid.block_start(block), grid.block_shape(block));
+        let axes = axes.iter().zip(begin.iter().zip(&shape));
         axes.map(|((start, step), (begin, count))| Stretch { start: start + step * begin, step: *step, count: *count }).collect()
     }
 }
@@ -137,11 +162,11 @@ impl Layer for Source {
     }
 
     fn blocks(&self) -> u32 {
-        self.inner.grid.blocks()
+        self.inner.part.grid.blocks()
     }
 
     fn position(&self, block: u32) -> SmallVec<[u32; 4]> {
-        self.inner.grid.position(block)
+        self.inner.part.grid.position(block)
     }
 
     fn dependencies(&self, _block: u32, _out: &mut Vec<Dependency>) {}
@@ -170,14 +195,38 @@ impl Layer for Source {
 /// Reads one block.
 struct Read(Arc<Inner>);
 
+/// The operator that reads a part of an array of `extents`.
+///
+/// # Errors
+/// Corrupt where the part is not within the array.
+pub(super) fn read(reader: Arc<dyn Reader>, part: Part, extents: &[usize]) -> Result<Arc<dyn Operator>> {
+    let inside = |(((start, step), count), extent): (((&usize, &usize), &usize), &usize)| {
+        let last = count.checked_sub(1).map_or(Some(0), |n| step.checked_mul(n)?.checked_add(*start));
+        let steps = *step > 0 && isize::try_from(*step).is_ok();
+        steps && last.is_some_and(|last| *count == 0 || last < *extent)
+    };
+    let axes = part.axes.iter().map(|(start, step)| (start, step));
+    let fits = part.axes.len() == extents.len() && part.grid.ndim() == extents.len();
+    if fits && axes.zip(part.grid.shape()).zip(extents).all(inside) {
+        return Ok(Arc::new(Read(Arc::new(Inner { reader, part }))));
+    }
+    Err(Error::new(ErrorKind::Corrupt, format!("an operator reads what is not in its array of shape {extents:?}")))
+}
+
 impl Operator for Read {
     fn name(&self) -> &str {
-        self.0.reader.name()
+        self.0.reader.operator().0
+    }
+
+    fn version(&self) -> u32 {
+        self.0.reader.operator().1
     }
 
     fn parameters(&self) -> Option<Vec<u8>> {
-        let reader = self.0.reader.parameters()?;
-        super::parameters::encode(&(reader, &self.0.axes, &self.0.grid))
+        match self.0.reader.place() {
+            Place::File(stamp) => encode(&(stamp, &self.0.part)),
+            Place::Memory(_) => None,
+        }
     }
 
     fn run(&self, task: &TaskContext<'_>, _inputs: &[Value]) -> Result<Value> {

@@ -6,7 +6,6 @@
 
 use super::Chunks;
 use super::chunks::common;
-use crate::graph::KeyBuilder;
 use serde::{Deserialize, Serialize};
 use smallvec::SmallVec;
 use std::sync::Arc;
@@ -97,13 +96,6 @@ impl View {
             }
         }
         result
-    }
-
-    /// Adds the view to a key.
-    pub(super) fn add_to(&self, key: KeyBuilder) -> KeyBuilder {
-        self.axes.iter().fold(key.number(self.axes.len() as u64), |key, axis| {
-            key.number(axis.out.map_or(u64::MAX, u64::from)).number(axis.start as u64).number(axis.step as u64)
-        })
     }
 
     /// The window of the input that an output block is, which must be within one block of the input.

@@ -1,10 +1,11 @@
 //! Keys: 128 bits of BLAKE3 over what a layer computes, so that equal work has equal keys.
 
+use super::Operator;
 use std::fmt;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 /// Changes when the meaning of an operator's parameters does; part of every key.
-const EPOCH: u32 = 1;
+const EPOCH: u32 = 2;
 
 /// The name of a computed thing: equal work has equal keys.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -38,6 +39,16 @@ impl KeyBuilder {
         KeyBuilder(blake3::Hasher::new()).number(EPOCH.into()).text(operator).number(version.into())
     }
 
+    /// Begins the key of what an operator makes, from its name, its version and its parameters. One that has none is a closure,
+    /// and no other key is equal.
+    pub fn of(operator: &dyn Operator) -> Self {
+        let key = KeyBuilder::new(operator.name(), operator.version());
+        match operator.parameters() {
+            Some(parameters) => key.text("parameters").bytes(&parameters),
+            None => key.nonce(),
+        }
+    }
+
     /// Adds parameters; every part is framed by its length, so that parts cannot run into each other.
     pub fn bytes(mut self, bytes: &[u8]) -> Self {
         self.0.update(&(bytes.len() as u64).to_le_bytes());
@@ -66,6 +77,12 @@ impl KeyBuilder {
     pub fn input(mut self, key: Key) -> Self {
         self.0.update(&key.0);
         self
+    }
+
+    /// Adds the keys of inputs, framed by their count.
+    pub fn inputs(self, keys: impl ExactSizeIterator<Item = Key>) -> Self {
+        let framed = self.number(keys.len() as u64);
+        keys.fold(framed, Self::input)
     }
 
     /// Adds a number that no other key of this process has: a closure cannot be compared.

@@ -20,12 +20,27 @@ pub(crate) enum Finish {
     Mean,
     /// Of [`ReduceOp::Moments`]; the divisor is count - ddof, or 0 if that is less.
     Var {
+        #[serde(with = "bits")]
         ddof: f64,
     },
     /// The root of the variance.
     Std {
+        #[serde(with = "bits")]
         ddof: f64,
     },
+}
+
+/// A number by its bits: infinities and NaN come back too.
+mod bits {
+    use serde::{Deserialize, Deserializer, Serializer};
+
+    pub(super) fn serialize<S: Serializer>(value: &f64, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_u64(value.to_bits())
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<f64, D::Error> {
+        u64::deserialize(deserializer).map(f64::from_bits)
+    }
 }
 
 /// Merges partials of equal shape in the order given; `dtype` is theirs. Moments are merged by the method of Chan, Golub

@@ -9,6 +9,8 @@ use std::sync::Arc;
 /// The most values, and the most tile registers, of a program that [`Program::compose`] makes.
 const MAX_NODES: usize = 192;
 const MAX_REGISTERS: usize = 48;
+/// The most inputs, and the most values, of a program that is decoded.
+const MAX_DECODED: usize = 4096;
 
 /// A value of a program: an input, a constant or the result of a step.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -66,6 +68,17 @@ impl From<Program> for Encoded {
 impl TryFrom<Encoded> for Program {
     type Error = &'static str;
     fn try_from(encoded: Encoded) -> Result<Self, Self::Error> {
+        if encoded.inputs.len().max(encoded.nodes.len()) > MAX_DECODED {
+            return Err("a program is too long");
+        }
+        let fits = |node: &Node| match node {
+            Node::Constant(DType::Bool, bits) => *bits < 2,
+            Node::Constant(dtype, bits) => dtype.size() == 8 || bits >> (8 * dtype.size()) == 0,
+            _ => true,
+        };
+        if !encoded.nodes.iter().all(fits) {
+            return Err("a constant is no value of its type");
+        }
         let mut builder = Program::builder();
         let inputs: Vec<_> = encoded.inputs.iter().map(|dtype| builder.input(*dtype)).collect();
         let values = builder.import(&encoded.nodes, &inputs).ok_or("a program's steps do not fit together")?;

@@ -4,13 +4,16 @@ use super::super::Chunks;
 use super::super::chunks::Position;
 use super::super::inputs::Inputs;
 use super::super::kernel::{Finish, ReduceOp, combine, finish};
+use super::super::parameters::{decode, encode};
+use super::super::portable::COMBINE;
 use super::partial::Partial;
 use crate::graph::{Dependency, Key, KeyBuilder, Layer, LayerRef, Operator, Size, Sizes, TaskContext, Value};
 use crate::{Error, ErrorKind, Result};
 use chunkstore_store::{Arena, Block, DType};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use smallvec::SmallVec;
 use std::any::Any;
+use std::num::NonZeroU32;
 use std::sync::Arc;
 
 /// How the partials that a layer takes stand in its input.
@@ -49,8 +52,8 @@ pub(super) struct Combine {
 
 impl Plan {
     /// The groups for each block of the result.
-    fn groups(&self) -> u32 {
-        self.count.div_ceil(self.group.max(1)).max(1)
+    fn groups(&self) -> NonZeroU32 {
+        NonZeroU32::new(self.count.div_ceil(self.group.max(1))).unwrap_or(NonZeroU32::MIN)
     }
 
     /// The number of the input block that is partial `index` of a block of the result.
@@ -70,21 +73,32 @@ impl Plan {
         self.grid.block_len(block) * self.op.leading().unwrap_or(1) * self.dtype.size()
     }
 
-    fn add_to(&self, key: KeyBuilder) -> KeyBuilder {
-        let key = key.text(&format!("{:?}", self.last)).number(self.count.into()).number(self.group.into()).input(self.grid.digest());
-        match &self.order {
+    /// The operator of the tasks, if the reduction is `op`.
+    fn merge(&self, op: ReduceOp) -> Merge {
+        Merge(Arc::new(Merging { op, dtype: self.dtype, last: self.last, grid: self.grid.clone(), groups: self.groups() }))
+    }
+
+    /// The key of merging what has the key `input`: also which partials become one.
+    fn key(&self, op: ReduceOp, input: Key) -> KeyBuilder {
+        let key = KeyBuilder::of(&self.merge(op)).number(self.count.into()).number(self.group.into());
+        let key = match &self.order {
             Order::Runs => key.number(0),
-            Order::Grid(chunks, mask) => key.number(1).input(chunks.digest()).numbers(mask.iter().map(|axis| u64::from(*axis))),
-        }
+            Order::Grid(chunks, mask) => {
+                let counts = chunks.numblocks();
+                let key = key.number(1).numbers(counts.iter().map(|count| *count as u64));
+                key.numbers(mask.iter().map(|axis| u64::from(*axis)))
+            }
+        };
+        key.input(input)
     }
 }
 
 impl Combine {
     pub(super) fn new(plan: Plan, input: LayerRef) -> Self {
-        let key = plan.add_to(KeyBuilder::new("combine", 1).text(&format!("{:?}", plan.op)).input(input.key())).finish();
+        let key = plan.key(plan.op, input.key()).finish();
         let sharing = match (plan.op, plan.last, input.sharing()) {
             (ReduceOp::Moments { spread }, None, Some((shared, _))) => {
-                Some((plan.add_to(KeyBuilder::new("combine_moments", 1).input(shared)).finish(), u8::from(spread)))
+                Some((plan.key(ReduceOp::Moments { spread: false }, shared).text("sharing").finish(), u8::from(spread)))
             }
             _ => None,
         };
@@ -106,7 +120,7 @@ impl Layer for Combine {
     }
 
     fn blocks(&self) -> u32 {
-        self.plan.grid.blocks() * self.plan.groups()
+        self.plan.grid.blocks() * self.plan.groups().get()
     }
 
     fn position(&self, block: u32) -> SmallVec<[u32; 4]> {
@@ -139,7 +153,7 @@ impl Layer for Combine {
     }
 
     fn operator(&self) -> Arc<dyn Operator> {
-        Arc::new(Merge(self.plan.clone()))
+        Arc::new(self.plan.merge(self.plan.op))
     }
 
     fn as_any(&self) -> &dyn Any {
@@ -161,43 +175,57 @@ impl Layer for Combine {
     }
 }
 
-struct Merge(Arc<Plan>);
+/// Merges one group of partials.
+pub(in crate::array) struct Merge(Arc<Merging>);
 
-/// What another process needs of a plan.
-#[derive(Serialize)]
-struct Parameters<'a> {
+/// What merging needs of a plan.
+#[derive(Serialize, Deserialize)]
+struct Merging {
     op: ReduceOp,
+    /// The type of the partials.
     dtype: DType,
-    last: &'a Option<(Finish, DType)>,
-    grid: &'a Chunks,
-    groups: u32,
+    /// What is made of the last partial, and its type.
+    last: Option<(Finish, DType)>,
+    /// How the result is cut.
+    grid: Chunks,
+    /// The groups for each block of the result.
+    groups: NonZeroU32,
+}
+
+impl Merge {
+    pub(in crate::array) fn decode(bytes: &[u8]) -> Result<Arc<dyn Operator>> {
+        Ok(Arc::new(Merge(Arc::new(decode(COMBINE.0, bytes)?))))
+    }
 }
 
 impl Operator for Merge {
     fn name(&self) -> &str {
-        "array.combine"
+        COMBINE.0
+    }
+
+    fn version(&self) -> u32 {
+        COMBINE.1
     }
 
     fn parameters(&self) -> Option<Vec<u8>> {
-        let Plan { op, dtype, last, grid, .. } = &*self.0;
-        super::super::parameters::encode(&Parameters { op: *op, dtype: *dtype, last, grid, groups: self.0.groups() })
+        encode(&*self.0)
     }
 
     fn run(&self, task: &TaskContext<'_>, inputs: &[Value]) -> Result<Value> {
-        let plan = &*self.0;
+        let merging = &*self.0;
         let partials: SmallVec<[&Block; 16]> = inputs.iter().filter_map(Value::block).collect();
         let first = *partials.first().ok_or_else(|| Error::new(ErrorKind::Graph, "partials were merged of which there are none"))?;
         let merged = if let [only] = partials.as_slice() {
             (*only).clone()
         } else {
             let mut out = task.alloc(first.nbytes())?;
-            combine(plan.op, plan.dtype, &partials, &mut out)?;
-            Block::new(out.freeze(), 0, plan.dtype, first.shape().into())?
+            combine(merging.op, merging.dtype, &partials, &mut out)?;
+            Block::new(out.freeze(), 0, merging.dtype, first.shape().into())?
         };
-        let Some((last, dtype)) = plan.last else { return Ok(merged.into()) };
-        let shape = plan.grid.block_shape(task.block() / plan.groups());
+        let Some((last, dtype)) = merging.last else { return Ok(merged.into()) };
+        let shape = merging.grid.block_shape(task.block() / merging.groups);
         let mut out = task.alloc(shape.iter().product::<usize>() * dtype.size())?;
-        finish(last, plan.op, &merged, dtype, &mut out)?;
+        finish(last, merging.op, &merged, dtype, &mut out)?;
         Ok(Block::new(out.freeze(), 0, dtype, shape)?.into())
     }
 }

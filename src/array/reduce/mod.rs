@@ -14,6 +14,9 @@ mod combine;
 mod methods;
 mod partial;
 
+pub(super) use combine::Merge;
+pub(super) use partial::Reduce;
+
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
 mod tests;

@@ -2,9 +2,12 @@
 
 use super::super::body::{Body, Core};
 use super::super::kernel::{ReduceOp, reduce};
+use super::super::parameters::{decode, encode};
+use super::super::portable::REDUCE;
 use crate::Result;
 use crate::graph::{Dependency, Key, KeyBuilder, Layer, LayerRef, Operator, Size, Sizes, TaskContext, Value};
 use chunkstore_store::{Block, DType, Shape};
+use serde::{Deserialize, Serialize};
 use smallvec::SmallVec;
 use std::any::Any;
 use std::sync::Arc;
@@ -14,9 +17,11 @@ pub(super) struct Partial {
     body: Body,
     reduction: Arc<Reduction>,
     key: Key,
-    sharing: Key,
+    sharing: Option<Key>,
 }
 
+#[derive(Clone, Serialize, Deserialize)]
+#[serde(into = "Stored", try_from = "Stored")]
 struct Reduction {
     core: Arc<Core>,
     op: ReduceOp,
@@ -24,16 +29,44 @@ struct Reduction {
     dtype: DType,
 }
 
+#[derive(Serialize, Deserialize)]
+struct Stored(Core, ReduceOp, SmallVec<[bool; 4]>);
+
+impl From<Reduction> for Stored {
+    fn from(reduction: Reduction) -> Self {
+        Stored(Arc::unwrap_or_clone(reduction.core), reduction.op, reduction.mask)
+    }
+}
+
+impl TryFrom<Stored> for Reduction {
+    type Error = &'static str;
+    fn try_from(Stored(core, op, mask): Stored) -> super::super::checks::Checked<Self> {
+        if mask.len() != core.grid.ndim() {
+            return Err("a mask has not one entry for each axis");
+        }
+        // Three values of eight bytes for each element at most.
+        if core.grid.size().checked_mul(24).is_none() {
+            return Err("the partial results have more bytes than can be addressed");
+        }
+        let dtype = op.partial_dtype(core.program.output()).ok_or("the reduction is not defined for the type")?;
+        Ok(Reduction { core: Arc::new(core), op, mask, dtype })
+    }
+}
+
 impl Partial {
     /// The layer; none where the reduction is not defined for the type of the body's elements.
     pub(super) fn new(op: ReduceOp, mask: SmallVec<[bool; 4]>, body: Body) -> Option<Self> {
         let dtype = op.partial_dtype(body.core.program.output())?;
-        let key = |name: &str, op: &str| {
-            let key = KeyBuilder::new(name, 1).text(op).numbers(mask.iter().map(|axis| u64::from(*axis)));
-            body.add_to(key).finish()
-        };
-        let (key, sharing) = (key("reduce", &format!("{op:?}")), key("moments", ""));
         let reduction = Arc::new(Reduction { core: body.core.clone(), op, mask, dtype });
+        let key = body.key(KeyBuilder::of(&Reduce(reduction.clone())));
+        let sharing = match op {
+            // The same work whether the spread is wanted or not.
+            ReduceOp::Moments { .. } => {
+                let either = Reduction { op: ReduceOp::Moments { spread: false }, ..(*reduction).clone() };
+                Some(body.key(KeyBuilder::of(&Reduce(Arc::new(either))).text("sharing")))
+            }
+            _ => None,
+        };
         Some(Partial { body, reduction, key, sharing })
     }
 
@@ -126,21 +159,32 @@ impl Layer for Partial {
 
     fn sharing(&self) -> Option<(Key, u8)> {
         match self.reduction.op {
-            ReduceOp::Moments { spread } => Some((self.sharing, u8::from(spread))),
+            ReduceOp::Moments { spread } => self.sharing.map(|key| (key, u8::from(spread))),
             _ => None,
         }
     }
 }
 
-struct Reduce(Arc<Reduction>);
+/// Reduces one block.
+pub(in crate::array) struct Reduce(Arc<Reduction>);
+
+impl Reduce {
+    pub(in crate::array) fn decode(bytes: &[u8]) -> Result<Arc<dyn Operator>> {
+        Ok(Arc::new(Reduce(Arc::new(decode(REDUCE.0, bytes)?))))
+    }
+}
 
 impl Operator for Reduce {
     fn name(&self) -> &str {
-        "array.reduce"
+        REDUCE.0
+    }
+
+    fn version(&self) -> u32 {
+        REDUCE.1
     }
 
     fn parameters(&self) -> Option<Vec<u8>> {
-        super::super::parameters::encode(&(&*self.0.core, self.0.op, &self.0.mask))
+        encode(&*self.0)
     }
 
     fn run(&self, task: &TaskContext<'_>, inputs: &[Value]) -> Result<Value> {
