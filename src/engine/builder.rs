@@ -18,6 +18,9 @@ pub enum Scheduler {
     Threads,
 }
 
+/// With so many bytes or more, further threads load and write: each has buffers of its own.
+const ROOMY: u64 = 256 << 20;
+
 /// Sets up an [`Engine`]; made by [`Engine::builder`].
 ///
 /// ```
@@ -102,10 +105,11 @@ impl EngineBuilder {
             );
         }
         let speculative_spill = self.speculative_spill;
+        let io_threads = if memory < ROOMY { 2 } else { 4 };
         let prepared = super::init::was_called();
         let settings = match self.scheduler {
             Scheduler::Sync => Settings { threads: 1, io_threads: 0, speculative_spill, prepared },
-            Scheduler::Threads => Settings { threads, io_threads: 2, speculative_spill, prepared },
+            Scheduler::Threads => Settings { threads, io_threads, speculative_spill, prepared },
         };
         let lease = Ledger::lease(memory)?;
         let arena = Arena::new(lease.ledger().clone());
