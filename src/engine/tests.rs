@@ -492,3 +492,15 @@ fn a_barrier_decides_what_comes_next() {
         assert_eq!(engine.compute(&kept).unwrap(), (0..20).map(total).collect::<Vec<_>>());
     }
 }
+
+/// Defect: a source that was persisted had no copy anywhere, and its operator was gone when it was to be read again.
+#[test]
+fn a_persisted_source_is_used_again() {
+    for load in [0, 1000] {
+        let engine = engine(64, 2);
+        let kept = engine.persist(&Sums(Arc::new(read(4, load)))).unwrap();
+        for _ in 0..2 {
+            assert_eq!(engine.compute(&kept).unwrap(), (0..4).map(total).collect::<Vec<_>>());
+        }
+    }
+}
