@@ -504,3 +504,16 @@ fn a_persisted_source_is_used_again() {
         }
     }
 }
+
+/// Defect: a panic in what a barrier decides left its task unfinished, and its run without an end.
+#[test]
+fn a_panic_of_a_barrier_ends_its_run() {
+    for threads in [0, 3] {
+        let engine = engine(64, threads);
+        let expand: Arc<Expand> = Arc::new(|_, _| panic!("no way on"));
+        let barrier = Made { expand: Some(expand), ..plus_one(Arc::new(made(1))) };
+        let error = engine.compute(&Sums(Arc::new(barrier))).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Panicked, "{error}");
+        assert_eq!(engine.compute(&Sums(Arc::new(made(2)))).unwrap(), (0..2).map(total).collect::<Vec<_>>());
+    }
+}

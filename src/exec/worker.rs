@@ -5,7 +5,7 @@ use super::run::{Job, Outcome};
 use super::{io, planning};
 use crate::graph::{Allowance, TaskContext, Value};
 use crate::policy::RunId;
-use crate::{Error, ErrorKind};
+use crate::{Error, ErrorKind, Result};
 use parking_lot::MutexGuard;
 use std::cell::Cell;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -133,7 +133,7 @@ fn run_booked(core: &Core, job: &Job, inputs: &[Value]) -> (Outcome, Option<u64>
     };
     let allowance = Allowance::new(job.booked, &grow);
     let outcome = run(core, job, inputs, Some(&allowance)).and_then(|output| {
-        planning::expand(core, job, &output)?;
+        caught("what a barrier decides", || planning::expand(core, job, &output))?;
         Ok(output)
     });
     let refused = if outcome.is_err() { allowance.refused() } else { None };
@@ -150,6 +150,11 @@ pub(super) fn run(core: &Core, job: &Job, inputs: &[Value], allowance: Option<&A
         Some(allowance) => operator.run(&context.limited(allowance), inputs),
         None => operator.run(&context, inputs),
     };
+    caught(operator.name(), run)
+}
+
+/// Runs code of the user's as part of a task; a panic becomes an error that names `what` panicked.
+fn caught<T>(what: &str, run: impl FnOnce() -> Result<T>) -> Result<T> {
     let outer = IN_TASK.replace(true);
     let outcome = catch_unwind(AssertUnwindSafe(run));
     IN_TASK.set(outer);
@@ -158,7 +163,7 @@ pub(super) fn run(core: &Core, job: &Job, inputs: &[Value], allowance: Option<&A
         Err(payload) => {
             let text = payload.downcast_ref::<&str>().map(|text| text.to_string());
             let text = text.or_else(|| payload.downcast_ref::<String>().cloned()).unwrap_or_else(|| "no message".into());
-            Err(Error::new(ErrorKind::Panicked, format!("{} panicked: {text}", operator.name())))
+            Err(Error::new(ErrorKind::Panicked, format!("{what} panicked: {text}")))
         }
     }
 }
