@@ -517,3 +517,29 @@ fn a_panic_of_a_barrier_ends_its_run() {
         assert_eq!(engine.compute(&Sums(Arc::new(made(2)))).unwrap(), (0..2).map(total).collect::<Vec<_>>());
     }
 }
+
+/// Defect: a persisted collection that was dropped while another compute numbered the kept chunks anew gave up, by its old
+/// number, a chunk of another collection.
+#[test]
+fn dropping_a_persisted_collection_beside_a_compute_leaves_others_alone() {
+    let engine = engine(64, 2);
+    let scalars = |blocks: u32| {
+        let body = |task: &TaskContext<'_>, _: &[Value]| Ok(Scalar::F64(f64::from(task.block())).into());
+        Sums(Arc::new(Made { out: 0, ..layer("scalars", vec![], blocks, Arc::new(|_, _| {}), Arc::new(body)) }))
+    };
+    let done = std::sync::atomic::AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        let dropping = scope.spawn(|| {
+            for _ in 0..200 {
+                drop(engine.persist(&scalars(500)).unwrap());
+            }
+            done.store(true, SeqCst);
+        });
+        let kept = engine.persist(&Sums(Arc::new(made(3)))).unwrap();
+        while !done.load(SeqCst) && !dropping.is_finished() {
+            engine.explain(&kept).unwrap();
+            engine.explain(&kept).unwrap();
+        }
+        assert_eq!(engine.compute(&kept).unwrap(), (0..3).map(total).collect::<Vec<_>>());
+    });
+}

@@ -1,6 +1,6 @@
 //! What the threads of an engine share, and what is done under its one lock.
 
-use super::held::Held;
+use super::held::{Held, Holder};
 use super::pace::Pace;
 use super::run::{Facts, Job, Outcome, Part, Plan, Run};
 use super::{Shared, SpillArea};
@@ -69,7 +69,8 @@ pub(super) struct State {
     /// The chest of this engine: values by the policy's numbers. The policy decides, the table obeys.
     pub(super) entries: Table<Value>,
     pub(super) runs: Vec<Run>,
-    pub(super) held: Vec<Weak<Held>>,
+    /// The holders of kept chunks, by the chunks' numbers.
+    pub(super) held: FxHashMap<u32, Holder>,
     pub(super) io_queue: VecDeque<Io>,
     /// Sources that need no input or output (memory of the user's): a worker loads them itself.
     pub(super) at_hand: VecDeque<u32>,
@@ -121,7 +122,7 @@ impl Core {
             policy,
             entries: Table::new(),
             runs: Vec::new(),
-            held: Vec::new(),
+            held: FxHashMap::default(),
             io_queue: VecDeque::new(),
             pace: Pace::new(),
             sleeping: 0,
@@ -238,31 +239,30 @@ impl Core {
     /// Makes holders of kept chunks, which give them up when they are dropped. Where the run has failed there are none.
     pub(super) fn hold(&self, ids: &[u32], shared: &Arc<Shared>) -> Vec<Arc<Held>> {
         let mut state = self.state.lock();
-        // A chunk that somebody holds already is held together with them.
-        let known: FxHashMap<u32, Arc<Held>> =
-            state.held.iter().filter_map(Weak::upgrade).map(|held| (held.id.load(Relaxed), held)).collect();
+        let state = &mut *state;
         let mut held = Vec::with_capacity(ids.len());
         for id in ids.iter().copied().filter(|id| state.policy.is_kept(*id)) {
-            held.push(match known.get(&id) {
-                Some(known) => known.clone(),
-                None => Arc::new(Held::new(id, shared.clone())),
-            });
+            // A chunk that somebody holds already is held together with them.
+            let known = state.held.get(&id).and_then(|holder| holder.held.upgrade());
+            held.push(known.unwrap_or_else(|| {
+                let new = Arc::new(Held::new(id, shared.clone()));
+                state.held.insert(id, Holder { id: new.id.clone(), held: Arc::downgrade(&new) });
+                new
+            }));
         }
-        let new = held.iter().filter(|held| !known.contains_key(&held.id.load(Relaxed))).map(Arc::downgrade);
-        state.held.extend(new);
-        // Holders are dropped outside the lock, which they take.
-        drop(state);
-        drop(known);
         held
     }
 
-    /// Gives up a kept chunk.
-    pub(super) fn release_held(&self, id: &AtomicU32) {
+    /// Gives up a kept chunk, unless another has come to hold it meanwhile.
+    pub(super) fn release_held(&self, id: &Arc<AtomicU32>) {
         let mut garbage = Garbage::default();
         let mut state = self.state.lock();
-        let id = id.load(Relaxed);
-        state.policy.release(id);
-        state.act(self, &mut garbage);
+        let number = id.load(Relaxed);
+        if state.held.get(&number).is_some_and(|holder| Arc::ptr_eq(&holder.id, id)) {
+            state.held.remove(&number);
+            state.policy.release(number);
+            state.act(self, &mut garbage);
+        }
         drop(state);
     }
 
@@ -339,16 +339,17 @@ impl State {
 
     /// Where no run is under way: forgets all but the kept chunks, and tells their holders their new numbers.
     pub(super) fn compact(&mut self) {
-        self.held.retain(|held| held.strong_count() > 0);
         if !self.runs.is_empty() || self.policy.len() as usize == self.held.len() {
             return;
         }
         let Some(kept) = self.policy.compact() else { return };
         let left = self.entries.renumber(&kept);
         debug_assert!(left.is_empty(), "{} values belong to nobody", left.len());
-        for held in self.held.iter().filter_map(Weak::upgrade) {
-            if let Ok(new) = kept.binary_search(&held.id.load(Relaxed)) {
-                held.id.store(new as u32, Relaxed);
+        for (old, holder) in std::mem::take(&mut self.held) {
+            let new = kept.binary_search(&old).ok().map(|new| new as u32);
+            holder.id.store(new.unwrap_or(u32::MAX), Relaxed);
+            if let Some(new) = new {
+                self.held.insert(new, holder);
             }
         }
     }
