@@ -543,3 +543,24 @@ fn dropping_a_persisted_collection_beside_a_compute_leaves_others_alone() {
         assert_eq!(engine.compute(&kept).unwrap(), (0..3).map(total).collect::<Vec<_>>());
     });
 }
+
+/// Defect: helpers that had found nothing to do slept on while slow tasks with small outputs waited behind the caller's.
+#[test]
+fn slow_tasks_wake_helpers_however_small_they_are() {
+    let engine = engine(64, 4);
+    let threads = Arc::new(Mutex::new(std::collections::HashSet::new()));
+    let slow = |_: &TaskContext<'_>, _: &[Value]| {
+        std::thread::sleep(Duration::from_millis(30));
+        Ok(Scalar::F64(1.0).into())
+    };
+    let first = Made { out: 0, ..layer("first", vec![], 1, Arc::new(|_, _| {}), Arc::new(slow)) };
+    let seen = threads.clone();
+    let body = move |task: &TaskContext<'_>, inputs: &[Value]| {
+        seen.lock().insert(std::thread::current().id());
+        slow(task, inputs)
+    };
+    let edges = |_: u32, out: &mut Vec<Dependency>| out.push(Dependency { input: 0, block: 0 });
+    let many = Made { out: 0, ..layer("many", vec![Arc::new(first)], 12, Arc::new(edges), Arc::new(body)) };
+    drop(engine.persist(&Sums(Arc::new(many))).unwrap());
+    assert!(threads.lock().len() > 1, "one thread did it all");
+}

@@ -76,6 +76,8 @@ pub(super) struct State {
     pub(super) at_hand: VecDeque<u32>,
     pub(super) pace: Pace,
     pub(super) sleeping: u32,
+    /// Whether a helper that found nothing to do looks on now and then.
+    pub(super) watched: bool,
     /// Threads that wait for a run of theirs and are not asleep.
     pub(super) callers_awake: u32,
     pub(super) shutdown: bool,
@@ -126,6 +128,7 @@ impl Core {
             io_queue: VecDeque::new(),
             pace: Pace::new(),
             sleeping: 0,
+            watched: false,
             callers_awake: 0,
             at_hand: VecDeque::new(),
             shutdown: false,

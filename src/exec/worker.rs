@@ -71,7 +71,9 @@ pub(crate) fn work(core: &Core, until: Option<RunId>) {
                 broken(&mut state, core, id, &mut garbage);
                 continue;
             };
-            if state.sleeping > 0 && (state.pace.is_light() == Some(false) || wants_help(&state)) && state.policy.has_backlog() {
+            let backlog = (state.pace.is_light() == Some(false) || wants_help(&state)) && state.policy.has_backlog();
+            // A helper that was woken because others are held up hands the watch on.
+            if state.sleeping > 0 && (backlog || (until.is_none() && !state.watched)) {
                 core.work.notify_one();
             }
             let outcome = MutexGuard::unlocked(&mut state, || {
@@ -101,7 +103,14 @@ pub(crate) fn work(core: &Core, until: Option<RunId>) {
             continue;
         }
         state.callers_awake -= u32::from(until.is_some());
-        core.wait(&mut state, None);
+        // Nobody wakes helpers for tasks that may be light: while a run is under way, one of them looks on whether the others
+        // are held up by one that is not.
+        let watch = until.is_none() && !state.watched && !state.runs.is_empty();
+        state.watched |= watch;
+        core.wait(&mut state, watch.then(|| Instant::now() + DOZE));
+        if watch {
+            (state.watched, dozed) = (false, true);
+        }
         state.callers_awake += u32::from(until.is_some());
     }
 }
