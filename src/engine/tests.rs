@@ -564,3 +564,24 @@ fn slow_tasks_wake_helpers_however_small_they_are() {
     drop(engine.persist(&Sums(Arc::new(many))).unwrap());
     assert!(threads.lock().len() > 1, "one thread did it all");
 }
+
+/// Defect: runs of a single task start no threads, and nobody wrote what had to leave memory for them.
+#[test]
+fn runs_of_one_task_spill_what_is_kept() {
+    let engine = engine(64, 2);
+    let (ended, end) = std::sync::mpsc::channel();
+    std::thread::spawn(move || {
+        const LARGE: usize = 40 << 20;
+        let large = |value: u8| {
+            let body = move |task: &TaskContext<'_>, _: &[Value]| {
+                let mut out = task.alloc(LARGE)?;
+                out.fill(value);
+                Ok(Block::new(out.freeze(), 0, DType::U8, smallvec![LARGE])?.into())
+            };
+            Sums(Arc::new(Made { out: LARGE as u64, ..layer("large", vec![], 1, Arc::new(|_, _| {}), Arc::new(body)) }))
+        };
+        let kept = [engine.persist(&large(1)).unwrap(), engine.persist(&large(2)).unwrap()];
+        ended.send(kept.len()).unwrap();
+    });
+    assert_eq!(end.recv_timeout(Duration::from_secs(60)), Ok(2));
+}

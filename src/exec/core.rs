@@ -81,6 +81,8 @@ pub(super) struct State {
     /// Threads that wait for a run of theirs and are not asleep.
     pub(super) callers_awake: u32,
     pub(super) shutdown: bool,
+    /// Whether there are threads for input and output; where there are none, workers do it.
+    pub(super) served: bool,
     /// Bytes of the lease that are not the policy's: results, graphs.
     pub(super) reserved: u64,
     actions: Vec<Action>,
@@ -132,6 +134,7 @@ impl Core {
             callers_awake: 0,
             at_hand: VecDeque::new(),
             shutdown: false,
+            served: false,
             reserved,
             actions: Vec::new(),
         };

@@ -88,7 +88,7 @@ pub(crate) fn work(core: &Core, until: Option<RunId>) {
             drop(job);
             continue;
         }
-        if core.settings.io_threads == 0
+        if !state.served
             && let Some(io) = state.io_queue.pop_front()
         {
             io::perform(core, &mut state, io, &mut garbage);
