@@ -400,7 +400,8 @@ impl State {
 
     /// The run cannot go on: its first error is kept.
     pub(super) fn fail(&mut self, id: RunId, error: Option<Error>) {
-        if let Some(run) = self.runs.iter_mut().find(|run| run.id == id) {
+        // What has ended has all that it needs, even where a chunk that it leaves cannot be written.
+        if let Some(run) = self.runs.iter_mut().find(|run| run.id == id && run.ended.is_none()) {
             run.cancelled.store(true, Relaxed);
             if run.error.is_none() {
                 run.error = error;
