@@ -585,3 +585,25 @@ fn runs_of_one_task_spill_what_is_kept() {
     });
     assert_eq!(end.recv_timeout(Duration::from_secs(60)), Ok(2));
 }
+
+/// Defect: a value was asked for by a number that a compute on another thread had given to another chunk meanwhile.
+#[test]
+fn values_of_graphs_computed_at_once_are_not_confused() {
+    use crate::graph::{Graph, call};
+    fn same(x: i64) -> i64 {
+        x
+    }
+    let engine = engine(64, 1);
+    std::thread::scope(|scope| {
+        for thread in 0..4i64 {
+            let engine = &engine;
+            scope.spawn(move || {
+                for i in 0..500 {
+                    let mut graph = Graph::new();
+                    graph.set("x", call(same, (thread * 1000 + i,)));
+                    assert_eq!(engine.get::<i64>(&graph, "x").unwrap(), thread * 1000 + i);
+                }
+            });
+        }
+    });
+}

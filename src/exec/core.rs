@@ -280,9 +280,12 @@ impl Core {
     }
 
     /// The value of a kept chunk, read back if it was spilled.
-    pub(crate) fn value_of(&self, id: u32) -> Result<Value> {
+    ///
+    /// The number is looked at under the lock: another thread may number the chunks anew.
+    pub(super) fn value_of(&self, id: &AtomicU32) -> Result<Value> {
         let (value, slot) = {
             let state = self.state.lock();
+            let id = id.load(Relaxed);
             (state.entries.get(id), state.entries.slot(id))
         };
         match (value, slot) {

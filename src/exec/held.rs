@@ -121,6 +121,6 @@ impl Operator for Keep {
 
     fn run(&self, task: &TaskContext<'_>, _inputs: &[Value]) -> Result<Value> {
         let held = self.0.get(task.block() as usize).ok_or_else(|| Error::new(ErrorKind::Graph, "a persisted block is missing"))?;
-        held.shared.core.value_of(held.id.load(Relaxed))
+        held.shared.core.value_of(&held.id)
     }
 }

@@ -134,7 +134,7 @@ impl Shared {
 
     /// The values of kept chunks.
     pub(crate) fn values(&self, kept: &[Arc<Held>]) -> Result<Vec<Value>> {
-        kept.iter().map(|held| self.core.value_of(held.id.load(std::sync::atomic::Ordering::Relaxed))).collect()
+        kept.iter().map(|held| self.core.value_of(&held.id)).collect()
     }
 }
 
