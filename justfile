@@ -22,13 +22,12 @@ docs:
 
 # Decoders and allocators against random input, 100 times as often as in the tests.
 fuzz cases="25600":
-    PROPTEST_CASES={{cases}} cargo test -p chunkstore --lib -- npy::header npy::region graph_key
-    PROPTEST_CASES={{cases}} cargo test -p chunkstore-store --lib -- serial chunk::header codec::shuffle scratch::extents chest::table
+    PROPTEST_CASES={{cases}} cargo test --workspace --lib -- npy::header npy::region graph_key serial chunk::header codec::shuffle scratch::extents chest::table
 
 # A child process that spills is killed, and the next one sweeps what it left.
 crash:
-    for n in 1 2 3 4 5 6 7 8 9 10; do cargo test -p chunkstore-store --test killed || exit 1; done
-    for n in 1 2 3; do cargo test -p chunkstore --test crash || exit 1; done
+    for n in 1 2 3 4 5 6 7 8 9 10; do cargo test --workspace --test killed || exit 1; done
+    for n in 1 2 3; do cargo test --workspace --test crash || exit 1; done
 
 # The binaries, in `target/release`.
 build:

@@ -16,6 +16,14 @@ pub trait Collection {
     fn collect(&self) -> Result<Collected<Self::Output>>;
 }
 
+impl<C: Collection> Collection for &C {
+    type Output = C::Output;
+
+    fn collect(&self) -> Result<Collected<C::Output>> {
+        (**self).collect()
+    }
+}
+
 /// A prepared computation: see [`Collection::collect`].
 pub struct Collected<O> {
     /// The layer whose every block is to be run. Its tasks put the blocks into the result and give nothing themselves.

@@ -45,7 +45,7 @@ pub enum ErrorKind {
 /// What went wrong: its kind, the task, path and offset where there are any, the user's line, and what to do next.
 ///
 /// Clones are cheap: a lazy collection keeps the first error of its chain until it is asked.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct Error(Arc<Inner>);
 
 #[derive(Debug, Clone)]
@@ -135,6 +135,13 @@ impl fmt::Display for Error {
             write!(f, "; {hint}")?;
         }
         Ok(())
+    }
+}
+
+/// As [`Display`](fmt::Display): this is what `fn main() -> Result<()>` shows.
+impl fmt::Debug for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
     }
 }
 

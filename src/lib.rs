@@ -1,5 +1,20 @@
-//! Chunked arrays, bags, frames and task graphs on a disk-backed chunk store, within a memory bound that the whole
-//! process keeps.
+//! Chunked arrays and task graphs on a disk-backed chunk store, within a memory bound that the whole process keeps.
+//!
+//! - [`mod@array`]: lazy n-dimensional arrays of any size, with NumPy's names.
+//! - [`graph`]: dicts of keys and tasks, and what collections become.
+//! - [`Engine`]: a memory bound, threads and a scratch folder; computes collections and graphs, and forecasts what that takes.
+//! - [`store`]: counted memory, chunks, and [`store::Chest`], a map that is larger than its memory.
+//!
+//! ```
+//! use chunkstore::{Engine, array::Array};
+//! chunkstore::init();
+//! let engine = Engine::builder().memory("256MiB").build()?;
+//! let x = Array::<f64>::linspace(0.0, 1.0, 1_000_000, 100_000).reshape([1000, 1000]);
+//! let z = (&x - x.mean(0)) / x.std(0);
+//! let largest = engine.compute(&z.abs().max(..).item_collection())?;
+//! assert!((largest - 1.7303).abs() < 1e-3);
+//! # Ok::<(), chunkstore::Error>(())
+//! ```
 
 pub mod array;
 pub mod engine;

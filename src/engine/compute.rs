@@ -43,7 +43,16 @@ impl Engine {
     /// # Errors
     /// The first error of a chain that made a collection; out of memory where a result or a task does not fit, with what
     /// to do about it; whatever a task meets. An error ends the run, and nothing of it is left behind.
-    pub fn compute<C: Computable + ?Sized>(&self, collections: &C) -> Result<C::Output> {
+    ///
+    /// ```
+    /// use chunkstore::{Engine, array::Array};
+    /// let engine = Engine::builder().memory("256MiB").build()?;
+    /// let x = Array::<f64>::linspace(0.0, 1.0, 1001, 100);
+    /// let (mean, square) = engine.compute((x.mean(..).item_collection(), &x * &x))?;
+    /// assert_eq!((mean, square[[1000]]), (0.5, 1.0));
+    /// # Ok::<(), chunkstore::Error>(())
+    /// ```
+    pub fn compute<C: Computable>(&self, collections: C) -> Result<C::Output> {
         Shared::refuse_nested()?;
         let mut parts = Vec::new();
         let finish = collections.parts(&mut parts)?;
@@ -81,7 +90,7 @@ impl Engine {
     ///
     /// # Errors
     /// The first error of a chain that made a collection; out of memory where a result or a task does not fit.
-    pub fn explain<C: Computable + ?Sized>(&self, collections: &C) -> Result<Explain> {
+    pub fn explain<C: Computable>(&self, collections: C) -> Result<Explain> {
         let mut parts = Vec::new();
         let _ = collections.parts(&mut parts)?;
         let result_bytes: u64 = parts.iter().map(|part| part.bytes).sum();

@@ -24,7 +24,8 @@ pub struct LayerForecast {
 pub struct Explain {
     /// The bound on the whole process, in bytes.
     pub memory: u64,
-    /// The part of it that tasks share, in bytes; forecasts of peaks are within this.
+    /// What tasks share, in bytes: [`Engine::memory_for_tasks`](super::Engine::memory_for_tasks) less results, the graph's tables
+    /// and buffers for input and output. Forecasts of peaks are within this and the results.
     pub memory_for_tasks: u64,
     /// Tasks that workers run.
     pub tasks: u64,

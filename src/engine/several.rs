@@ -10,7 +10,7 @@ pub struct Part {
     pub(crate) begin: Box<dyn FnOnce() -> Result<()> + Send>,
 }
 
-/// What [`Engine::compute`](super::Engine::compute) takes: a collection, or a tuple, a reference or a list of these.
+/// What [`Engine::compute`](super::Engine::compute) takes: a collection, a tuple or slice of these, or a reference to one.
 pub trait Computable {
     /// What computing it gives.
     type Output;
@@ -51,6 +51,16 @@ macro_rules! tuples {
                 Ok(Box::new(move || Ok(($($name()?,)*))))
             }
         }
+
+        impl<$($name: Computable),*> Computable for &($($name,)*)
+        where $($name::Output: 'static),*
+        {
+            type Output = ($($name::Output,)*);
+
+            fn parts(&self, parts: &mut Vec<Part>) -> Result<Box<dyn FnOnce() -> Result<Self::Output> + Send + '_>> {
+                (**self).parts(parts)
+            }
+        }
     };
 }
 tuples!(A);
@@ -62,7 +72,7 @@ tuples!(A B C D E F);
 tuples!(A B C D E F G);
 tuples!(A B C D E F G H);
 
-impl<C: Computable> Computable for [C] {
+impl<C: Computable> Computable for &[C] {
     type Output = Vec<C::Output>;
 
     fn parts(&self, parts: &mut Vec<Part>) -> Result<Box<dyn FnOnce() -> Result<Self::Output> + Send + '_>> {

@@ -492,3 +492,118 @@ fn a_barrier_decides_what_comes_next() {
         assert_eq!(engine.compute(&kept).unwrap(), (0..20).map(total).collect::<Vec<_>>());
     }
 }
+
+/// Defect: a source that was persisted had no copy anywhere, and its operator was gone when it was to be read again.
+#[test]
+fn a_persisted_source_is_used_again() {
+    for load in [0, 1000] {
+        let engine = engine(64, 2);
+        let kept = engine.persist(&Sums(Arc::new(read(4, load)))).unwrap();
+        for _ in 0..2 {
+            assert_eq!(engine.compute(&kept).unwrap(), (0..4).map(total).collect::<Vec<_>>());
+        }
+    }
+}
+
+/// Defect: a panic in what a barrier decides left its task unfinished, and its run without an end.
+#[test]
+fn a_panic_of_a_barrier_ends_its_run() {
+    for threads in [0, 3] {
+        let engine = engine(64, threads);
+        let expand: Arc<Expand> = Arc::new(|_, _| panic!("no way on"));
+        let barrier = Made { expand: Some(expand), ..plus_one(Arc::new(made(1))) };
+        let error = engine.compute(&Sums(Arc::new(barrier))).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Panicked, "{error}");
+        assert_eq!(engine.compute(&Sums(Arc::new(made(2)))).unwrap(), (0..2).map(total).collect::<Vec<_>>());
+    }
+}
+
+/// Defect: a persisted collection that was dropped while another compute numbered the kept chunks anew gave up, by its old
+/// number, a chunk of another collection.
+#[test]
+fn dropping_a_persisted_collection_beside_a_compute_leaves_others_alone() {
+    let engine = engine(64, 2);
+    let scalars = |blocks: u32| {
+        let body = |task: &TaskContext<'_>, _: &[Value]| Ok(Scalar::F64(f64::from(task.block())).into());
+        Sums(Arc::new(Made { out: 0, ..layer("scalars", vec![], blocks, Arc::new(|_, _| {}), Arc::new(body)) }))
+    };
+    let done = std::sync::atomic::AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        let dropping = scope.spawn(|| {
+            for _ in 0..200 {
+                drop(engine.persist(&scalars(500)).unwrap());
+            }
+            done.store(true, SeqCst);
+        });
+        let kept = engine.persist(&Sums(Arc::new(made(3)))).unwrap();
+        while !done.load(SeqCst) && !dropping.is_finished() {
+            engine.explain(&kept).unwrap();
+            engine.explain(&kept).unwrap();
+        }
+        assert_eq!(engine.compute(&kept).unwrap(), (0..3).map(total).collect::<Vec<_>>());
+    });
+}
+
+/// Defect: helpers that had found nothing to do slept on while slow tasks with small outputs waited behind the caller's.
+#[test]
+fn slow_tasks_wake_helpers_however_small_they_are() {
+    let engine = engine(64, 4);
+    let threads = Arc::new(Mutex::new(std::collections::HashSet::new()));
+    let slow = |_: &TaskContext<'_>, _: &[Value]| {
+        std::thread::sleep(Duration::from_millis(30));
+        Ok(Scalar::F64(1.0).into())
+    };
+    let first = Made { out: 0, ..layer("first", vec![], 1, Arc::new(|_, _| {}), Arc::new(slow)) };
+    let seen = threads.clone();
+    let body = move |task: &TaskContext<'_>, inputs: &[Value]| {
+        seen.lock().insert(std::thread::current().id());
+        slow(task, inputs)
+    };
+    let edges = |_: u32, out: &mut Vec<Dependency>| out.push(Dependency { input: 0, block: 0 });
+    let many = Made { out: 0, ..layer("many", vec![Arc::new(first)], 12, Arc::new(edges), Arc::new(body)) };
+    drop(engine.persist(&Sums(Arc::new(many))).unwrap());
+    assert!(threads.lock().len() > 1, "one thread did it all");
+}
+
+/// Defect: runs of a single task start no threads, and nobody wrote what had to leave memory for them.
+#[test]
+fn runs_of_one_task_spill_what_is_kept() {
+    let engine = engine(64, 2);
+    let (ended, end) = std::sync::mpsc::channel();
+    std::thread::spawn(move || {
+        const LARGE: usize = 40 << 20;
+        let large = |value: u8| {
+            let body = move |task: &TaskContext<'_>, _: &[Value]| {
+                let mut out = task.alloc(LARGE)?;
+                out.fill(value);
+                Ok(Block::new(out.freeze(), 0, DType::U8, smallvec![LARGE])?.into())
+            };
+            Sums(Arc::new(Made { out: LARGE as u64, ..layer("large", vec![], 1, Arc::new(|_, _| {}), Arc::new(body)) }))
+        };
+        let kept = [engine.persist(&large(1)).unwrap(), engine.persist(&large(2)).unwrap()];
+        ended.send(kept.len()).unwrap();
+    });
+    assert_eq!(end.recv_timeout(Duration::from_secs(60)), Ok(2));
+}
+
+/// Defect: a value was asked for by a number that a compute on another thread had given to another chunk meanwhile.
+#[test]
+fn values_of_graphs_computed_at_once_are_not_confused() {
+    use crate::graph::{Graph, call};
+    fn same(x: i64) -> i64 {
+        x
+    }
+    let engine = engine(64, 1);
+    std::thread::scope(|scope| {
+        for thread in 0..4i64 {
+            let engine = &engine;
+            scope.spawn(move || {
+                for i in 0..500 {
+                    let mut graph = Graph::new();
+                    graph.set("x", call(same, (thread * 1000 + i,)));
+                    assert_eq!(engine.get::<i64>(&graph, "x").unwrap(), thread * 1000 + i);
+                }
+            });
+        }
+    });
+}

@@ -1,6 +1,6 @@
 //! What the threads of an engine share, and what is done under its one lock.
 
-use super::held::Held;
+use super::held::{Held, Holder};
 use super::pace::Pace;
 use super::run::{Facts, Job, Outcome, Part, Plan, Run};
 use super::{Shared, SpillArea};
@@ -69,15 +69,20 @@ pub(super) struct State {
     /// The chest of this engine: values by the policy's numbers. The policy decides, the table obeys.
     pub(super) entries: Table<Value>,
     pub(super) runs: Vec<Run>,
-    pub(super) held: Vec<Weak<Held>>,
+    /// The holders of kept chunks, by the chunks' numbers.
+    pub(super) held: FxHashMap<u32, Holder>,
     pub(super) io_queue: VecDeque<Io>,
     /// Sources that need no input or output (memory of the user's): a worker loads them itself.
     pub(super) at_hand: VecDeque<u32>,
     pub(super) pace: Pace,
     pub(super) sleeping: u32,
+    /// Whether a helper that found nothing to do looks on now and then.
+    pub(super) watched: bool,
     /// Threads that wait for a run of theirs and are not asleep.
     pub(super) callers_awake: u32,
     pub(super) shutdown: bool,
+    /// Whether there are threads for input and output; where there are none, workers do it.
+    pub(super) served: bool,
     /// Bytes of the lease that are not the policy's: results, graphs.
     pub(super) reserved: u64,
     actions: Vec<Action>,
@@ -121,13 +126,15 @@ impl Core {
             policy,
             entries: Table::new(),
             runs: Vec::new(),
-            held: Vec::new(),
+            held: FxHashMap::default(),
             io_queue: VecDeque::new(),
             pace: Pace::new(),
             sleeping: 0,
+            watched: false,
             callers_awake: 0,
             at_hand: VecDeque::new(),
             shutdown: false,
+            served: false,
             reserved,
             actions: Vec::new(),
         };
@@ -238,31 +245,30 @@ impl Core {
     /// Makes holders of kept chunks, which give them up when they are dropped. Where the run has failed there are none.
     pub(super) fn hold(&self, ids: &[u32], shared: &Arc<Shared>) -> Vec<Arc<Held>> {
         let mut state = self.state.lock();
-        // A chunk that somebody holds already is held together with them.
-        let known: FxHashMap<u32, Arc<Held>> =
-            state.held.iter().filter_map(Weak::upgrade).map(|held| (held.id.load(Relaxed), held)).collect();
+        let state = &mut *state;
         let mut held = Vec::with_capacity(ids.len());
         for id in ids.iter().copied().filter(|id| state.policy.is_kept(*id)) {
-            held.push(match known.get(&id) {
-                Some(known) => known.clone(),
-                None => Arc::new(Held::new(id, shared.clone())),
-            });
+            // A chunk that somebody holds already is held together with them.
+            let known = state.held.get(&id).and_then(|holder| holder.held.upgrade());
+            held.push(known.unwrap_or_else(|| {
+                let new = Arc::new(Held::new(id, shared.clone()));
+                state.held.insert(id, Holder { id: new.id.clone(), held: Arc::downgrade(&new) });
+                new
+            }));
         }
-        let new = held.iter().filter(|held| !known.contains_key(&held.id.load(Relaxed))).map(Arc::downgrade);
-        state.held.extend(new);
-        // Holders are dropped outside the lock, which they take.
-        drop(state);
-        drop(known);
         held
     }
 
-    /// Gives up a kept chunk.
-    pub(super) fn release_held(&self, id: &AtomicU32) {
+    /// Gives up a kept chunk, unless another has come to hold it meanwhile.
+    pub(super) fn release_held(&self, id: &Arc<AtomicU32>) {
         let mut garbage = Garbage::default();
         let mut state = self.state.lock();
-        let id = id.load(Relaxed);
-        state.policy.release(id);
-        state.act(self, &mut garbage);
+        let number = id.load(Relaxed);
+        if state.held.get(&number).is_some_and(|holder| Arc::ptr_eq(&holder.id, id)) {
+            state.held.remove(&number);
+            state.policy.release(number);
+            state.act(self, &mut garbage);
+        }
         drop(state);
     }
 
@@ -274,9 +280,12 @@ impl Core {
     }
 
     /// The value of a kept chunk, read back if it was spilled.
-    pub(crate) fn value_of(&self, id: u32) -> Result<Value> {
+    ///
+    /// The number is looked at under the lock: another thread may number the chunks anew.
+    pub(super) fn value_of(&self, id: &AtomicU32) -> Result<Value> {
         let (value, slot) = {
             let state = self.state.lock();
+            let id = id.load(Relaxed);
             (state.entries.get(id), state.entries.slot(id))
         };
         match (value, slot) {
@@ -339,16 +348,17 @@ impl State {
 
     /// Where no run is under way: forgets all but the kept chunks, and tells their holders their new numbers.
     pub(super) fn compact(&mut self) {
-        self.held.retain(|held| held.strong_count() > 0);
         if !self.runs.is_empty() || self.policy.len() as usize == self.held.len() {
             return;
         }
         let Some(kept) = self.policy.compact() else { return };
         let left = self.entries.renumber(&kept);
         debug_assert!(left.is_empty(), "{} values belong to nobody", left.len());
-        for held in self.held.iter().filter_map(Weak::upgrade) {
-            if let Ok(new) = kept.binary_search(&held.id.load(Relaxed)) {
-                held.id.store(new as u32, Relaxed);
+        for (old, holder) in std::mem::take(&mut self.held) {
+            let new = kept.binary_search(&old).ok().map(|new| new as u32);
+            holder.id.store(new.unwrap_or(u32::MAX), Relaxed);
+            if let Some(new) = new {
+                self.held.insert(new, holder);
             }
         }
     }
@@ -393,7 +403,8 @@ impl State {
 
     /// The run cannot go on: its first error is kept.
     pub(super) fn fail(&mut self, id: RunId, error: Option<Error>) {
-        if let Some(run) = self.runs.iter_mut().find(|run| run.id == id) {
+        // What has ended has all that it needs, even where a chunk that it leaves cannot be written.
+        if let Some(run) = self.runs.iter_mut().find(|run| run.id == id && run.ended.is_none()) {
             run.cancelled.store(true, Relaxed);
             if run.error.is_none() {
                 run.error = error;

@@ -5,19 +5,26 @@ use crate::graph::{Dependency, Key, Layer, LayerRef, Operator, Size, Sizes, Task
 use crate::{Error, ErrorKind, Result};
 use smallvec::SmallVec;
 use std::any::Any;
-use std::sync::Arc;
 use std::sync::atomic::AtomicU32;
 use std::sync::atomic::Ordering::Relaxed;
+use std::sync::{Arc, Weak};
 
 /// One kept chunk; it is given up when this is dropped.
 pub(crate) struct Held {
-    pub(super) id: AtomicU32,
+    pub(super) id: Arc<AtomicU32>,
     shared: Arc<Shared>,
+}
+
+/// Who holds a kept chunk, as the engine knows it. It stays known until it has given the chunk up, which is after the last
+/// reference to it has gone, so that its number is told anew until then.
+pub(super) struct Holder {
+    pub(super) id: Arc<AtomicU32>,
+    pub(super) held: Weak<Held>,
 }
 
 impl Held {
     pub(super) fn new(id: u32, shared: Arc<Shared>) -> Self {
-        Held { id: id.into(), shared }
+        Held { id: Arc::new(id.into()), shared }
     }
 }
 
@@ -114,6 +121,6 @@ impl Operator for Keep {
 
     fn run(&self, task: &TaskContext<'_>, _inputs: &[Value]) -> Result<Value> {
         let held = self.0.get(task.block() as usize).ok_or_else(|| Error::new(ErrorKind::Graph, "a persisted block is missing"))?;
-        held.shared.core.value_of(held.id.load(Relaxed))
+        held.shared.core.value_of(&held.id)
     }
 }

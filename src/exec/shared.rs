@@ -84,6 +84,7 @@ impl Shared {
         };
         for number in 0..self.core.settings.io_threads {
             threads.push(spawn(format!("chunkstore-io-{number}"), io::serve)?);
+            self.core.state.lock().served = true;
         }
         for number in 1..self.core.settings.threads {
             threads.push(spawn(format!("chunkstore-{number}"), help)?);
@@ -93,7 +94,7 @@ impl Shared {
 
     /// Carries a planned run through, with `planning` held since it was planned. `keep` are tasks of the plan's table.
     pub(crate) fn execute(self: &Arc<Self>, mut plan: Plan, keep: &[u32], planning: MutexGuard<'_, ()>) -> Result<Executed> {
-        let needs_threads = plan.order.len() > 1;
+        let needs_threads = plan.order.len() > 1 || !plan.barriers.is_empty();
         let ids: Vec<u32> = keep.iter().filter_map(|task| plan.ids.get(*task as usize).copied()).collect();
         let before = self.core.facts();
         if needs_threads {
@@ -133,7 +134,7 @@ impl Shared {
 
     /// The values of kept chunks.
     pub(crate) fn values(&self, kept: &[Arc<Held>]) -> Result<Vec<Value>> {
-        kept.iter().map(|held| self.core.value_of(held.id.load(std::sync::atomic::Ordering::Relaxed))).collect()
+        kept.iter().map(|held| self.core.value_of(&held.id)).collect()
     }
 }
 

@@ -5,7 +5,7 @@ use super::run::{Job, Outcome};
 use super::{io, planning};
 use crate::graph::{Allowance, TaskContext, Value};
 use crate::policy::RunId;
-use crate::{Error, ErrorKind};
+use crate::{Error, ErrorKind, Result};
 use parking_lot::MutexGuard;
 use std::cell::Cell;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -71,7 +71,9 @@ pub(crate) fn work(core: &Core, until: Option<RunId>) {
                 broken(&mut state, core, id, &mut garbage);
                 continue;
             };
-            if state.sleeping > 0 && (state.pace.is_light() == Some(false) || wants_help(&state)) && state.policy.has_backlog() {
+            let backlog = (state.pace.is_light() == Some(false) || wants_help(&state)) && state.policy.has_backlog();
+            // A helper that was woken because others are held up hands the watch on.
+            if state.sleeping > 0 && (backlog || (until.is_none() && !state.watched)) {
                 core.work.notify_one();
             }
             let outcome = MutexGuard::unlocked(&mut state, || {
@@ -86,7 +88,7 @@ pub(crate) fn work(core: &Core, until: Option<RunId>) {
             drop(job);
             continue;
         }
-        if core.settings.io_threads == 0
+        if !state.served
             && let Some(io) = state.io_queue.pop_front()
         {
             io::perform(core, &mut state, io, &mut garbage);
@@ -101,7 +103,14 @@ pub(crate) fn work(core: &Core, until: Option<RunId>) {
             continue;
         }
         state.callers_awake -= u32::from(until.is_some());
-        core.wait(&mut state, None);
+        // Nobody wakes helpers for tasks that may be light: while a run is under way, one of them looks on whether the others
+        // are held up by one that is not.
+        let watch = until.is_none() && !state.watched && !state.runs.is_empty();
+        state.watched |= watch;
+        core.wait(&mut state, watch.then(|| Instant::now() + DOZE));
+        if watch {
+            (state.watched, dozed) = (false, true);
+        }
         state.callers_awake += u32::from(until.is_some());
     }
 }
@@ -133,7 +142,7 @@ fn run_booked(core: &Core, job: &Job, inputs: &[Value]) -> (Outcome, Option<u64>
     };
     let allowance = Allowance::new(job.booked, &grow);
     let outcome = run(core, job, inputs, Some(&allowance)).and_then(|output| {
-        planning::expand(core, job, &output)?;
+        caught("what a barrier decides", || planning::expand(core, job, &output))?;
         Ok(output)
     });
     let refused = if outcome.is_err() { allowance.refused() } else { None };
@@ -150,6 +159,11 @@ pub(super) fn run(core: &Core, job: &Job, inputs: &[Value], allowance: Option<&A
         Some(allowance) => operator.run(&context.limited(allowance), inputs),
         None => operator.run(&context, inputs),
     };
+    caught(operator.name(), run)
+}
+
+/// Runs code of the user's as part of a task; a panic becomes an error that names `what` panicked.
+fn caught<T>(what: &str, run: impl FnOnce() -> Result<T>) -> Result<T> {
     let outer = IN_TASK.replace(true);
     let outcome = catch_unwind(AssertUnwindSafe(run));
     IN_TASK.set(outer);
@@ -158,7 +172,7 @@ pub(super) fn run(core: &Core, job: &Job, inputs: &[Value], allowance: Option<&A
         Err(payload) => {
             let text = payload.downcast_ref::<&str>().map(|text| text.to_string());
             let text = text.or_else(|| payload.downcast_ref::<String>().cloned()).unwrap_or_else(|| "no message".into());
-            Err(Error::new(ErrorKind::Panicked, format!("{} panicked: {text}", operator.name())))
+            Err(Error::new(ErrorKind::Panicked, format!("{what} panicked: {text}")))
         }
     }
 }

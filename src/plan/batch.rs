@@ -27,6 +27,9 @@ pub(crate) fn number(table: &TaskTable, order: Vec<u32>, base: u32, kept: &[u32]
         ids[*task as usize] = base + place as u32;
     }
     let count = order.len();
+    // A source that is kept is made once, as any task is: when it would be read again, what reads it is gone.
+    let mut stays = vec![false; if keep.is_empty() { 0 } else { table.len() }];
+    keep.iter().for_each(|task| stays[*task as usize] = true);
     let mut batch = Batch {
         input_start: Vec::with_capacity(count + 1),
         inputs: Vec::with_capacity(table.inputs.len()),
@@ -45,7 +48,8 @@ pub(crate) fn number(table: &TaskTable, order: Vec<u32>, base: u32, kept: &[u32]
         let slack = if source && table.out[at] > 0 { SOURCE_SLACK } else { 0 };
         batch.out.push(booked(table.out[at]) + slack);
         batch.scratch.push(table.scratch[at]);
-        batch.class.push(if source { Class::Source } else { Class::Task });
+        let stays = stays.get(at).copied().unwrap_or(false);
+        batch.class.push(if source && !stays { Class::Source } else { Class::Task });
     }
     Numbered { order, ids, batch }
 }

@@ -248,7 +248,8 @@ mod tests {
         let path = folder.path().join("f");
         let file = FileBackend::new().open(&path, Open::Create).unwrap();
         file.allocate(64 << 10).unwrap();
-        let mut memory = memmap2::MmapMut::map_anon(32 << 10).unwrap();
+        let arena = crate::Arena::new(crate::Ledger::new(1 << 20));
+        let mut memory = arena.alloc(128 << 10).unwrap();
         memory.fill(7);
         file.write_at(8192, &memory[..16384]).unwrap();
         file.write_at(10_000, &[9; 100]).unwrap();
