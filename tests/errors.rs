@@ -112,7 +112,7 @@ fn a_bound_that_is_too_small() {
     let x = Array::<f64>::ones([1 << 13, 1 << 12], [1 << 13, 1 << 12]).map_blocks(|block| block.to_owned());
     let error = engine.compute(&x.sum(..).item_collection()).unwrap_err();
     says(&error, ErrorKind::OutOfMemory, &["map_blocks", "rechunk"]);
-    says(&engine.explain(&x.sum(..)).unwrap_err(), ErrorKind::OutOfMemory, &["rechunk"]);
+    says(&engine.explain(x.sum(..)).unwrap_err(), ErrorKind::OutOfMemory, &["rechunk"]);
     // The chunking that it names would do; nothing was run, and smaller work still is.
     assert_eq!(engine.compute(&Array::<f64>::ones([1 << 13, 1 << 12], 512).sum(..).item_collection()).unwrap(), 33554432.0);
 }

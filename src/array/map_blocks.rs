@@ -25,6 +25,7 @@ pub(super) struct MapBlocks {
     allowance: u32,
     nonce: Key,
     key: Key,
+    line: &'static Location<'static>,
 }
 
 impl<T: Element> Array<T> {
@@ -42,8 +43,9 @@ impl<T: Element> Array<T> {
     /// ```
     #[track_caller]
     pub fn map_blocks<U: Element>(&self, function: impl Fn(ArrayViewD<'_, T>) -> ArrayD<U> + Send + Sync + 'static) -> Array<U> {
-        let mapped = self.raw().map(|raw| map(raw, raw.chunks.clone(), function));
-        Array::at(mapped, Location::caller())
+        let line = Location::caller();
+        let mapped = self.raw().map(|raw| map(raw, raw.chunks.clone(), function, line));
+        Array::at(mapped, line)
     }
 
     /// What `function` makes of every block, where the blocks of the result are those of `chunks`: as many on each axis as
@@ -62,15 +64,16 @@ impl<T: Element> Array<T> {
         chunks: Chunks,
         function: impl Fn(ArrayViewD<'_, T>) -> ArrayD<U> + Send + Sync + 'static,
     ) -> Array<U> {
+        let line = Location::caller();
         let mapped = || {
             let raw = self.raw()?;
             if raw.chunks.numblocks() == chunks.numblocks() {
-                return Ok(map(raw, chunks, function));
+                return Ok(map(raw, chunks, function, line));
             }
             let message = format!("a grid of {:?} blocks cannot become one of {:?}", raw.chunks.numblocks(), chunks.numblocks());
             Err(Error::new(ErrorKind::Shape, message).hint("the result of map_blocks has as many blocks on each axis"))
         };
-        Array::at(mapped(), Location::caller())
+        Array::at(mapped(), line)
     }
 
     /// After [`Array::map_blocks`]: that its function allocates up to `blocks` blocks like its output beside the one that it
@@ -92,7 +95,12 @@ impl<T: Element> Array<T> {
     }
 }
 
-fn map<T: Element, U: Element>(raw: &Raw, grid: Chunks, function: impl Fn(ArrayViewD<'_, T>) -> ArrayD<U> + Send + Sync + 'static) -> Raw {
+fn map<T: Element, U: Element>(
+    raw: &Raw,
+    grid: Chunks,
+    function: impl Fn(ArrayViewD<'_, T>) -> ArrayD<U> + Send + Sync + 'static,
+    line: &'static Location<'static>,
+) -> Raw {
     let run = move |task: &TaskContext<'_>, block: &Block, shape: &[usize]| {
         let view = ArrayViewD::from_shape(IxDyn(block.shape()), block.as_slice::<T>()?);
         let view = view.map_err(|error| Error::new(ErrorKind::Shape, format!("a block is no array: {error}")))?;
@@ -112,23 +120,35 @@ fn map<T: Element, U: Element>(raw: &Raw, grid: Chunks, function: impl Fn(ArrayV
         Ok(Block::new(out.freeze(), 0, U::DTYPE, shape.into())?)
     };
     let nonce = KeyBuilder::new("map_blocks", 1).nonce().finish();
-    let layer = MapBlocks::new(grid.clone(), size_of::<U>(), Arc::new(run), vec![raw.layer.clone()], 1, nonce);
+    let layer = MapBlocks::new(grid.clone(), size_of::<U>(), Arc::new(run), vec![raw.layer.clone()], 1, nonce, line);
     Raw { layer: Arc::new(layer), chunks: grid, dtype: U::DTYPE }
 }
 
 impl MapBlocks {
-    fn new(grid: Chunks, item: usize, function: Arc<Function>, inputs: Vec<LayerRef>, allowance: u32, nonce: Key) -> Self {
+    fn new(
+        grid: Chunks,
+        item: usize,
+        function: Arc<Function>,
+        inputs: Vec<LayerRef>,
+        allowance: u32,
+        nonce: Key,
+        line: &'static Location<'static>,
+    ) -> Self {
         let key = KeyBuilder::new("map_blocks", 1).input(nonce);
         let key = inputs.iter().fold(key, |key, input| key.input(input.key())).finish();
-        MapBlocks { grid, item, function, inputs: inputs.into(), allowance, nonce, key }
+        MapBlocks { grid, item, function, inputs: inputs.into(), allowance, nonce, key, line }
     }
 
     fn again(&self, inputs: Vec<LayerRef>, allowance: u32) -> Self {
-        MapBlocks::new(self.grid.clone(), self.item, self.function.clone(), inputs, allowance, self.nonce)
+        MapBlocks::new(self.grid.clone(), self.item, self.function.clone(), inputs, allowance, self.nonce, self.line)
     }
 }
 
 impl Layer for MapBlocks {
+    fn location(&self) -> Option<&'static Location<'static>> {
+        Some(self.line)
+    }
+
     fn key(&self) -> Key {
         self.key
     }

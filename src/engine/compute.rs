@@ -7,12 +7,16 @@ use crate::report::Progress;
 use crate::{Error, ErrorKind, Persist, Result};
 use chunkstore_store::Booking;
 use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
 
 /// The bytes that a task takes in tables, apart from its edges.
 const BYTES_A_TASK: u64 = 176;
 
 /// Runs with fewer bytes than this are not worth a forecast that nobody asked for.
 const SMALL: u64 = 16 << 20;
+
+/// Runs and results of fewer bytes than this do not have the process measured.
+const MEASURED: u64 = 4 << 20;
 
 /// Bytes set aside for as long as this lives.
 struct Reservation<'a> {
@@ -24,7 +28,7 @@ struct Reservation<'a> {
 impl<'a> Reservation<'a> {
     fn new(shared: &'a Shared, bytes: u64) -> Result<Self> {
         let booking = shared.core.arena.ledger().book(bytes)?;
-        shared.core.reserve(bytes);
+        shared.core.reserve(bytes)?;
         Ok(Reservation { shared, bytes, _booking: booking })
     }
 }
@@ -57,6 +61,7 @@ impl Engine {
         let mut parts = Vec::new();
         let finish = collections.parts(&mut parts)?;
         let result_bytes: u64 = parts.iter().map(|part| part.bytes).sum();
+        self.remeasure(result_bytes)?;
         let results = self.reserve_results(result_bytes)?;
         let mut layers = Vec::with_capacity(parts.len());
         for Part { layer, begin, .. } in parts {
@@ -66,6 +71,7 @@ impl Engine {
         self.run(lower(layers, self.shared.passes)?, &[], result_bytes)?;
         let output = finish()?;
         drop(results);
+        self.handed_over.fetch_add(result_bytes, Relaxed);
         Ok(output)
     }
 
@@ -108,7 +114,8 @@ impl Engine {
             let mib = super::memory::show_bytes;
             let message = format!("the result takes {}, and the bound leaves {}", mib(bytes), mib(self.memory_for_tasks()));
             let hint = "write it to a file instead (`to_npy`), compute a part of it (`slice`), reduce it, or give the engine more memory";
-            if bytes > 0 { Error::new(ErrorKind::OutOfMemory, message).hint(hint) } else { error }
+            let own = self.shared.core.is_idle();
+            if bytes > 0 && own { Error::new(ErrorKind::OutOfMemory, message).hint(hint) } else { error }
         })
     }
 
@@ -143,10 +150,7 @@ impl Engine {
         let graph_bytes = table.len() as u64 * BYTES_A_TASK + table.inputs.len() as u64 * 16;
         let graph = if table.len() > 1000 { Some(self.reserve_graph(graph_bytes, table.len())?) } else { None };
         let moved: u64 = table.out.iter().sum::<u64>() + table.load.iter().sum::<u64>();
-        // Unit tests share a process: each would take the others' memory for the program's own.
-        if moved > SMALL && !cfg!(test) {
-            self.shared.core.remeasure()?;
-        }
+        self.remeasure(moved)?;
         let prepared = self.shared.prepare(table, keep, &lowered.barriers, moved > SMALL)?;
         let explain = self.explain_plan(&lowered, &prepared, result_bytes);
         let plan = Plan::new(lowered.table, prepared.planned.numbered, lowered.barriers);
@@ -157,6 +161,19 @@ impl Engine {
         *self.last.lock() = Some(RunReport::new(explain, executed.facts));
         drop(graph);
         Ok(executed)
+    }
+
+    /// Measures what the process holds beside what is booked, where that may matter: before a run that is not small, and when
+    /// results have been handed over since the last time.
+    fn remeasure(&self, moved: u64) -> Result<()> {
+        let handed_over = self.handed_over.load(Relaxed);
+        // Unit tests share a process: each would take the others' memory for the program's own.
+        if moved.saturating_add(handed_over) <= MEASURED || cfg!(test) {
+            return Ok(());
+        }
+        self.shared.core.remeasure()?;
+        self.handed_over.fetch_sub(handed_over, Relaxed);
+        Ok(())
     }
 
     fn reserve_graph(&self, bytes: u64, tasks: usize) -> Result<Reservation<'_>> {

@@ -5,6 +5,7 @@ use super::explain::RunReport;
 use crate::exec::Shared;
 use parking_lot::Mutex;
 use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
 
 /// Computes lazy collections and graphs within a memory bound. Clones are the same engine; its threads end and its scratch goes
 /// with the last one, or with the last persisted collection that it keeps.
@@ -15,6 +16,8 @@ pub struct Engine {
     memory: u64,
     scheduler: Scheduler,
     pub(super) progress: Option<bool>,
+    /// Bytes of results that the caller has got since the process was last measured.
+    pub(super) handed_over: Arc<AtomicU64>,
 }
 
 impl Engine {
@@ -24,7 +27,7 @@ impl Engine {
     }
 
     pub(super) fn new(shared: Arc<Shared>, memory: u64, scheduler: Scheduler, progress: Option<bool>) -> Self {
-        Engine { shared, last: Arc::default(), memory, scheduler, progress }
+        Engine { shared, last: Arc::default(), memory, scheduler, progress, handed_over: Arc::default() }
     }
 
     /// The bound on the memory of the whole process, in bytes.

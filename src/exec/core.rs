@@ -152,10 +152,20 @@ impl Core {
     }
 
     /// Sets aside `bytes` of the bound for what the policy does not move: results, the graph itself.
-    pub(crate) fn reserve(&self, bytes: u64) {
+    ///
+    /// # Errors
+    /// Out of memory where that would leave too little for a run that is under way.
+    pub(crate) fn reserve(&self, bytes: u64) -> Result<()> {
         let mut state = self.state.lock();
+        let largest = state.runs.iter().map(|run| run.largest).max().unwrap_or(0);
+        let bound = plan::policy_bound(&self.arena, state.reserved.saturating_add(bytes) + self.spill.reserved_bytes());
+        if bytes > 0 && bound < largest {
+            let message = format!("{bytes} bytes would leave too little for a computation that is under way on this engine");
+            return Err(Error::new(ErrorKind::OutOfMemory, message).hint("compute after it has ended, or give the engine more memory"));
+        }
         state.reserved += bytes;
         state.set_bound(self);
+        Ok(())
     }
 
     /// Ends a reservation.
@@ -167,10 +177,19 @@ impl Core {
         self.work.notify_all();
     }
 
+    /// Whether no run is under way.
+    pub(crate) fn is_idle(&self) -> bool {
+        self.state.lock().runs.is_empty()
+    }
+
     /// Measures anew what the process takes beside what is booked, and sets the bound by that.
+    /// Not while runs are under way, which were admitted by what was measured before.
     pub(crate) fn remeasure(&self) -> Result<()> {
-        self.lease.remeasure()?;
         let mut state = self.state.lock();
+        if !state.runs.is_empty() {
+            return Ok(());
+        }
+        self.lease.remeasure()?;
         state.set_bound(self);
         Ok(())
     }
@@ -204,7 +223,7 @@ impl Core {
         let id = state.policy.extend(&plan.batch);
         let helpers = state.sleeping > 0 && plan.order.len() > 1;
         let parts = vec![Part { base: known, plan }];
-        state.runs.push(Run { id, parts, cancelled: Arc::default(), ended: None, error: None, done: 0 });
+        state.runs.push(Run { id, parts, cancelled: Arc::default(), ended: None, error: None, done: 0, largest: largest.0 });
         let mut garbage = Garbage::default();
         state.act(self, &mut garbage);
         if helpers {
@@ -218,10 +237,12 @@ impl Core {
         let mut state = self.state.lock();
         let state = &mut *state;
         let known = state.policy.len();
+        let largest = plan.batch.largest_need(known, |chunk| state.policy.bytes_of(chunk)).0;
         let Some(run) = state.runs.iter_mut().find(|run| run.contains(barrier)) else {
             return Err(Error::new(ErrorKind::Invalid, "a barrier belongs to no run"));
         };
         if state.policy.expanded(run.id, &plan.batch) {
+            run.largest = run.largest.max(largest);
             run.parts.push(Part { base: known, plan: Arc::new(plan) });
         }
         Ok(())
@@ -443,7 +464,13 @@ impl State {
             Err(error) => match self.more_scratch(id, &error, refused) {
                 Some(scratch) => Finished::PutBack(scratch),
                 None => {
-                    let named = error.task(job.plan.table.name_of(job.task));
+                    let table = &job.plan.table;
+                    let layer = table.layer.get(job.task as usize).and_then(|layer| table.layers.get(*layer as usize));
+                    let named = error.task(table.name_of(job.task));
+                    let named = match layer.and_then(|layer| layer.location()) {
+                        Some(line) => named.from_line(line),
+                        None => named,
+                    };
                     if let Some(run) = self.run_of(id) {
                         run.cancelled.store(true, Relaxed);
                         run.error.get_or_insert(named);
@@ -478,7 +505,7 @@ impl State {
             None if self.policy.running() > 1 || self.policy.io_under_way() > 0 => self.policy.scratch_of(id),
             None => return None,
         };
-        let need = self.policy.need_of(id) - self.policy.scratch_of(id) + scratch;
+        let need = (self.policy.need_of(id) - self.policy.scratch_of(id)).saturating_add(scratch);
         (need <= self.policy.bound()).then_some(scratch)
     }
 
@@ -493,7 +520,12 @@ impl State {
         else {
             return false;
         };
-        self.fail(id, Some(plan::does_not_fit(&plan.table, task, need, bound, &core.arena)));
+        // With nothing under way, what cannot be evicted is what cannot be written.
+        let error = match self.policy.firm() {
+            held if need <= bound => plan::held_by_objects(&plan.table, task, need, bound, held),
+            _ => plan::does_not_fit(&plan.table, task, need, bound, &core.arena),
+        };
+        self.fail(id, Some(error));
         self.act(core, garbage);
         true
     }

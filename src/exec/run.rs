@@ -58,6 +58,8 @@ pub(super) struct Run {
     pub(super) ended: Option<Ended>,
     pub(super) error: Option<Error>,
     pub(super) done: u64,
+    /// The most bytes that one of its tasks needs; nobody else may take so much that this does not fit any more.
+    pub(super) largest: u64,
 }
 
 /// What a worker takes out of the lock to run a task.

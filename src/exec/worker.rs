@@ -172,7 +172,8 @@ fn caught<T>(what: &str, run: impl FnOnce() -> Result<T>) -> Result<T> {
         Err(payload) => {
             let text = payload.downcast_ref::<&str>().map(|text| text.to_string());
             let text = text.or_else(|| payload.downcast_ref::<String>().cloned()).unwrap_or_else(|| "no message".into());
-            Err(Error::new(ErrorKind::Panicked, format!("{what} panicked: {text}")))
+            let error = Error::new(ErrorKind::Panicked, format!("{what} panicked: {text}"));
+            Err(error.hint("the run has ended and what it held is given back; mend the function, or let it return an error"))
         }
     }
 }

@@ -107,6 +107,11 @@ pub trait Layer: Send + Sync + 'static {
         None
     }
 
+    /// The line of the user's program that a failure of its tasks is to be told with, where the layer runs the user's code.
+    fn location(&self) -> Option<&'static std::panic::Location<'static>> {
+        None
+    }
+
     /// How its output decides what comes next, if it does.
     fn barrier(&self) -> Option<&dyn Barrier> {
         None

@@ -78,7 +78,7 @@ impl<'a> Allowance<'a> {
     }
 
     fn take(&self, bytes: u64) -> Result<()> {
-        let taken = self.taken.fetch_add(bytes, Relaxed) + bytes;
+        let taken = self.taken.fetch_add(bytes, Relaxed).saturating_add(bytes);
         let booked = self.booked.load(Relaxed);
         if taken <= booked {
             return Ok(());

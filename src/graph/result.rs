@@ -103,7 +103,7 @@ pub(crate) fn from_block<T: 'static>(block: &Block) -> Option<T> {
 
 /// The value of a function's result, or of a literal where there is no task.
 ///
-/// Scalars are held inline. An owned array becomes a block, which can be spilled: a task's is copied into counted memory, a
+/// Scalars are held inline. An owned array, or a vector of numbers of 64 KiB or more, becomes a block, which can be spilled: a task's is copied into counted memory, a
 /// literal's stays where it is. Anything else is an object, counted as [`object_bytes`] says.
 ///
 /// # Errors
@@ -135,7 +135,7 @@ fn into_held<T: Send + Sync + 'static>(value: T, task: Option<&TaskContext<'_>>)
     }
     macro_rules! arrays {
         ($($t:ty),*) => { $(
-            if let Some(array) = take_array::<T, $t>(&mut slot) {
+            if let Some(array) = take_array::<T, $t>(&mut slot).or_else(|| take_large_vec::<T, $t>(&mut slot)) {
                 return array_value(array, task);
             }
         )* };
@@ -156,6 +156,15 @@ fn take_array<T: 'static, E: Element>(slot: &mut Option<T>) -> Option<ArrayD<E>>
         .or_else(|| fixed::<T, E, Ix2>(slot))
         .or_else(|| fixed::<T, E, Ix3>(slot))
         .or_else(|| fixed::<T, E, Ix0>(slot))
+}
+
+/// The vector as an array of one axis, if it is one of element type `E` and large: then it can be spilled.
+fn take_large_vec<T: 'static, E: Element>(slot: &mut Option<T>) -> Option<ArrayD<E>> {
+    let vec = (slot as &dyn Any).downcast_ref::<Option<Vec<E>>>()?.as_ref()?;
+    if (size_of_val(vec.as_slice()) as u64) < LARGE {
+        return None;
+    }
+    take_as::<T, Vec<E>>(slot).map(|vec| Array::from_vec(vec).into_dyn())
 }
 
 fn array_value<E: Element>(array: ArrayD<E>, task: Option<&TaskContext<'_>>) -> Result<Value> {

@@ -38,10 +38,23 @@ pub(crate) fn does_not_fit(table: &TaskTable, task: u32, need: u64, bound: u64, 
         format!("needs {} of memory at once for its inputs, output and scratch, and the bound leaves {} for tasks", mib(need), mib(bound));
     let factor = need.div_ceil(bound.max(1)).next_power_of_two().max(2);
     let hint = format!(
-        "use chunks of a {factor}th of the size (`rechunk`, or `chunks` where the array is opened), or a bound that is at least {} larger \
+        "use chunks of at most 1/{factor} of the size (`rechunk`, or `chunks` where the array is opened), or a bound that is at least {} larger \
          ({} of it are results, graphs and buffers)",
         mib(need.saturating_sub(bound)),
         mib(outside)
     );
+    Error::new(ErrorKind::OutOfMemory, message).task(table.name_of(task)).hint(hint)
+}
+
+/// The error for a task that would fit, were it not for `held` bytes of objects that cannot be spilled.
+pub(crate) fn held_by_objects(table: &TaskTable, task: u32, need: u64, bound: u64, held: u64) -> Error {
+    let mib = |bytes: u64| format!("{:.1} MiB", bytes as f64 / (1 << 20) as f64);
+    let message = format!(
+        "needs {} of memory; {} of the {} for tasks are held by values of types of your own, which cannot be spilled",
+        mib(need),
+        mib(held),
+        mib(bound)
+    );
+    let hint = "return an array or a vector of numbers from the functions that make them, or give the engine more memory";
     Error::new(ErrorKind::OutOfMemory, message).task(table.name_of(task)).hint(hint)
 }

@@ -230,6 +230,9 @@ impl Policy {
 
     /// A running task asks for more scratch than it was booked for. Granted at once, or not at all.
     pub(crate) fn grow(&mut self, task: u32, more: u64) -> bool {
+        if more > self.bound {
+            return false;
+        }
         self.total += more;
         self.update_pressure();
         while self.used + more > self.bound {

@@ -232,6 +232,11 @@ impl Policy {
         inputs + self.out[task as usize] + self.scratch[task as usize]
     }
 
+    /// The part of what is booked that cannot be evicted.
+    pub(crate) fn firm(&self) -> u64 {
+        self.firm
+    }
+
     /// Whether a chunk can be loaded again from where it came from.
     pub(crate) fn is_source(&self, chunk: u32) -> bool {
         (chunk as usize) < self.flags.len() && self.has(chunk, flag::SOURCE)

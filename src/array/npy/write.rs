@@ -5,20 +5,23 @@ use super::region::{Region, Span};
 use super::writeback;
 use crate::{Error, ErrorKind, Result};
 use chunkstore_store::{Block, DType, Shape};
-use rustix::fs::{Advice, FallocateFlags};
+use rustix::fs::{Advice, FallocateFlags, FlockOperation, flock};
 use rustix::io::Errno;
 use std::fs::{File, OpenOptions};
 use std::io;
-use std::os::unix::fs::FileExt;
+use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 
 /// The most bytes of a block that are written before they are sent to disk. Two of these are in the page cache at a time for each writing thread.
 const WINDOW: usize = 1 << 20;
 
+/// How the names of files end that have not got their own yet. One whose lock can be taken has lost its writer.
+const SUFFIX: &str = ".chunkstore-tmp";
+
 /// A `.npy` file that is being written, in C order and native byte order, byte for byte as `numpy.save` writes it.
 ///
-/// It is written beside its target under a name that ends in `.tmp`, and takes the target's name in [`NpyWriter::finish`]: who opens the target sees the old
+/// It is written beside its target under a name that ends in `.chunkstore-tmp`, and takes the target's name in [`NpyWriter::finish`]: who opens the target sees the old
 /// file or the whole new one. Dropped before that, it leaves nothing behind. Any number of threads may write at a time.
 #[derive(Debug)]
 pub(crate) struct NpyWriter {
@@ -203,12 +206,21 @@ impl Drop for NpyWriter {
 /// A new file in the folder of `target`.
 fn create_beside(target: &Path, name: &std::ffi::OsStr) -> Result<(File, PathBuf)> {
     static NUMBER: AtomicU64 = AtomicU64::new(0);
+    sweep_beside(target);
     loop {
         let mut unique = name.to_os_string();
-        unique.push(format!(".{}-{}.tmp", std::process::id(), NUMBER.fetch_add(1, Relaxed)));
+        unique.push(format!(".{}-{}{SUFFIX}", std::process::id(), NUMBER.fetch_add(1, Relaxed)));
         let temporary = target.with_file_name(unique);
         match OpenOptions::new().write(true).create_new(true).open(&temporary) {
-            Ok(file) => return Ok((file, temporary)),
+            Ok(file) => {
+                // Held until the file is closed: it tells others that this one has an owner.
+                // Where somebody sweeps the folder at this very moment it may be gone already, and another is made.
+                let owned = flock(&file, FlockOperation::NonBlockingLockExclusive).is_ok();
+                let there = |file: &File| Some(file.metadata().ok()?.ino() == std::fs::metadata(&temporary).ok()?.ino());
+                if owned && there(&file) == Some(true) {
+                    return Ok((file, temporary));
+                }
+            }
             Err(e) if e.kind() == io::ErrorKind::AlreadyExists => {}
             Err(e) if matches!(e.kind(), io::ErrorKind::NotFound | io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem) => {
                 let message = format!("cannot create a file in this folder: {e}");
@@ -217,6 +229,21 @@ fn create_beside(target: &Path, name: &std::ffi::OsStr) -> Result<(File, PathBuf
                     .hint("name a file in a folder that exists and can be written to"));
             }
             Err(e) => return Err(chunkstore_store::Error::io("cannot create the file", e).at(target).into()),
+        }
+    }
+}
+
+/// Removes what writers that were killed have left in the folder of `target`.
+fn sweep_beside(target: &Path) {
+    let folder = target.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    for entry in std::fs::read_dir(folder).into_iter().flatten().flatten() {
+        if !entry.file_name().as_encoded_bytes().ends_with(SUFFIX.as_bytes()) {
+            continue;
+        }
+        let Ok(file) = File::open(entry.path()) else { continue };
+        if flock(&file, FlockOperation::NonBlockingLockExclusive).is_ok() {
+            // What cannot be removed is not in the way.
+            let _ = std::fs::remove_file(entry.path());
         }
     }
 }
@@ -245,6 +272,21 @@ mod tests {
 
     fn names(folder: &tempfile::TempDir) -> Vec<String> {
         std::fs::read_dir(folder.path()).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect()
+    }
+
+    #[test]
+    fn what_a_killed_writer_left_is_swept_and_what_another_writes_is_not() {
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::write(folder.path().join(format!("x.npy.1-0{SUFFIX}")), "left").unwrap();
+        std::fs::write(folder.path().join("mine.tmp"), "kept").unwrap();
+        let first = NpyWriter::create(folder.path().join("x.npy"), DType::F64, &[2]).unwrap();
+        let second = NpyWriter::create(folder.path().join("x.npy"), DType::F64, &[2]).unwrap();
+        assert_eq!(names(&folder).len(), 3, "{:?}", names(&folder));
+        for writer in [&first, &second] {
+            writer.write_region(&[0], &block(vec![1.0, 2.0], &[2])).unwrap();
+            writer.finish().unwrap();
+        }
+        assert_eq!(names(&folder).len(), 2, "{:?}", names(&folder));
     }
 
     #[test]

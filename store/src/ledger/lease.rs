@@ -72,8 +72,8 @@ impl Lease {
 
     /// Measures the base again, for instance before a run starts, and returns the new limit of the ledger.
     ///
-    /// A base that has grown is taken over. One that has shrunk is so only while no lease has anything booked, because
-    /// memory that is booked and not touched yet would look like memory that the program gave back.
+    /// A base that has grown is taken over. One that has shrunk is so as far as it is sure while anything is booked: memory that is booked
+    /// and not touched yet would look like memory that the program gave back, so that all that is booked is taken to be untouched.
     ///
     /// # Errors
     /// [`ErrorKind::OutOfMemory`] where the bound leaves nothing any more; the ledger stays as it was then.
@@ -81,8 +81,9 @@ impl Lease {
         let leases = LEASES.lock();
         let idle = booked(&leases) == 0;
         let now = base(&leases)?;
-        let base = if idle { now } else { now.max(self.base()) };
         let external = external_bytes();
+        let most = resident_bytes().saturating_sub(external);
+        let base = if idle { now } else { now.max(self.base().min(most)) };
         let limit = limit_of(self.memory, base, external)?;
         self.base.store(base, Relaxed);
         self.ledger.set_limit(limit + external);

@@ -138,7 +138,10 @@ impl Demo {
     }
 
     /// Forecasts a job, runs it, and gives its output and the report of it.
-    fn compute<C: chunkstore::Collection>(&self, job: &C) -> Result<(C::Output, RunReport)> {
+    fn compute<'a, C>(&self, job: &'a C) -> Result<(<&'a C as Computable>::Output, RunReport)>
+    where
+        &'a C: Computable,
+    {
         let explain: Explain = self.engine.explain(job)?;
         let read = explain.read_bytes + explain.read_again_bytes;
         let spills = if explain.spilled_bytes > 0 { format!("spill {}", bytes(explain.spilled_bytes)) } else { "spill nothing".into() };
