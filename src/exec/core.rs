@@ -80,6 +80,8 @@ pub(super) struct State {
     pub(super) watched: bool,
     /// Threads that wait for a run of theirs and are not asleep.
     pub(super) callers_awake: u32,
+    /// Threads that wait for a run of theirs and are asleep.
+    pub(super) callers_asleep: u32,
     pub(super) shutdown: bool,
     /// Whether there are threads for input and output; where there are none, workers do it.
     pub(super) served: bool,
@@ -132,6 +134,7 @@ impl Core {
             sleeping: 0,
             watched: false,
             callers_awake: 0,
+            callers_asleep: 0,
             at_hand: VecDeque::new(),
             shutdown: false,
             served: false,
@@ -415,7 +418,9 @@ impl State {
                     if let Some(run) = self.runs.iter_mut().find(|run| run.id == id) {
                         run.ended = Some(ended);
                     }
-                    core.work.notify_all();
+                    if self.callers_asleep > 0 {
+                        core.work.notify_all();
+                    }
                 }
             }
         }

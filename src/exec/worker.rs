@@ -103,6 +103,7 @@ pub(crate) fn work(core: &Core, until: Option<RunId>) {
             continue;
         }
         state.callers_awake -= u32::from(until.is_some());
+        state.callers_asleep += u32::from(until.is_some());
         // Nobody wakes helpers for tasks that may be light: while a run is under way, one of them looks on whether the others
         // are held up by one that is not.
         let watch = until.is_none() && !state.watched && !state.runs.is_empty();
@@ -112,6 +113,7 @@ pub(crate) fn work(core: &Core, until: Option<RunId>) {
             (state.watched, dozed) = (false, true);
         }
         state.callers_awake += u32::from(until.is_some());
+        state.callers_asleep -= u32::from(until.is_some());
     }
 }
 
