@@ -4,7 +4,7 @@ use super::super::build::{Argument, elementwise};
 use super::super::kernel::{BinaryOp, Finish, ReduceOp, TernaryOp, UnaryOp};
 use super::super::lazy::Raw;
 use super::super::testing::{compute, hooked};
-use super::super::{Array, Ellipsis, NewAxis, concatenate, keep, random, stack};
+use super::super::{Array, Chunks, Ellipsis, NewAxis, concatenate, keep, random, stack};
 use super::*;
 use crate::graph::{LayerRef, Lowering, Operator, TaskContext, Value};
 use crate::{ErrorKind, Persist, chunks, s};
@@ -379,7 +379,12 @@ fn survive(name: &str, version: u32, parameters: &[u8], number: u32, inputs: &[V
     match registry().decode(name, version, parameters) {
         Ok(operator) => {
             assert_eq!(operator.parameters().as_deref(), Some(parameters));
-            let _ = run(&*operator, number, inputs, 1 << 20);
+            // Blocks that are made from nothing may be reduced whatever their size: that only takes long.
+            let grid = serde_json::from_slice::<serde_json::Value>(parameters).unwrap().pointer("/0/0").cloned();
+            let grid = grid.and_then(|grid| serde_json::from_value::<Chunks>(grid).ok());
+            if name != REDUCE.0 || grid.unwrap().block_len(number) < 1 << 20 {
+                let _ = run(&*operator, number, inputs, 1 << 20);
+            }
         }
         Err(error) => {
             assert!(matches!(error.kind(), ErrorKind::Corrupt | ErrorKind::Io | ErrorKind::Invalid | ErrorKind::Truncated), "{error}")
@@ -388,7 +393,7 @@ fn survive(name: &str, version: u32, parameters: &[u8], number: u32, inputs: &[V
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(2000))]
+    #![proptest_config(ProptestConfig::with_cases(10000))]
 
     #[test]
     fn garbage_is_an_error(kind in 0..5usize, bytes in prop::collection::vec(any::<u8>(), 0..60)) {
