@@ -34,7 +34,7 @@ pub(super) fn perform(core: &Core, state: &mut MutexGuard<'_, State>, io: Io, ga
             let loaded = match slot {
                 Some(slot) => MutexGuard::unlocked(state, || {
                     garbage.clear();
-                    core.spill.read(&core.arena, &slot).map(Value::Chunk)
+                    worker::caught("reading a spilled chunk", || core.spill.read(&core.arena, &slot).map(Value::Chunk))
                 }),
                 None => match state.job(chunk, &mut Vec::new()) {
                     Some(job) => MutexGuard::unlocked(state, || {
@@ -51,7 +51,7 @@ pub(super) fn perform(core: &Core, state: &mut MutexGuard<'_, State>, io: Io, ga
             let written: Result<Slot> = match value {
                 Some(Value::Chunk(value)) => MutexGuard::unlocked(state, || {
                     garbage.clear();
-                    core.spill.write(&core.arena, &value)
+                    worker::caught("writing a chunk to the scratch folder", || core.spill.write(&core.arena, &value))
                 }),
                 _ => Err(Error::new(ErrorKind::Invalid, format!("chunk {chunk} cannot be written; this is a defect of the engine"))),
             };

@@ -164,8 +164,8 @@ pub(super) fn run(core: &Core, job: &Job, inputs: &[Value], allowance: Option<&A
     caught(operator.name(), run)
 }
 
-/// Runs code of the user's as part of a task; a panic becomes an error that names `what` panicked.
-fn caught<T>(what: &str, run: impl FnOnce() -> Result<T>) -> Result<T> {
+/// Runs code that may be the user's; a panic becomes an error that names `what` panicked, so that the thread and the run end well.
+pub(super) fn caught<T>(what: &str, run: impl FnOnce() -> Result<T>) -> Result<T> {
     let outer = IN_TASK.replace(true);
     let outcome = catch_unwind(AssertUnwindSafe(run));
     IN_TASK.set(outer);
