@@ -440,3 +440,637 @@ impl Shared {
         state.index.entries(shard).filter(|(key, _)| !is_part(key)).map(|(key, _)| key.into()).collect()
     }
 }
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+    use crate::chest::AnyKey;
+    use crate::io::{Fault, FaultyBackend, MemoryBackend};
+    use crate::{Block, Bytes, DType, Encoding, Records, Scalar, ScratchOptions};
+    use parking_lot::Mutex;
+    use proptest::prelude::*;
+    use std::collections::BTreeMap;
+    use std::io::Read;
+
+    const KIB: u64 = 1024;
+
+    fn arena() -> Arena {
+        Arena::new(Ledger::new(u64::MAX))
+    }
+
+    /// Bytes that say which value they are.
+    fn value(len: usize, seed: u64) -> Vec<u8> {
+        (0..len).map(|i| (seed as usize * 31 + i * (1 + seed as usize % 3)) as u8).collect()
+    }
+
+    fn bytes(arena: &Arena, len: usize, seed: u64) -> Bytes {
+        let mut buffer = arena.alloc(len).unwrap();
+        buffer.copy_from_slice(&value(len, seed));
+        Bytes(buffer.freeze())
+    }
+
+    fn chest_on<V: Storable>(disk: u64, memory: u64, threads: usize) -> (FaultyBackend, Chest<u64, V>) {
+        let backend = FaultyBackend::new(Arc::new(MemoryBackend::new(disk)));
+        let options = ChestOptions::in_folder("/m").scratch(ScratchOptions::new("/m").encoding(Some(Encoding::Raw))).threads(threads);
+        (backend.clone(), Chest::temporary_on(Arc::new(backend), memory, options).unwrap())
+    }
+
+    impl<K: ChestKey, V: Storable> Chest<K, V> {
+        /// Waits until nothing is under way, and compares what is counted.
+        fn check(&self) {
+            loop {
+                let state = self.shared().state.lock();
+                if state.busy == 0 && !state.is_writing() && state.loading.is_empty() {
+                    return state.check();
+                }
+                drop(state);
+                std::thread::yield_now();
+            }
+        }
+    }
+
+    fn is(chest: &Chest<u64, Vec<u8>>, key: u64, want: &[u8]) -> bool {
+        chest.get(&key).unwrap().is_some_and(|got| got[..] == *want)
+    }
+
+    #[test]
+    fn what_does_not_fit_in_memory_is_on_disk() {
+        let (_, chest) = chest_on(1 << 30, 128 * KIB, 2);
+        let len = |k: u64| [0, 1, 100, 700, 5000, 12_000][k as usize % 6] + k as usize;
+        for k in 0..200 {
+            chest.put(&k, &value(len(k), k)).unwrap();
+        }
+        assert_eq!((chest.len(), chest.contains(&199), chest.contains(&200)), (200, true, false));
+        for k in (0..200).map(|k| (k * 17 + 3) % 200) {
+            assert!(is(&chest, k, &value(len(k), k)), "{k}");
+        }
+        let stats = chest.stats();
+        assert!(stats.peak <= 128 * KIB && stats.overflowed > 100, "{stats:?}");
+        assert_eq!(stats.hits + stats.misses, 200);
+        assert!(chest.remove(&7) && !chest.remove(&7) && chest.get(&7).unwrap().is_none());
+        let mut keys: Vec<u64> = chest.keys().map(|key| key.unwrap()).collect();
+        keys.sort_unstable();
+        assert_eq!(keys, (0..200).filter(|k| *k != 7).collect::<Vec<_>>());
+        for pair in chest.iter() {
+            let (k, got) = pair.unwrap();
+            assert_eq!(*got, value(len(k), k));
+        }
+        chest.check();
+        chest.shrink(0).unwrap();
+        assert_eq!(chest.stats().held, 0);
+        chest.clear();
+        assert!(chest.is_empty());
+        chest.check();
+        assert_eq!((chest.stats().index, chest.stats().scratch.slots), (0, 0));
+    }
+
+    #[test]
+    fn values_of_every_kind_come_back() {
+        let folder = crate::testing::folder();
+        let arena = arena();
+        let options = || ChestOptions::in_folder(folder.path());
+        let numbers = |n: usize| {
+            let mut buffer = arena.alloc(8 * n).unwrap();
+            buffer.as_slice_mut::<f64>().iter_mut().enumerate().for_each(|(i, x)| *x = i as f64);
+            Block::new(buffer.freeze(), 0, DType::F64, [n].as_slice().into()).unwrap()
+        };
+        let chunks: Chest<AnyKey> = Chest::temporary("256KiB", options()).unwrap();
+        for n in [0usize, 1, 30, 300, 3000, 9000] {
+            chunks.put(&("block", n).into(), &Chunk::Block(numbers(n))).unwrap();
+            chunks.put(&("records", n).into(), &Chunk::Records(Records::encode(&arena, 0..n as u64).unwrap())).unwrap();
+            chunks.put(&("scalar", n).into(), &Chunk::Scalar(Scalar::U64(n as u64))).unwrap();
+            chunks.put(&AnyKey::List(vec![n.into()]), &Chunk::Bytes(bytes(&arena, n, 7))).unwrap();
+        }
+        for _ in 0..2 {
+            for n in [0usize, 1, 30, 300, 3000, 9000] {
+                let block = chunks.get(&("block", n).into()).unwrap().unwrap();
+                assert!(matches!(&*block, Chunk::Block(block) if block.as_slice::<f64>().unwrap() == numbers(n).as_slice::<f64>().unwrap()));
+                let records = chunks.get(&("records", n).into()).unwrap().unwrap();
+                assert!(matches!(&*records, Chunk::Records(records) if records.iter::<u64>().map(|r| r.unwrap()).eq(0..n as u64)));
+                let scalar = chunks.get(&("scalar", n).into()).unwrap().unwrap();
+                assert!(matches!(&*scalar, Chunk::Scalar(Scalar::U64(k)) if *k == n as u64));
+                let found = chunks.get(&AnyKey::List(vec![n.into()])).unwrap().unwrap();
+                assert!(matches!(&*found, Chunk::Bytes(found) if found.0[..] == value(n, 7)));
+            }
+            chunks.shrink(0).unwrap();
+        }
+        let typed: Chest<(String, Option<i32>), Vec<(String, f32)>> = Chest::temporary("256KiB", options()).unwrap();
+        let of = |n: i32| (0..n).map(|i| (i.to_string(), i as f32)).collect::<Vec<_>>();
+        for n in [0, 1, 20, 500, 5000] {
+            typed.put(&("x".to_string(), Some(n)), &of(n)).unwrap();
+        }
+        typed.shrink(0).unwrap();
+        for n in [0, 1, 20, 500, 5000] {
+            assert_eq!(*typed.get(&("x".to_string(), Some(n))).unwrap().unwrap(), of(n));
+        }
+        typed.check();
+    }
+
+    #[test]
+    fn another_type_of_value_is_an_error() {
+        let (_, chest) = chest_on::<Chunk>(1 << 30, 64 * KIB, 1);
+        chest.put(&1, &Chunk::Scalar(Scalar::U8(3))).unwrap();
+        let Chest { core, .. } = chest;
+        let chest: Chest<String, String> = Chest::on(core).unwrap();
+        assert_eq!(chest.keys().next().unwrap().unwrap_err().kind(), ErrorKind::Corrupt);
+        assert!(chest.get("x").unwrap().is_none());
+        let Chest { core, .. } = chest;
+        let chest: Chest<u64, String> = Chest::on(core).unwrap();
+        assert_eq!(chest.get(&1).unwrap_err().kind(), ErrorKind::Invalid);
+        chest.shrink(0).unwrap();
+        assert_eq!(chest.get(&1).unwrap_err().kind(), ErrorKind::Invalid);
+    }
+
+    #[test]
+    fn the_last_use_decides_what_stays() {
+        let (_, chest) = chest_on(1 << 30, 80 * KIB, 1);
+        for k in 0..10 {
+            chest.put(&k, &value(5000, k)).unwrap();
+        }
+        chest.shrink(30 * KIB).unwrap();
+        let misses = chest.stats().misses;
+        for k in 6..10 {
+            chest.get(&k).unwrap().unwrap();
+        }
+        assert_eq!(chest.stats().misses, misses);
+        chest.get(&0).unwrap().unwrap();
+        assert_eq!(chest.stats().misses, misses + 1);
+    }
+
+    #[test]
+    fn pinned_values_stay_and_are_never_more_than_fit() {
+        let (_, chest) = chest_on::<Bytes>(1 << 30, 30 * KIB, 1);
+        let arena = arena();
+        for k in 0..8 {
+            chest.put(&k, &bytes(&arena, 6000, k)).unwrap();
+        }
+        let mut pins: Vec<_> = (0..4).map(|k| chest.get(&k).unwrap().unwrap()).collect();
+        assert!(pins[0].is_shared());
+        let error = chest.get(&5).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::OutOfMemory);
+        assert!(error.to_string().contains("pinned"), "{error}");
+        assert_eq!(chest.put(&9, &bytes(&arena, 6000, 9)).unwrap_err().kind(), ErrorKind::OutOfMemory);
+        assert!(!chest.contains(&9));
+        assert!(chest.remove(&2), "a pinned value can be removed");
+        assert!(chest.stats().lent >= 6000, "but counts while it is used");
+        assert_eq!(pins[2].0[..], value(6000, 2)[..]);
+        drop(pins.remove(2));
+        assert_eq!(chest.stats().lent, 0);
+        assert_eq!(chest.get(&5).unwrap().unwrap().0[..], value(6000, 5)[..]);
+        drop(pins);
+        chest.check();
+    }
+
+    #[test]
+    fn small_values_that_are_pinned_stay_what_they_are() {
+        let (_, chest) = chest_on::<Bytes>(1 << 30, 64 * KIB, 1);
+        let arena = arena();
+        let mut pins = Vec::new();
+        for k in 0..300 {
+            chest.put(&k, &bytes(&arena, 150, k)).unwrap();
+            if k % 60 == 0 {
+                pins.push((k, chest.get(&k).unwrap().unwrap()));
+                pins.push((k / 2, chest.get(&(k / 2)).unwrap().unwrap()));
+            }
+        }
+        chest.clear();
+        assert!(chest.stats().lent > 0);
+        for k in 0..300 {
+            chest.put(&k, &bytes(&arena, 150, k + 1000)).unwrap();
+        }
+        for (k, pin) in &pins {
+            assert_eq!(pin.0[..], value(150, *k)[..]);
+        }
+        drop(pins);
+        assert_eq!(chest.stats().lent, 0);
+        chest.check();
+    }
+
+    #[test]
+    fn what_is_larger_than_the_bound_is_refused() {
+        let (_, chest) = chest_on(1 << 30, 16 * KIB, 1);
+        for error in [chest.put(&1, &value(20_000, 1)).unwrap_err(), {
+            let (_, chest) = chest_on::<Bytes>(1 << 30, 16 * KIB, 1);
+            chest.put(&1, &bytes(&arena(), 20_000, 1)).unwrap_err()
+        }] {
+            assert_eq!(error.kind(), ErrorKind::OutOfMemory);
+            assert!(error.to_string().contains("20000 bytes") && error.to_string().contains("put_reader"), "{error}");
+        }
+        assert!(chest.is_empty());
+        chest.check();
+        assert_eq!(Chest::<u8, u8>::temporary(100, ChestOptions::default()).unwrap_err().kind(), ErrorKind::Invalid);
+        assert_eq!(Chest::<u8, u8>::temporary("much", ChestOptions::default()).unwrap_err().kind(), ErrorKind::Invalid);
+        let (_, chest) = chest_on::<Vec<u8>>(1 << 30, 64 * KIB, 1);
+        let Chest { core, .. } = chest;
+        let chest: Chest<String, u8> = Chest::on(core).unwrap();
+        assert_eq!(chest.put(&"k".repeat(70_000), &1).unwrap_err().kind(), ErrorKind::Invalid);
+    }
+
+    #[test]
+    fn too_many_keys_for_the_memory_are_refused() {
+        let (_, chest) = chest_on(1 << 30, 64 * KIB, 1);
+        let error = (0..10_000).find_map(|k| chest.put(&k, &value(3, k)).err()).unwrap();
+        assert_eq!(error.kind(), ErrorKind::OutOfMemory);
+        assert!(error.to_string().contains("index"), "{error}");
+        assert!(chest.len() > 500, "{}", chest.len());
+        for k in 0..chest.len() as u64 {
+            assert!(is(&chest, k, &value(3, k)));
+        }
+        chest.check();
+    }
+
+    #[test]
+    fn overwriting_forgets_what_was_there_and_packs_are_repacked() {
+        let (_, chest) = chest_on(1 << 30, 64 * KIB, 2);
+        for round in 0..40 {
+            for k in 0..300 {
+                if round < 2 || k % 10 != 3 {
+                    chest.put(&k, &value(200 + (k % 7) as usize, 1000 * round + k)).unwrap();
+                }
+            }
+        }
+        for k in 0..300 {
+            let round = if k % 10 == 3 { 1 } else { 39 };
+            assert!(is(&chest, k, &value(200 + (k % 7) as usize, 1000 * round + k)), "{k}");
+        }
+        assert_eq!(chest.len(), 300);
+        chest.shrink(0).unwrap();
+        chest.check();
+        let stats = chest.stats();
+        assert!(stats.repacked > 0, "{stats:?}");
+        assert!(stats.scratch.held < 4 * 300 * 240, "dead values are reclaimed: {stats:?}");
+    }
+
+    #[test]
+    fn a_full_disk_keeps_values_in_memory_and_says_so() {
+        for len in [300, 6000] {
+            let (_, chest) = chest_on(24 * KIB, 40 * KIB, 2);
+            let mut kept = Vec::new();
+            let error = (0..1000).find_map(|k| match chest.put(&k, &value(len, k)) {
+                Ok(()) => {
+                    kept.push(k);
+                    None
+                }
+                Err(e) => Some(e),
+            });
+            assert_eq!(error.map(|e| e.kind()), Some(ErrorKind::DiskFull));
+            assert!(kept.len() * len >= 30_000, "{}", kept.len());
+            // What is in memory can be had; what is on disk too, once something has made room.
+            for _ in 0..kept.len() / 2 {
+                assert!(chest.remove(&kept.pop().unwrap()));
+            }
+            for k in kept {
+                assert!(is(&chest, k, &value(len, k)), "{k}");
+            }
+        }
+    }
+
+    #[test]
+    fn failed_writes_come_to_who_needs_room() {
+        for len in [300, 6000] {
+            let (backend, chest) = chest_on(1 << 30, 40 * KIB, 2);
+            (0..3).for_each(|k| chest.put(&k, &value(len, k)).unwrap());
+            backend.fail(Fault::Io, 0, u64::MAX);
+            let error = (3..1000).find_map(|k| chest.put(&k, &value(len, k)).err());
+            assert_eq!(error.map(|e| e.kind()), Some(ErrorKind::Io));
+            backend.heal();
+            for k in 2000..2030 {
+                // Writes that met their fault before may end now.
+                assert!((0..4).any(|_| chest.put(&k, &value(len, k)).is_ok()));
+            }
+            for k in chest.keys().map(|key| key.unwrap()) {
+                assert!(is(&chest, k, &value(len, k)), "{k}");
+            }
+            chest.check();
+        }
+    }
+
+    #[test]
+    fn prefetched_values_are_hits_and_read_once() {
+        let (_, chest) = chest_on(1 << 30, 256 * KIB, 2);
+        for k in 0..40 {
+            chest.put(&k, &value(5000, k)).unwrap();
+        }
+        chest.shrink(0).unwrap();
+        let written = chest.stats().scratch.written;
+        chest.prefetch((0..40).chain([999]));
+        for k in 0..40 {
+            assert!(is(&chest, k, &value(5000, k)));
+        }
+        let stats = chest.stats();
+        assert_eq!(stats.scratch.read, written, "nothing is read twice");
+        assert!(stats.peak <= 256 * KIB);
+    }
+
+    #[test]
+    fn many_keys_at_once() {
+        let (_, chest) = chest_on(1 << 30, 128 * KIB, 2);
+        for k in 0..500 {
+            chest.put(&k, &value(400, k)).unwrap();
+        }
+        chest.shrink(0).unwrap();
+        let keys: Vec<u64> = (0..600).map(|k| (k * 7) % 600).collect();
+        let found = chest.get_many(&keys).unwrap();
+        for (k, value_found) in keys.iter().zip(found) {
+            assert_eq!(value_found.map(Pinned::into_inner), (*k < 500).then(|| value(400, *k)));
+        }
+        let read = chest.stats().scratch.read;
+        assert!(read < 3 * 500 * 450, "packs are read as a whole: {read}");
+    }
+
+    #[test]
+    fn hooks_are_told_keys() {
+        let (_, chest) = chest_on(1 << 30, 64 * KIB, 2);
+        let (missed, gone) = (Arc::new(Mutex::new(Vec::new())), Arc::new(Mutex::new(Vec::new())));
+        let (m, g) = (Arc::clone(&missed), Arc::clone(&gone));
+        chest.on_miss(move |k: u64| m.lock().push(k));
+        chest.on_overflow(move |k: u64| g.lock().push(k));
+        for k in 0..20 {
+            chest.put(&k, &value(if k < 10 { 100 } else { 5000 }, k)).unwrap();
+        }
+        chest.shrink(0).unwrap();
+        let mut all = gone.lock().clone();
+        all.sort_unstable();
+        all.dedup();
+        assert_eq!(all, (0..20).collect::<Vec<_>>());
+        for k in [3, 15] {
+            chest.get(&k).unwrap();
+        }
+        chest.get(&15).unwrap();
+        chest.get(&99).unwrap();
+        assert_eq!(*missed.lock(), [3, 15]);
+    }
+
+    #[test]
+    fn streams_are_larger_than_memory() {
+        let (backend, chest) = chest_on(1 << 30, 64 * KIB, 2);
+        chest.put(&1, &value(100, 1)).unwrap();
+        for (round, len) in [(0u64, 300_000usize), (1, 0), (2, 8192), (3, 8191), (4, 200_000)] {
+            let bytes = value(len, round);
+            assert_eq!(chest.put_reader(&1, &bytes[..]).unwrap(), len as u64);
+            let mut back = Vec::new();
+            chest.get_reader(&1).unwrap().unwrap().read_to_end(&mut back).unwrap();
+            assert!(back == bytes, "{len}");
+            assert_eq!((chest.len(), chest.get(&1).unwrap_err().kind()), (1, ErrorKind::Invalid));
+            assert_eq!(chest.keys().map(|key| key.unwrap()).collect::<Vec<_>>(), [1]);
+            chest.check();
+        }
+        // A reader that fails leaves what was there.
+        struct Fails(u64);
+        impl Read for Fails {
+            fn read(&mut self, out: &mut [u8]) -> std::io::Result<usize> {
+                self.0 = self.0.checked_sub(1).ok_or_else(|| std::io::Error::other("gone"))?;
+                Ok(out.len())
+            }
+        }
+        assert_eq!(chest.put_reader(&1, Fails(20)).unwrap_err().kind(), ErrorKind::Io);
+        let mut back = Vec::new();
+        chest.get_reader(&1).unwrap().unwrap().read_to_end(&mut back).unwrap();
+        assert!(back == value(200_000, 4));
+        // So does a disk that fails.
+        backend.fail(Fault::Io, 5, u64::MAX);
+        assert!(chest.put_reader(&1, &value(500_000, 9)[..]).is_err());
+        backend.heal();
+        let mut reader = chest.get_reader(&1).unwrap().unwrap();
+        let mut some = [0; 1000];
+        reader.read_exact(&mut some).unwrap();
+        assert_eq!(some[..], value(200_000, 4)[..1000]);
+        assert!(chest.remove(&1));
+        assert!(std::io::copy(&mut reader, &mut std::io::sink()).is_err(), "it is gone");
+        drop(reader);
+        assert_eq!((chest.len(), chest.stats().index), (0, 0));
+        chest.put(&2, &value(50, 3)).unwrap();
+        let mut back = Vec::new();
+        chest.get_reader(&2).unwrap().unwrap().read_to_end(&mut back).unwrap();
+        assert_eq!(back, value(50, 3));
+        assert!(chest.get_reader(&3).unwrap().is_none());
+        chest.check();
+    }
+
+    #[test]
+    fn update_takes_all_of_another() {
+        let (_, a) = chest_on(1 << 30, 64 * KIB, 1);
+        let (_, b) = chest_on(1 << 30, 64 * KIB, 1);
+        for k in 0..60 {
+            a.put(&k, &value(if k % 2 == 0 { 100 } else { 3000 }, k)).unwrap();
+        }
+        b.put_reader(&1, &value(100_000, 1)[..]).unwrap();
+        b.put(&2, &value(77, 2)).unwrap();
+        b.put(&100, &value(5000, 100)).unwrap();
+        assert_eq!(a.update(&b).unwrap(), 3);
+        assert_eq!(a.len(), 61);
+        assert!(is(&a, 2, &value(77, 2)) && is(&a, 100, &value(5000, 100)) && is(&a, 3, &value(3000, 3)));
+        let mut back = Vec::new();
+        a.get_reader(&1).unwrap().unwrap().read_to_end(&mut back).unwrap();
+        assert!(back == value(100_000, 1));
+        a.check();
+    }
+
+    #[test]
+    fn compressed_packs_come_back() {
+        let folder = crate::testing::folder();
+        let scratch = ScratchOptions::new(folder.path()).encoding(Some(Encoding::Zstd));
+        let chest: Chest<u64, String> = Chest::temporary("2MiB", ChestOptions::default().scratch(scratch)).unwrap();
+        for k in 0..3000u64 {
+            chest.put(&k, &k.to_string().repeat(300)).unwrap();
+        }
+        for k in (0..3000).map(|k| (k * 37) % 3000) {
+            assert_eq!(*chest.get(&k).unwrap().unwrap(), k.to_string().repeat(300));
+        }
+        let stats = chest.stats();
+        assert!(stats.scratch.written_stored * 2 < stats.scratch.written, "{stats:?}");
+        chest.check();
+    }
+
+    #[test]
+    fn damage_on_disk_is_named() {
+        let folder = crate::testing::folder();
+        let scratch = ScratchOptions::new(folder.path()).encoding(Some(Encoding::Raw));
+        let chest: Chest<u64, Vec<u8>> = Chest::temporary("128KiB", ChestOptions::default().scratch(scratch)).unwrap();
+        for k in 0..3 {
+            chest.put(&k, &value(300, k)).unwrap();
+        }
+        chest.shrink(0).unwrap();
+        for entry in std::fs::read_dir(chest.shared().disk.folder()).unwrap() {
+            let path = entry.unwrap().path();
+            if path.file_name().unwrap().to_str().unwrap().starts_with("slots") {
+                let mut bytes = std::fs::read(&path).unwrap();
+                bytes.iter_mut().for_each(|byte| *byte ^= 1);
+                std::fs::write(&path, bytes).unwrap();
+            }
+        }
+        for _ in 0..3 {
+            let error = chest.get(&1).unwrap_err();
+            assert_eq!(error.kind(), ErrorKind::Corrupt);
+            assert!(error.to_string().contains("slots-"), "{error}");
+        }
+        assert_eq!(chest.len(), 3);
+        chest.check();
+    }
+
+    #[test]
+    fn dropping_removes_the_folder_even_when_pins_outlive_it() {
+        let folder = crate::testing::folder();
+        let chest: Chest<u64, Bytes> = Chest::temporary(128 * KIB, ChestOptions::in_folder(folder.path())).unwrap();
+        let arena = arena();
+        for k in 0..100 {
+            chest.put(&k, &bytes(&arena, 5000, k)).unwrap();
+        }
+        let pin = chest.get(&3).unwrap().unwrap();
+        drop(chest);
+        assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0);
+        assert_eq!(pin.0[..], value(5000, 3)[..]);
+    }
+
+    #[test]
+    fn a_hundred_thousand_small_values_take_a_few_files_and_stay_within_the_bound() {
+        let folder = crate::testing::folder();
+        let ledger = Ledger::new(u64::MAX);
+        let memory = 8 << 20;
+        let options = ChestOptions::in_folder(folder.path()).arena(Arena::with_pool(ledger.clone(), 0));
+        let chest: Chest<u64, Vec<u8>> = Chest::temporary(memory, options).unwrap();
+        let n = 100_000;
+        for k in 0..n {
+            chest.put(&k, &value(200, k)).unwrap();
+        }
+        for k in 0..n {
+            assert!(is(&chest, k, &value(200, k)), "{k}");
+        }
+        for k in (0..n).step_by(501).map(|k| (k * 7919) % n) {
+            assert!(is(&chest, k, &value(200, k)), "{k}");
+        }
+        let stats = chest.stats();
+        assert!(stats.index < 48 * n, "{} bytes a key", stats.index / n);
+        assert!(stats.peak <= memory, "{stats:?}");
+        assert!(ledger.peak() <= memory + 3 * Scratch::staging_bytes() + SLACK, "{}", ledger.peak());
+        let files = std::fs::read_dir(chest.shared().disk.folder()).unwrap().count();
+        assert!(files < 10, "{files}");
+        chest.check();
+    }
+
+    #[test]
+    #[ignore = "takes a gibibyte of disk"]
+    fn a_million_values_of_a_kibibyte_take_a_few_files() {
+        let folder = crate::testing::folder();
+        let chest: Chest<u64, Vec<u8>> = Chest::temporary("64MiB", ChestOptions::in_folder(folder.path())).unwrap();
+        for k in 0..1_000_000 {
+            chest.put(&k, &value(1024, k)).unwrap();
+        }
+        for k in (0..1_000_000).step_by(77) {
+            assert!(is(&chest, k, &value(1024, k)), "{k}");
+        }
+        assert!(chest.stats().peak <= 64 << 20);
+        assert!(std::fs::read_dir(chest.shared().disk.folder()).unwrap().count() < 100);
+        chest.check();
+    }
+
+    #[test]
+    fn many_threads_and_a_small_bound() {
+        let folder = crate::testing::folder();
+        let chest: Chest<(u64, u64), Bytes> = Chest::temporary(768 * KIB, ChestOptions::in_folder(folder.path())).unwrap();
+        let arena = arena();
+        std::thread::scope(|scope| {
+            for thread in 0..4u64 {
+                let (chest, arena) = (&chest, &arena);
+                scope.spawn(move || {
+                    let len = |k: u64| [100, 3000, 20_000, 1000, 40_000][k as usize % 5] + k as usize;
+                    for k in 0..100 {
+                        chest.put(&(thread, k), &bytes(arena, len(k), thread * 1000 + k)).unwrap();
+                        if k % 5 == 4 {
+                            assert!(chest.remove(&(thread, k)));
+                        }
+                        let back = (k * 13) % (k + 1);
+                        let got = chest.get(&(thread, back)).unwrap();
+                        match back % 5 == 4 {
+                            true => assert!(got.is_none()),
+                            false => assert!(got.unwrap().0[..] == value(len(back), thread * 1000 + back)[..]),
+                        }
+                        if k % 10 == 0 {
+                            chest.prefetch((0..k).map(|k| ((thread + 1) % 4, k)));
+                        }
+                        if let Some(other) = chest.get(&((thread + 1) % 4, k)).unwrap() {
+                            assert!(other.0[..] == value(len(k), (thread + 1) % 4 * 1000 + k)[..]);
+                        }
+                    }
+                });
+            }
+        });
+        let stats = chest.stats();
+        assert!(stats.peak <= 768 * KIB);
+        assert_eq!(chest.len(), 4 * 80);
+        chest.check();
+    }
+
+    /// What one thread does, as a map would, on keys of its own.
+    fn run(chest: &Chest<u64, Vec<u8>>, base: u64, ops: &[(u8, u64, usize)]) -> BTreeMap<u64, Vec<u8>> {
+        let mut model: BTreeMap<u64, Vec<u8>> = BTreeMap::new();
+        for (op, key, n) in ops {
+            let (key, len) = (base + key, if key % 3 == 0 { *n } else { n % 500 });
+            match op {
+                0..5 => {
+                    let new = value(len, key + *n as u64);
+                    if chest.put(&key, &new).is_ok() {
+                        model.insert(key, new);
+                    }
+                }
+                5..9 => {
+                    if let Ok(got) = chest.get(&key) {
+                        assert_eq!(got.map(Pinned::into_inner), model.get(&key).cloned(), "{key}");
+                    }
+                }
+                9 => assert_eq!(chest.remove(&key), model.remove(&key).is_some()),
+                10 => chest.prefetch(key..key + 6),
+                11 => drop(chest.shrink(*n as u64)),
+                _ => {
+                    let new = value(10 * n, key);
+                    if chest.put_reader(&key, &new[..]).is_ok() {
+                        let mut back = Vec::new();
+                        if let Ok(Some(mut reader)) = chest.get_reader(&key)
+                            && reader.read_to_end(&mut back).is_ok()
+                        {
+                            assert!(back == new);
+                        }
+                        chest.remove(&key);
+                        model.remove(&key);
+                    }
+                }
+            }
+            assert_eq!(chest.contains(&key), model.contains_key(&key));
+        }
+        model
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig { cases: 80, failure_persistence: None, ..ProptestConfig::default() })]
+
+        #[test]
+        fn as_a_map(
+            ops in proptest::collection::vec(proptest::collection::vec((0u8..13, 0u64..20, 0usize..9000), 1..120), 1..4),
+            fault in proptest::option::of((prop_oneof![Just(Fault::Io), Just(Fault::DiskFull), Just(Fault::Torn)], 0u64..60, 1u64..4)),
+            memory in 44u64..200,
+        ) {
+            let (backend, chest) = chest_on(1 << 30, memory * KIB, 2);
+            if let Some((fault, skip, count)) = fault {
+                backend.fail(fault, skip, count);
+            }
+            let models: Vec<_> = std::thread::scope(|scope| {
+                let chest = &chest;
+                let all: Vec<_> = ops.iter().enumerate().map(|(i, ops)| scope.spawn(move || run(chest, 100 * i as u64, ops))).collect();
+                all.into_iter().map(|thread| thread.join().unwrap()).collect()
+            });
+            backend.heal();
+            // Writes that met their fault before may end now, and their errors come to who needs room.
+            prop_assert!((0..6).any(|_| chest.shrink(0).is_ok()));
+            prop_assert!(chest.stats().peak <= memory * KIB);
+            prop_assert_eq!(chest.len(), models.iter().map(BTreeMap::len).sum::<usize>());
+            chest.check();
+            for (key, want) in models.iter().flatten() {
+                prop_assert!(is(&chest, *key, want), "{}", key);
+            }
+            prop_assert!(chest.shrink(0).is_ok());
+            prop_assert_eq!(chest.stats().held, 0);
+            chest.check();
+        }
+    }
+}

@@ -567,10 +567,10 @@ impl State {
         !self.writes.is_empty() || !self.ahead.is_empty() || !self.next_packs.is_empty() || self.repack_is_due()
     }
 
-    /// Queues writes of at least `bytes`, whatever the rules say.
+    /// Queues writes of at least `bytes`, whatever the rules say, once all clean units have left that nobody uses.
     pub(super) fn write_for(&mut self, bytes: u64) {
         self.resting = false;
-        while self.clean_bytes + self.writing_bytes < bytes && self.queue_write() {}
+        while self.writing_bytes < bytes && self.queue_write() {}
     }
 
     fn dirty_is_due(&self) -> bool {
@@ -787,5 +787,58 @@ impl State {
             self.repacked += 1;
         }
         true
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+impl State {
+    /// Counts everything anew while nothing is under way, and compares.
+    pub(super) fn check(&self) {
+        use std::collections::HashMap;
+        assert_eq!((self.busy, self.writing_bytes, self.loading.len()), (0, 0, 0));
+        let (mut in_units, mut in_places): (HashMap<u32, (u32, u64)>, HashMap<u32, (u32, u64)>) = Default::default();
+        for (key, loc) in (0..self.index.shards()).flat_map(|shard| self.index.entries(shard)) {
+            let home = match loc.memory() {
+                Some((id, offset)) => {
+                    let unit = self.units.get(id).unwrap();
+                    if !loc.is_alone() {
+                        let record = unit.record(offset).unwrap();
+                        assert_eq!((record.hash, record.is_sound(), record.len() as u64), (super::index::hash_of(key), true, loc.bytes()));
+                    }
+                    let counts = in_units.entry(id).or_default();
+                    *counts = (counts.0 + 1, counts.1 + loc.bytes());
+                    unit.home(offset)
+                }
+                None => Some(loc.home().unwrap()),
+            };
+            if let Some(home) = home.filter(|_| !self.each) {
+                let counts = in_places.entry(home.place).or_default();
+                *counts = (counts.0 + 1, counts.1 + loc.bytes());
+            }
+        }
+        let mut held = 0;
+        for id in 0..self.units.all_len() as u32 {
+            let Some(unit) = self.units.get(id) else { continue };
+            held += unit.bytes;
+            assert_eq!((unit.live, unit.live_bytes), in_units.remove(&id).unwrap_or_default(), "unit {id}");
+            let listed = u32::from(self.clean.contains(&id)) + u32::from(self.dirty.contains(&id));
+            let filling = self.open == Some(id) || self.cache == Some(id);
+            assert_eq!(listed, u32::from(!filling), "unit {id}: {:?}", unit.homes);
+            assert!(filling || unit.live > 0);
+            if let Homes::Place(place) = unit.homes {
+                assert_eq!(self.places.get(place).unwrap().copy, Some(id));
+            }
+        }
+        let mut dead = 0;
+        for id in 0..self.places.all_len() as u32 {
+            let Some(place) = self.places.get(id) else { continue };
+            assert_eq!((place.live, place.live_bytes), in_places.remove(&id).unwrap_or_default(), "place {id}");
+            assert!(place.live > 0);
+            dead += place.used - place.live_bytes;
+        }
+        assert_eq!((self.held, self.dead_bytes), (held, dead));
+        assert_eq!((in_units.len(), in_places.len()), (0, 0));
+        assert!(self.peak <= self.memory && self.total() <= self.memory);
     }
 }

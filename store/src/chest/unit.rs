@@ -162,6 +162,12 @@ impl<T> Slab<T> {
         self.all.len() - self.free.len()
     }
 
+    /// One more than the largest number.
+    #[cfg(test)]
+    pub(super) fn all_len(&self) -> usize {
+        self.all.len()
+    }
+
     pub(super) fn insert(&mut self, thing: T) -> u32 {
         match self.free.pop() {
             Some(id) => {

@@ -32,7 +32,11 @@ pub(super) fn run(chest: &Shared) {
 
 /// Writes one unit, if any is to be written.
 fn write(chest: &Shared, state: &mut Guard<'_>) -> bool {
-    let Some(write) = state.next_write() else { return false };
+    let before = state.busy;
+    let Some(write) = state.next_write() else {
+        // Units that nobody wants any more are not written, which who waits has to know.
+        return state.busy != before;
+    };
     let id = write.unit;
     let written = MutexGuard::unlocked(state, || chest.disk.write(write));
     match written {
