@@ -5,6 +5,7 @@
 //! chunks within a bound by spilling them to scratch files.
 
 mod buffer;
+mod catalogue;
 mod chest;
 mod chunk;
 mod codec;
@@ -12,7 +13,9 @@ mod error;
 mod format;
 pub mod io;
 mod ledger;
+mod manifest;
 mod scratch;
+mod segment;
 mod serial;
 #[cfg(test)]
 mod testing;

@@ -7,6 +7,6 @@ mod scan;
 mod window;
 
 pub(crate) use coding::{Decode, Encode};
-pub(crate) use file::Manifest;
+pub(crate) use file::{Failure, Manifest, now};
 pub(crate) use record::{Changes, Description, Entry};
 pub(crate) use scan::{Kind, Scan, scan};

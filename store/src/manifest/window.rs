@@ -29,6 +29,9 @@ impl<'a> Window<'a> {
     pub(super) fn get(&mut self, offset: u64, want: usize) -> Result<&[u8]> {
         let there = self.len.saturating_sub(offset);
         let want = usize::try_from(there).unwrap_or(usize::MAX).min(want);
+        if want == 0 {
+            return Ok(&[]);
+        }
         let held = offset.checked_sub(self.begin).filter(|from| from + want as u64 <= self.bytes.len() as u64);
         let from = match held {
             Some(from) => from as usize,
