@@ -9,4 +9,4 @@ mod window;
 pub(crate) use coding::{Decode, Encode};
 pub(crate) use file::{Failure, Manifest, now};
 pub(crate) use record::{Changes, Description, Entry};
-pub(crate) use scan::{Kind, Scan, scan};
+pub(crate) use scan::{Kind, Scan, scan, store_id};

@@ -170,6 +170,14 @@ fn read_header(file: &dyn BackendFile, window: &mut Window) -> Result<u64> {
     Ok(store_id)
 }
 
+/// The number of the store whose manifest is in `file`.
+///
+/// # Errors
+/// Corrupt or unsupported where the file does not begin as a manifest of this version.
+pub(crate) fn store_id(file: &dyn BackendFile) -> Result<u64> {
+    read_header(file, &mut Window::new(file)?)
+}
+
 /// Reads the manifest in `file`, and gives each sound record in order to `visit`: kind, sequence number and payload.
 ///
 /// # Errors
