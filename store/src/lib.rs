@@ -13,6 +13,8 @@ mod format;
 pub mod io;
 mod ledger;
 mod scratch;
+#[allow(dead_code, unused_imports)] // Until the store is built on it.
+mod segment;
 mod serial;
 #[cfg(test)]
 mod testing;
@@ -25,3 +27,4 @@ pub use error::{Error, ErrorKind, Result};
 pub use io::{InputFile, Stamp};
 pub use ledger::{Booking, External, Lease, Ledger, external_bytes, memory_limit_of_machine, peak_resident_bytes, resident_bytes};
 pub use scratch::{Scratch, ScratchOptions, ScratchStats, Slot};
+pub use segment::Place;
