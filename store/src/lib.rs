@@ -14,7 +14,10 @@ mod format;
 pub mod io;
 mod ledger;
 mod manifest;
+mod recover;
+mod saved;
 mod scratch;
+#[allow(dead_code, unused_imports)] // Until the store is built on it.
 mod segment;
 mod serial;
 #[cfg(test)]
@@ -27,4 +30,6 @@ pub use codec::{Codec, Encoding, checksum};
 pub use error::{Error, ErrorKind, Result};
 pub use io::{InputFile, Stamp};
 pub use ledger::{Booking, External, Lease, Ledger, external_bytes, memory_limit_of_machine, peak_resident_bytes, resident_bytes};
+pub use saved::{StoredChunk, Dataset, DatasetInfo, DatasetKind, DatasetWriter, Store, StoreOptions, StoreStats};
 pub use scratch::{Scratch, ScratchOptions, ScratchStats, Slot};
+pub use segment::Place;

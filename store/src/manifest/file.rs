@@ -67,7 +67,7 @@ impl Manifest {
         })
     }
 
-    /// Publishes a new manifest in `folder`: a state, given in parts, that has the number `sequence`. It takes the place of one
+    /// Publishes a new manifest in `folder`: a state, given in at least one part, that has the number `sequence`. It takes the place of one
     /// that is there.
     ///
     /// # Errors
@@ -124,7 +124,7 @@ impl Manifest {
         Ok(sequence)
     }
 
-    /// Writes a new manifest with the state as it was after the last commit, given in parts, and with `changes` as the next
+    /// Writes a new manifest with the state as it was after the last commit, given in at least one part, and with `changes` as the next
     /// commit; it takes the place of this one in one step.
     ///
     /// # Errors

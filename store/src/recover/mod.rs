@@ -2,4 +2,4 @@
 
 mod open;
 
-pub(crate) use open::{open, replay};
+pub(crate) use open::{open, replay, snapshot};

@@ -139,7 +139,9 @@ fn make(backend: &Arc<dyn Backend>, folder: &Path) -> Result<()> {
         let error = Error::new(ErrorKind::Corrupt, "the manifest of the store is missing, but it has segments").at(folder);
         return Err(error.hint("run `chunkstore repair` on the folder: it makes a manifest from what the segments hold"));
     }
-    Manifest::create(backend, folder, random_id(), 0, []).map_err(|failure| failure.error)?;
+    let mut empty = Vec::new();
+    Changes::default().encode(&mut empty);
+    Manifest::create(backend, folder, random_id(), 0, [Ok(empty)]).map_err(|failure| failure.error)?;
     if let Some(parent) = folder.parent() {
         backend.sync_folder(parent)?;
     }

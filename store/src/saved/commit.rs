@@ -259,7 +259,7 @@ impl Inner {
                 needed.insert(place.segment);
                 match leads_to.get(place) {
                     Some(segments) => needed.extend(segments),
-                    None => needed.extend(crate::segment::Table::open(&self.segments, *place)?.segments()),
+                    None => needed.extend(super::table::Table::open(&self.segments, *place)?.segments()),
                 }
             }
             Ok(())

@@ -7,7 +7,8 @@ use crate::format::MANIFEST_NAME;
 use crate::io::{Backend, Lock, Open};
 use crate::manifest::{Changes, Entry, Manifest};
 use crate::recover::replay;
-use crate::segment::{Commit, Place, Segments, Table};
+use super::table::Table;
+use crate::segment::{Commit, Place, Segments};
 use crate::{Arena, Error, ErrorKind, Result};
 use parking_lot::{Condvar, Mutex, RwLock};
 use std::path::PathBuf;
@@ -149,6 +150,7 @@ impl Inner {
         let mut names = self.index.names("")?.into_iter();
         let mut segments = Some(self.commits());
         Ok(std::iter::from_fn(move || {
+            let first = segments.is_some();
             let mut part = Changes { segments: segments.take().unwrap_or_default(), ..Changes::default() };
             let mut bytes = 0;
             for name in names.by_ref() {
@@ -163,7 +165,7 @@ impl Inner {
             }
             let mut out = Vec::new();
             part.encode(&mut out);
-            (part != Changes::default()).then_some(Ok(out))
+            (first || part != Changes::default()).then_some(Ok(out))
         }))
     }
 }

@@ -16,7 +16,8 @@ use super::inner::{Inner, OpenTables};
 use super::layer::{Held, Layer};
 use super::pins::Pinned;
 use crate::manifest::Entry;
-use crate::segment::{FrameInfo, FrameKind, Place, Table, TableBuilder, merge_tables};
+use super::table::{Table, TableBuilder, merge_tables};
+use crate::segment::{FrameInfo, FrameKind, Place};
 use crate::{Chunk, Error, ErrorKind, Result};
 use parking_lot::{Mutex, RwLock};
 use std::sync::Arc;
@@ -247,7 +248,8 @@ impl KeyedWriter {
             rolled = true;
         };
         if used >= self.share && self.turn.try_lock().is_some() {
-            self.roll()?;
+            // The key is put, whatever comes of this: it is tried again by the next one, and by the commit.
+            self.roll().ok();
         }
         Ok(())
     }
@@ -331,14 +333,11 @@ impl KeyedWriter {
                 return Ok(());
             }
             let fresh = Layer::new(self.inner.arena.ledger())?;
-            std::mem::replace(&mut state.pending, fresh)
+            let layer = Arc::new(std::mem::replace(&mut state.pending, fresh));
+            state.frozen = Some(Arc::clone(&layer));
+            state.epoch += 1;
+            layer
         };
-        // Between the two locks, keys are looked up in neither; so this is one step.
-        let layer = Arc::new(layer);
-        let mut state = self.state.write();
-        state.frozen = Some(Arc::clone(&layer));
-        state.epoch += 1;
-        drop(state);
         let written = self.write_layer(&layer);
         let mut state = self.state.write();
         state.epoch += 1;
@@ -429,8 +428,7 @@ impl KeyedWriter {
         for (number, old) in rolled.into_iter().enumerate().filter(|(_, old)| old.failures != failures) {
             let place = {
                 let _layout = self.inner.layout.read();
-                let write = || merge_tables(&self.inner.segments, &[&*old.table], self.id, false, |place| self.settle_unlocked(place));
-                let place = write()?;
+                let place = merge_tables(&self.inner.segments, &[&*old.table], self.id, false, &mut |place| self.settle_unlocked(place))?;
                 self.pin(place);
                 place
             };
@@ -464,7 +462,8 @@ impl KeyedWriter {
         if new.is_none() && rolled.is_empty() && attributes.is_none() {
             return Ok(Some(None));
         }
-        let (old, tables) = self.arrange(&committed, &rolled)?;
+        let Arranged { old, kept, new: behind } = self.arrange(&committed, &rolled)?;
+        let tables: Vec<Place> = behind.iter().map(|(place, _)| *place).collect();
         let change = match new {
             Some((entry, replace)) => {
                 let [chunks, bytes, stored] = [sums.chunks, sums.bytes, sums.stored].map(|sum| sum.max(0) as u64);
@@ -480,59 +479,60 @@ impl KeyedWriter {
             Outcome::Done(entry) => entry,
             _ => return Ok(None),
         };
-        let places = entry.as_ref().map(|entry| entry.tables.clone()).unwrap_or_default();
-        let tables = {
-            let _layout = self.inner.layout.read();
-            self.inner.open_tables(&places)
-        };
         let mut state = self.state.write();
         state.new = None;
         state.sums.take(sums);
         if state.attributes == attributes {
             state.attributes = None;
         }
-        // It is saved, whatever comes of the opening; then the tables that are known still answer.
-        if let Ok(tables) = tables {
-            (state.committed, state.committed_places) = (tables, places);
-            state.rolled.clear();
-            state.epoch += 1;
-            // Frames that were put meanwhile are in some of these.
-            if state.pending.is_empty() {
-                state.pinned = self.inner.pins.none();
-            }
+        state.rolled.clear();
+        state.committed.tables.truncate(kept);
+        state.committed_places.truncate(kept);
+        for (place, table) in behind {
+            state.committed.tables.push(table);
+            state.committed_places.push(place);
         }
+        state.epoch += 1;
         Ok(Some(entry))
     }
 
-    /// The tables that take the place of some of the committed ones, so that there are not too many: the newest are merged, and with
-    /// them older ones that are not much longer.
-    fn arrange(&self, committed: &[Place], rolled: &[Rolled]) -> Result<(Vec<Place>, Vec<Place>)> {
-        let mut all = committed.to_vec();
-        all.extend(rolled.iter().map(|rolled| rolled.place));
+    /// The tables of the next commit, so that there are not too many: the newest are merged, and with them older ones that are not
+    /// much longer.
+    fn arrange(&self, committed: &[Place], rolled: &[Rolled]) -> Result<Arranged> {
+        let mut all: Vec<(Place, Arc<Table>)> = committed.iter().copied().zip(self.state.read().committed.tables.iter().cloned()).collect();
+        all.extend(rolled.iter().map(|rolled| (rolled.place, Arc::clone(&rolled.table))));
         if all.len() <= MOST_TABLES {
-            return Ok((Vec::new(), rolled.iter().map(|rolled| rolled.place).collect()));
+            return Ok(Arranged { old: Vec::new(), kept: committed.len(), new: all.split_off(committed.len().min(all.len())) });
         }
         let mut from = all.len().saturating_sub(2);
-        let mut bytes: u64 = all.iter().skip(from).map(|place| place.len).sum();
-        while let Some(before) = from.checked_sub(1).and_then(|at| all.get(at)).filter(|before| from >= MOST_TABLES || before.len < 2 * bytes) {
+        let mut bytes: u64 = all.iter().skip(from).map(|(place, _)| place.len).sum();
+        while let Some((before, _)) = from.checked_sub(1).and_then(|at| all.get(at)) {
+            if from < MOST_TABLES && before.len >= 2 * bytes {
+                break;
+            }
             bytes += before.len;
             from -= 1;
         }
-        let tables: Vec<Arc<Table>> = {
-            let state = self.state.read();
-            let tables = state.committed.tables.iter().chain(state.rolled.iter().map(|rolled| &rolled.table));
-            tables.skip(from).cloned().collect()
-        };
-        let tables: Vec<&Table> = tables.iter().map(|table| &**table).collect();
-        let _layout = self.inner.layout.read();
-        let merged = merge_tables(&self.inner.segments, &tables, self.id, from == 0, Ok)?;
-        self.pin(merged);
         let kept = from.min(committed.len());
-        let old = committed.get(kept..).unwrap_or_default().to_vec();
-        let mut new: Vec<Place> = all.get(kept..from).unwrap_or_default().to_vec();
-        new.push(merged);
-        Ok((old, new))
+        let merged: Vec<&Table> = all.iter().skip(from).map(|(_, table)| &**table).collect();
+        let place = {
+            let _layout = self.inner.layout.read();
+            let place = merge_tables(&self.inner.segments, &merged, self.id, from == 0, &mut Ok)?;
+            self.pin(place);
+            place
+        };
+        let table = Arc::new(Table::open(&self.inner.segments, place)?);
+        all.truncate(from);
+        all.push((place, table));
+        Ok(Arranged { old: committed.get(kept..).unwrap_or_default().to_vec(), kept, new: all.split_off(kept) })
     }
+}
+
+/// The tables of a dataset after a commit: the first `kept` as they are, and `new` in the place of `old`.
+struct Arranged {
+    old: Vec<Place>,
+    kept: usize,
+    new: Vec<(Place, Arc<Table>)>,
 }
 
 /// What the first of `tables` that knows a key says of it.

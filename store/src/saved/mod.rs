@@ -13,10 +13,13 @@ mod overlay;
 mod pins;
 mod stats;
 mod store;
+mod table;
 mod value;
+#[cfg(test)]
+mod tests;
 mod writer;
 
-pub use dataset::Dataset;
+pub use dataset::{Dataset, StoredChunk};
 pub use info::{DatasetInfo, DatasetKind};
 pub(crate) use commit::Change;
 pub(crate) use inner::{Inner, random_id};
