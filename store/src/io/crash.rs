@@ -11,8 +11,9 @@
 //! Equal*, OSDI 2014.)
 
 use super::backend::{Backend, BackendFile, Lock, Open};
+use super::map::FileMap;
 use super::memory::MemoryBackend;
-use crate::{Error, Result};
+use crate::Result;
 use parking_lot::Mutex;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
@@ -55,6 +56,7 @@ struct Journal {
     changes: Vec<Change>,
     /// The file behind each name.
     names: BTreeMap<PathBuf, u64>,
+    folders: BTreeSet<PathBuf>,
     files: u64,
 }
 
@@ -236,6 +238,152 @@ fn build(changes: &[Change], capacity: u64) -> Result<MemoryBackend> {
     Ok(disk)
 }
 
+impl Backend for CrashBackend {
+    fn create_folder(&self, folder: &Path) -> Result<()> {
+        let mut journal = self.journal.lock();
+        self.live.create_folder(folder)?;
+        let missing: Vec<&Path> = folder.ancestors().filter(|above| !journal.folders.contains(*above)).collect();
+        for above in missing.into_iter().rev() {
+            journal.folders.insert(above.to_path_buf());
+            journal.changes.push(Change::CreateFolder(above.to_path_buf()));
+        }
+        Ok(())
+    }
+
+    fn check_folder(&self, folder: &Path) -> Result<()> {
+        self.live.check_folder(folder)
+    }
+
+    fn open(&self, path: &Path, how: Open) -> Result<Arc<dyn BackendFile>> {
+        let mut journal = self.journal.lock();
+        let inner = self.live.open(path, how)?;
+        let file = match journal.names.get(path) {
+            Some(file) => *file,
+            None => {
+                journal.files += 1;
+                let file = journal.files;
+                journal.names.insert(path.to_path_buf(), file);
+                journal.changes.push(Change::Create(path.to_path_buf(), file));
+                file
+            }
+        };
+        drop(journal);
+        Ok(Arc::new(CrashFile { inner, file, journal: Arc::clone(&self.journal) }))
+    }
+
+    fn list(&self, folder: &Path) -> Result<Vec<PathBuf>> {
+        self.live.list(folder)
+    }
+
+    fn len_of(&self, path: &Path) -> Result<Option<u64>> {
+        self.live.len_of(path)
+    }
+
+    fn rename(&self, from: &Path, to: &Path) -> Result<()> {
+        let mut journal = self.journal.lock();
+        self.live.rename(from, to)?;
+        if let Some(file) = journal.names.remove(from) {
+            journal.names.insert(to.to_path_buf(), file);
+        }
+        journal.changes.push(Change::Rename(from.to_path_buf(), to.to_path_buf()));
+        Ok(())
+    }
+
+    fn hard_link(&self, from: &Path, to: &Path) -> Result<()> {
+        let mut journal = self.journal.lock();
+        self.live.hard_link(from, to)?;
+        if let Some(file) = journal.names.get(from).copied() {
+            journal.names.insert(to.to_path_buf(), file);
+        }
+        journal.changes.push(Change::Link(from.to_path_buf(), to.to_path_buf()));
+        Ok(())
+    }
+
+    fn sync_folder(&self, folder: &Path) -> Result<()> {
+        self.live.sync_folder(folder)?;
+        self.note(Change::SyncFolder(folder.to_path_buf()));
+        Ok(())
+    }
+
+    fn remove(&self, path: &Path) -> Result<()> {
+        let mut journal = self.journal.lock();
+        self.live.remove(path)?;
+        journal.names.remove(path);
+        journal.changes.push(Change::Remove(path.to_path_buf()));
+        Ok(())
+    }
+
+    fn remove_folder(&self, folder: &Path) -> Result<()> {
+        let mut journal = self.journal.lock();
+        self.live.remove_folder(folder)?;
+        journal.names.retain(|name, _| !name.starts_with(folder));
+        journal.folders.retain(|name| !name.starts_with(folder));
+        journal.changes.push(Change::RemoveFolder(folder.to_path_buf()));
+        Ok(())
+    }
+
+    fn lock(&self, path: &Path) -> Result<Option<Lock>> {
+        self.open(path, Open::Create)?;
+        self.live.lock(path)
+    }
+}
+
+#[derive(Debug)]
+struct CrashFile {
+    inner: Arc<dyn BackendFile>,
+    file: u64,
+    journal: Arc<Mutex<Journal>>,
+}
+
+impl BackendFile for CrashFile {
+    fn read_at(&self, offset: u64, bytes: &mut [u8]) -> Result<()> {
+        self.inner.read_at(offset, bytes)
+    }
+
+    fn write_at(&self, offset: u64, bytes: &[u8]) -> Result<()> {
+        let mut journal = self.journal.lock();
+        self.inner.write_at(offset, bytes)?;
+        journal.changes.push(Change::Write(self.file, offset, bytes.into()));
+        Ok(())
+    }
+
+    fn allocate(&self, len: u64) -> Result<()> {
+        let mut journal = self.journal.lock();
+        let before = self.inner.len()?;
+        self.inner.allocate(len)?;
+        if len > before {
+            journal.changes.push(Change::SetLen(self.file, len));
+        }
+        Ok(())
+    }
+
+    fn truncate(&self, len: u64) -> Result<()> {
+        let mut journal = self.journal.lock();
+        self.inner.truncate(len)?;
+        journal.changes.push(Change::SetLen(self.file, len));
+        Ok(())
+    }
+
+    fn sync(&self) -> Result<()> {
+        let mut journal = self.journal.lock();
+        self.inner.sync()?;
+        journal.changes.push(Change::Sync(self.file));
+        Ok(())
+    }
+
+    fn len(&self) -> Result<u64> {
+        self.inner.len()
+    }
+
+    fn map(&self, offset: u64, len: usize) -> Result<Option<FileMap>> {
+        self.inner.map(offset, len)
+    }
+
+    fn path(&self) -> &Path {
+        self.inner.path()
+    }
+}
+
 /// SplitMix64 (Steele, Lea and Flood 2014).
 struct Dice(u64);
 
@@ -246,5 +394,75 @@ impl Dice {
         z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
         z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
         z ^ (z >> 31)
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+    use crate::io::check_backend;
+
+    #[test]
+    fn it_conforms_while_the_power_stays() {
+        let disk = CrashBackend::new(1 << 30);
+        disk.create_folder(Path::new("/c")).unwrap();
+        check_backend(&disk, Path::new("/c")).unwrap();
+    }
+
+    fn text(disk: &MemoryBackend, path: &str) -> Option<String> {
+        let len = disk.len_of(Path::new(path)).unwrap()?;
+        let mut bytes = vec![0; len as usize];
+        disk.open(Path::new(path), Open::Read).unwrap().read_at(0, &mut bytes).unwrap();
+        String::from_utf8(bytes).ok()
+    }
+
+    /// The usual way to replace a file, with a step left out or not; the contents that a loss of power may leave.
+    fn replaced(sync_file: bool, sync_folder: bool) -> BTreeSet<Option<String>> {
+        let disk = CrashBackend::new(1 << 20);
+        let (root, old, new) = (Path::new("/"), Path::new("/d/f"), Path::new("/d/f.tmp"));
+        disk.create_folder(Path::new("/d")).unwrap();
+        disk.sync_folder(root).unwrap();
+        let file = disk.open(old, Open::New).unwrap();
+        file.write_at(0, b"old").unwrap();
+        file.sync().unwrap();
+        disk.sync_folder(Path::new("/d")).unwrap();
+        let begin = disk.operations();
+        let file = disk.open(new, Open::New).unwrap();
+        file.write_at(0, b"new").unwrap();
+        if sync_file {
+            file.sync().unwrap();
+        }
+        disk.rename(new, old).unwrap();
+        if sync_folder {
+            disk.sync_folder(Path::new("/d")).unwrap();
+        }
+        let end = disk.operations();
+        let first = if sync_folder { end } else { begin };
+        (first..=end)
+            .flat_map(|at| (0..60).map(move |seed| (at, seed)))
+            .map(|(at, seed)| text(&disk.image(at, seed).unwrap(), "/d/f"))
+            .collect()
+    }
+
+    #[test]
+    fn what_is_not_synced_may_be_lost() {
+        let [old, new, empty] = ["old", "new", ""].map(|text| Some(text.to_string()));
+        assert_eq!(replaced(true, true), BTreeSet::from([new.clone()]));
+        assert_eq!(replaced(true, false), BTreeSet::from([old.clone(), new.clone()]));
+        assert_eq!(replaced(false, false), BTreeSet::from([old, new.clone(), empty.clone()]), "a rename before the sync can leave nothing");
+        assert_eq!(replaced(false, true), BTreeSet::from([new, empty]));
+    }
+
+    #[test]
+    fn kills_keep_what_was_done_before() {
+        let disk = CrashBackend::new(1 << 20);
+        disk.create_folder(Path::new("/a/b")).unwrap();
+        let file = disk.open(Path::new("/a/b/f"), Open::Create).unwrap();
+        let before = disk.operations();
+        file.write_at(2, b"xy").unwrap();
+        assert_eq!(text(&disk.killed_after(before).unwrap(), "/a/b/f").as_deref(), Some(""));
+        assert_eq!(text(&disk.killed_after(before + 1).unwrap(), "/a/b/f").as_deref(), Some("\0\0xy"));
+        assert!(text(&disk.killed_after(2).unwrap(), "/a/b/f").is_none());
     }
 }
