@@ -493,6 +493,28 @@ fn a_barrier_decides_what_comes_next() {
     }
 }
 
+/// Defect: the first of two barriers that held the same blocks gave them up for both.
+#[test]
+fn barriers_share_what_they_hold_with_each_other_and_with_persist() {
+    for threads in [0, 1, 3] {
+        let engine = engine(12, threads);
+        let shared: LayerRef = Arc::new(made(40));
+        let two = (First(shared.clone(), 7), First(shared.clone(), 40), Sums(shared.clone()));
+        let expected = |count: u32| (0..count).map(|b| total(b) + N as f64).collect::<Vec<_>>();
+        let sums: Vec<f64> = (0..40).map(total).collect();
+        assert_eq!(engine.compute(&two).unwrap(), (expected(7), expected(40), sums.clone()));
+        assert!(held(&engine) < 1 << 20, "{}", held(&engine));
+        // Barriers on what was persisted before, which stays.
+        let kept = engine.persist(&Sums(shared)).unwrap();
+        for _ in 0..2 {
+            let (first, second, again) = engine.compute(&(First(kept.0.clone(), 3), First(kept.0.clone(), 40), kept.clone())).unwrap();
+            assert_eq!((first, second, again), (expected(3), expected(40), sums.clone()));
+        }
+        drop(kept);
+        assert!(held(&engine) < 1 << 20, "{}", held(&engine));
+    }
+}
+
 /// Defect: a source that was persisted had no copy anywhere, and its operator was gone when it was to be read again.
 #[test]
 fn a_persisted_source_is_used_again() {

@@ -1,8 +1,8 @@
 //! What the threads of an engine share, and what is done under its one lock.
 
-use super::held::{Held, Holder};
+use super::held::{Held, Holders};
 use super::pace::Pace;
-use super::run::{Facts, Job, Outcome, Part, Plan, Run};
+use super::run::{Facts, Job, Outcome, Plan, Run};
 use super::{Shared, SpillArea};
 use crate::graph::Value;
 use crate::plan;
@@ -70,7 +70,7 @@ pub(super) struct State {
     pub(super) entries: Table<Value>,
     pub(super) runs: Vec<Run>,
     /// The holders of kept chunks, by the chunks' numbers.
-    pub(super) held: FxHashMap<u32, Holder>,
+    pub(super) held: FxHashMap<u32, Holders>,
     pub(super) io_queue: VecDeque<Io>,
     /// Sources that need no input or output (memory of the user's): a worker loads them itself.
     pub(super) at_hand: VecDeque<u32>,
@@ -225,8 +225,7 @@ impl Core {
         let plan = Arc::new(plan);
         let id = state.policy.extend(&plan.batch);
         let helpers = state.sleeping > 0 && plan.order.len() > 1;
-        let parts = vec![Part { base: known, plan }];
-        state.runs.push(Run { id, parts, cancelled: Arc::default(), ended: None, error: None, done: 0, largest: largest.0 });
+        state.runs.push(Run { id, parts: vec![plan], cancelled: Arc::default(), ended: None, error: None, done: 0, largest: largest.0 });
         let mut garbage = Garbage::default();
         state.act(self, &mut garbage);
         if helpers {
@@ -246,7 +245,7 @@ impl Core {
         };
         if state.policy.expanded(run.id, &plan.batch) {
             run.largest = run.largest.max(largest);
-            run.parts.push(Part { base: known, plan: Arc::new(plan) });
+            run.parts.push(Arc::new(plan));
         }
         Ok(())
     }
@@ -266,33 +265,35 @@ impl Core {
         }
     }
 
-    /// Makes holders of kept chunks, which give them up when they are dropped. Where the run has failed there are none.
-    pub(super) fn hold(&self, ids: &[u32], shared: &Arc<Shared>) -> Vec<Arc<Held>> {
+    /// Makes holders of kept chunks, each of which releases one claim when it is dropped: for chunks of a plan, whose numbers count
+    /// from `base` on, the claim that the plan made; for chunks from before another one. Where the run has failed there are none.
+    pub(super) fn hold(&self, ids: &[u32], base: u32, shared: &Arc<Shared>) -> Vec<Arc<Held>> {
         let mut state = self.state.lock();
         let state = &mut *state;
         let mut held = Vec::with_capacity(ids.len());
-        for id in ids.iter().copied().filter(|id| state.policy.is_kept(*id)) {
-            // A chunk that somebody holds already is held together with them.
-            let known = state.held.get(&id).and_then(|holder| holder.held.upgrade());
-            held.push(known.unwrap_or_else(|| {
-                let new = Arc::new(Held::new(id, shared.clone()));
-                state.held.insert(id, Holder { id: new.id.clone(), held: Arc::downgrade(&new) });
-                new
-            }));
+        for id in ids.iter().copied() {
+            if if id < base { state.policy.claim(id) } else { state.policy.is_kept(id) } {
+                let holders = state.held.entry(id).or_insert_with(|| Holders { id: Arc::new(id.into()), count: 0 });
+                holders.count += 1;
+                held.push(Arc::new(Held::new(holders.id.clone(), shared.clone())));
+            }
         }
         held
     }
 
-    /// Gives up a kept chunk, unless another has come to hold it meanwhile.
+    /// Releases the claim of one holder of a kept chunk.
     pub(super) fn release_held(&self, id: &Arc<AtomicU32>) {
         let mut garbage = Garbage::default();
         let mut state = self.state.lock();
         let number = id.load(Relaxed);
-        if state.held.get(&number).is_some_and(|holder| Arc::ptr_eq(&holder.id, id)) {
+        // Where the run has failed the number may be another chunk's.
+        let Some(holders) = state.held.get_mut(&number).filter(|holders| Arc::ptr_eq(&holders.id, id)) else { return };
+        holders.count -= 1;
+        if holders.count == 0 {
             state.held.remove(&number);
-            state.policy.release(number);
-            state.act(self, &mut garbage);
         }
+        state.policy.release(number);
+        state.act(self, &mut garbage);
         drop(state);
     }
 
@@ -378,11 +379,11 @@ impl State {
         let Some(kept) = self.policy.compact() else { return };
         let left = self.entries.renumber(&kept);
         debug_assert!(left.is_empty(), "{} values belong to nobody", left.len());
-        for (old, holder) in std::mem::take(&mut self.held) {
+        for (old, holders) in std::mem::take(&mut self.held) {
             let new = kept.binary_search(&old).ok().map(|new| new as u32);
-            holder.id.store(new.unwrap_or(u32::MAX), Relaxed);
+            holders.id.store(new.unwrap_or(u32::MAX), Relaxed);
             if let Some(new) = new {
-                self.held.insert(new, holder);
+                self.held.insert(new, holders);
             }
         }
     }

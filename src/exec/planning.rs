@@ -65,14 +65,11 @@ fn barrier_layers(layers: &[LayerRef]) -> Vec<LayerRef> {
     found
 }
 
-/// The chunks that stay beside those that the caller wants to keep: what barriers need for what comes next.
+/// The tasks whose outputs stay: those that the caller wants to keep, and what barriers need for what comes next. Each is named
+/// once for each that holds it.
 pub(super) fn with_held(keep: &[u32], barriers: &[BarrierTask]) -> Vec<u32> {
     let mut all = keep.to_vec();
     all.extend(barriers.iter().flat_map(|barrier| barrier.held.iter().flat_map(|(_, tasks)| tasks.iter().copied())));
-    if !barriers.is_empty() {
-        all.sort_unstable();
-        all.dedup();
-    }
     all
 }
 
@@ -155,7 +152,7 @@ pub(super) fn expand(core: &Core, job: &Job, output: &Value) -> Result<()> {
     let mut held: Vec<LayerRef> = Vec::new();
     for (layer, tasks) in &barrier.held {
         let ids: Vec<u32> = tasks.iter().filter_map(|task| job.plan.ids.get(*task as usize).copied()).collect();
-        let chunks: Vec<Arc<Held>> = core.hold(&ids, &shared);
+        let chunks: Vec<Arc<Held>> = core.hold(&ids, job.plan.base, &shared);
         if chunks.len() != tasks.len() {
             return Err(defect());
         }

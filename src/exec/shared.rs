@@ -96,7 +96,7 @@ impl Shared {
     pub(crate) fn execute(self: &Arc<Self>, mut plan: Plan, keep: &[u32], planning: MutexGuard<'_, ()>) -> Result<Executed> {
         let needs_threads = plan.order.len() > 1 || !plan.barriers.is_empty();
         let ids: Vec<u32> = keep.iter().filter_map(|task| plan.ids.get(*task as usize).copied()).collect();
-        let before = self.core.facts();
+        let (before, base) = (self.core.facts(), plan.base);
         if needs_threads {
             self.start_threads()?;
         }
@@ -116,7 +116,7 @@ impl Shared {
             });
         }
         let seconds = started.elapsed().as_secs_f64();
-        let kept = self.core.hold(&ids, self);
+        let kept = self.core.hold(&ids, base, self);
         let (tasks, _) = self.core.conclude(id)?;
         let after = self.core.facts();
         let facts = Facts {

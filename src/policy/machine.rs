@@ -18,6 +18,7 @@
 //! - `firm`: the part of `used` that cannot be evicted: pinned or loading chunks, and what staged and running tasks hold.
 //! - `pins[c]`: the number of staged and running tasks that take chunk `c`. A pinned chunk is resident or loading.
 //! - `left[c]`: the number of users of `c` that have not finished. A computed chunk with none, and not kept, is gone.
+//! - `KEPT` of `c`: somebody claims it, beyond its users; `more_claims[c]`: how many more than one do. Each claim is released once.
 //! - `waits[t]`: inputs of a waiting task that are not computed; loads that a staged task waits for.
 //! - `ready`: the waiting tasks with `waits` 0.
 //! - `head`: the first task that has not finished. All before it have, so that it is ready, staged or running.
@@ -26,6 +27,7 @@
 use super::bitset::Bitset;
 use super::run::{Ended, Run, RunId, Span};
 use super::{Batch, Class};
+use rustc_hash::FxHashMap;
 use std::collections::VecDeque;
 
 /// What a driver is to do.
@@ -83,7 +85,7 @@ pub(super) mod flag {
     pub(in crate::policy) const WRITING: u8 = 2;
     /// To be dropped when the write under way has ended.
     pub(in crate::policy) const VICTIM: u8 = 4;
-    /// Stays when its run has ended.
+    /// Stays when its users have finished: somebody claims it.
     pub(in crate::policy) const KEPT: u8 = 8;
     /// Can be loaded again from where it came from.
     pub(in crate::policy) const SOURCE: u8 = 16;
@@ -121,6 +123,8 @@ pub(crate) struct Policy {
     pub(super) waits: Vec<u32>,
     pub(super) pins: Vec<u16>,
     pub(super) left: Vec<u32>,
+    /// Of the few chunks that several claim: the claims beyond the first.
+    pub(super) more_claims: FxHashMap<u32, u32>,
     /// The users of a chunk that may not have finished are `users[user_start..user_end]`, sorted.
     pub(super) user_start: Vec<u32>,
     pub(super) user_end: Vec<u32>,
@@ -173,6 +177,7 @@ impl Policy {
             waits: Vec::new(),
             pins: Vec::new(),
             left: Vec::new(),
+            more_claims: FxHashMap::default(),
             user_start: Vec::new(),
             user_end: Vec::new(),
             users: Vec::new(),
@@ -257,7 +262,7 @@ impl Policy {
         self.scratch.get(task as usize).copied().unwrap_or(0)
     }
 
-    /// Whether a chunk is kept after its run.
+    /// Whether somebody claims a chunk, so that it stays when its users have finished.
     pub(crate) fn is_kept(&self, chunk: u32) -> bool {
         (chunk as usize) < self.flags.len() && self.has(chunk, flag::KEPT)
     }
@@ -381,7 +386,7 @@ impl Policy {
         }
         debug_assert!(self.inputs.len() >= edges);
         for task in &batch.keep {
-            self.flags[(base + task) as usize] |= flag::KEPT;
+            self.add_claim(base + task);
         }
         for task in &batch.will_spill {
             self.flags[(base + task) as usize] |= flag::WILL_SPILL;

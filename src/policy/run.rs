@@ -28,6 +28,8 @@ pub(crate) struct Kept {
     pub(crate) source: bool,
     /// Whether it can be written.
     pub(crate) spillable: bool,
+    /// How many claim it.
+    pub(crate) claims: u32,
 }
 
 /// Tasks `from..to` of a run: those that it began with, or those of an expansion.
@@ -108,6 +110,7 @@ impl Policy {
         self.runnable.retain(|task| !spans.iter().any(|span| (span.from..span.to).contains(task)));
         for chunk in spans.iter().flat_map(|span| span.from..span.to) {
             self.clear(chunk, flag::KEPT);
+            self.more_claims.remove(&chunk);
             self.left[chunk as usize] = 0;
             self.release_if_dead(chunk);
         }
@@ -128,16 +131,46 @@ impl Policy {
         }
     }
 
-    /// Gives up a chunk that was kept when its run ended.
+    /// Claims a chunk once more that somebody claims already; false where nobody does.
+    pub(crate) fn claim(&mut self, chunk: u32) -> bool {
+        let kept = self.is_kept(chunk);
+        if kept {
+            self.add_claim(chunk);
+        }
+        kept
+    }
+
+    pub(super) fn add_claim(&mut self, chunk: u32) {
+        if self.has(chunk, flag::KEPT) {
+            *self.more_claims.entry(chunk).or_default() += 1;
+        }
+        self.set(chunk, flag::KEPT);
+    }
+
+    /// How many claim a chunk.
+    pub(super) fn claims(&self, chunk: u32) -> u32 {
+        u32::from(self.has(chunk, flag::KEPT)) + self.more_claims.get(&chunk).copied().unwrap_or(0)
+    }
+
+    /// Gives up one claim of a chunk, which goes with the last one when its users have finished.
     pub(crate) fn release(&mut self, chunk: u32) {
-        self.clear(chunk, flag::KEPT);
-        self.release_if_dead(chunk);
+        match self.more_claims.get_mut(&chunk) {
+            Some(1) => _ = self.more_claims.remove(&chunk),
+            Some(more) => *more -= 1,
+            None => {
+                self.clear(chunk, flag::KEPT);
+                self.release_if_dead(chunk);
+            }
+        }
     }
 
     /// A policy that begins with chunks kept from before, numbered from 0.
     pub(crate) fn with_kept(bound: u64, workers: u32, io_threads: u32, kept: &[Kept]) -> Self {
         let mut policy = Policy::new(bound, workers, io_threads);
-        for chunk in kept {
+        for (number, chunk) in kept.iter().enumerate() {
+            if chunk.claims > 1 {
+                policy.more_claims.insert(number as u32, chunk.claims - 1);
+            }
             policy.input_start.push(0);
             policy.out.push(chunk.bytes);
             policy.scratch.push(0);
@@ -172,6 +205,7 @@ impl Policy {
                 clean: self.has(c, flag::CLEAN),
                 source: self.has(c, flag::SOURCE),
                 spillable: !self.has(c, flag::NO_SPILL),
+                claims: self.claims(c),
             };
             (c, kept)
         })

@@ -40,7 +40,8 @@ fn random_batch(dice: &mut Dice, base: u32) -> Batch {
         batch.scratch.push(if source || dice.roll(3) > 0 { 0 } else { dice.roll(20) });
         batch.class.push(if source { Class::Source } else { Class::Task });
         if dice.roll(12) == 0 {
-            batch.keep.push(task);
+            // One or several hold it.
+            batch.keep.extend((0..=dice.roll(3)).map(|_| task));
         }
         if dice.roll(6) == 0 {
             batch.will_spill.push(task);
@@ -67,6 +68,9 @@ struct World {
     writing: Vec<u32>,
     ends: Vec<Ended>,
     overrun: u64,
+    /// For each chunk how many hold it; of a run that fails, nobody knows.
+    claims: Vec<u32>,
+    fails: bool,
     /// Spans of tasks and the runs that they belong to.
     runs: Vec<(u32, u32, u32)>,
 }
@@ -84,20 +88,40 @@ impl World {
         self.runs.push((base, self.policy.len(), run));
     }
 
-    /// `task`, which is about to finish, turns out to be a barrier: its run goes on with `batch`.
-    fn expand(&mut self, task: u32, batch: &Batch) {
+    /// `task`, which is about to finish, turns out to be a barrier: its run goes on with `batch`, which takes one of the chunks in `held`. The
+    /// barrier releases its claim of that one then.
+    fn expand(&mut self, task: u32, batch: &Batch, held: Option<u32>) {
         let base = self.policy.len();
         let mut batch = batch.clone();
         batch.inputs.iter_mut().for_each(|input| *input += base);
         // The first of the new tasks that is no source takes what the barrier gave.
         let Some(first) = (0..batch.len()).find(|task| batch.class[*task] == Class::Task) else { return };
-        batch.inputs.insert(batch.input_start[first] as usize, task);
-        batch.input_start[first + 1..].iter_mut().for_each(|start| *start += 1);
+        for input in [Some(task), held].into_iter().flatten() {
+            batch.inputs.insert(batch.input_start[first] as usize, input);
+            batch.input_start[first + 1..].iter_mut().for_each(|start| *start += 1);
+        }
         let Some((_, _, run)) = self.runs.iter().copied().find(|(from, to, _)| (*from..*to).contains(&task)) else { return };
         if self.policy.expanded(run, &batch) {
             self.note(&batch);
             self.runs.push((base, self.policy.len(), run));
+            if let Some(held) = held {
+                self.release(held);
+            }
         }
+    }
+
+    /// A chunk that is computed and held by more than `others`.
+    fn held(&self, dice: &mut Dice, others: u32) -> Option<u32> {
+        let held: Vec<u32> =
+            (0..self.policy.len()).filter(|c| self.claims[*c as usize] > others && self.policy.is_computed(*c)).collect();
+        held.get(dice.roll(held.len() as u64) as usize).copied()
+    }
+
+    fn release(&mut self, chunk: u32) {
+        assert!(self.policy.is_kept(chunk) && self.policy.claims(chunk) == self.claims[chunk as usize]);
+        self.claims[chunk as usize] -= 1;
+        self.policy.release(chunk);
+        assert_eq!(self.policy.claims(chunk), self.claims[chunk as usize]);
     }
 
     fn note(&mut self, batch: &Batch) {
@@ -106,6 +130,7 @@ impl World {
             self.source.push(source);
             self.chunks.push(Copies { memory: false, disk: source, gone: false });
             self.inputs.push(batch.inputs_of(task).to_vec());
+            self.claims.push(batch.keep.iter().filter(|kept| **kept as usize == task).count() as u32);
         }
     }
 
@@ -132,6 +157,7 @@ impl World {
                 }
                 Action::Forget(chunk) => {
                     assert!(!self.writing.contains(&chunk) && !self.loading.contains(&chunk));
+                    assert!(self.fails || self.claims[chunk as usize] == 0, "{chunk} is held");
                     self.chunks[chunk as usize] = Copies { memory: false, disk: false, gone: true };
                 }
                 Action::End(_, ended) => self.ends.push(ended),
@@ -170,10 +196,12 @@ fn play(seed: u64) {
         writing: Vec::new(),
         ends: Vec::new(),
         overrun: 0,
+        claims: Vec::new(),
+        fails: dice.roll(4) == 0,
         runs: Vec::new(),
     };
     world.policy.set_speculative_spill(dice.roll(2) == 0);
-    let fails = dice.roll(4) == 0;
+    let fails = world.fails;
     let puts_back = dice.roll(4) == 0;
     // Two runs at once, or one after the other on kept chunks of the first.
     let mut batches = vec![first.clone()];
@@ -189,8 +217,6 @@ fn play(seed: u64) {
                 *input = first.keep[*input as usize % first.keep.len()];
             }
         }
-        first.keep.sort_unstable();
-        first.keep.dedup();
         batches = vec![first.clone(), batch];
     }
     let all_out: Vec<u64> = batches.iter().flat_map(|b| b.out.iter().copied()).collect();
@@ -204,7 +230,7 @@ fn play(seed: u64) {
     let expansion = random_batch(&mut dice, 0);
     let mut expansions = if dice.roll(3) == 0 { 1 + dice.roll(2) } else { 0 };
     if expansions > 0 {
-        least = least.max(expansion.largest_need(0, |_| 0).0 + 30);
+        least = least.max(expansion.largest_need(0, |_| 0).0 + 60);
     }
     let extra = if puts_back { 25 } else { 0 };
     let bound = least + extra + dice.roll(least + 1);
@@ -236,6 +262,16 @@ fn play(seed: u64) {
         if choices == 0 {
             break;
         }
+        // What a later run takes stays held.
+        let others = u32::from(!waiting.is_empty());
+        if !fails
+            && dice.roll(8) == 0
+            && let Some(chunk) = world.held(&mut dice, others)
+        {
+            world.release(chunk);
+            world.act();
+            continue;
+        }
         let mut pick = dice.roll(choices as u64) as usize;
         if pick < world.running.len() {
             let task = world.running.swap_remove(pick);
@@ -249,7 +285,15 @@ fn play(seed: u64) {
                 world.chunks[task as usize].memory = true;
                 if expansions > 0 && dice.roll(10) == 0 {
                     expansions -= 1;
-                    world.expand(task, &expansion);
+                    let held = if fails { None } else { world.held(&mut dice, 0) };
+                    // A barrier on what was kept before claims it for itself.
+                    if let Some(held) = held
+                        && world.claims[held as usize] == others
+                    {
+                        assert!(world.policy.claim(held));
+                        world.claims[held as usize] += 1;
+                    }
+                    world.expand(task, &expansion, held);
                 }
             }
             world.policy.finished(task, outcome);
@@ -283,8 +327,19 @@ fn play(seed: u64) {
     for (chunk, copies) in world.chunks.iter().enumerate() {
         assert_eq!(copies.memory, world.policy.is_resident(chunk as u32), "seed {seed}, chunk {chunk}");
     }
-    world.policy.compact().unwrap();
+    let numbers = world.policy.compact().unwrap();
     assert_eq!(world.policy.used(), kept);
+    if !fails {
+        let claimed = |chunk: &u32| world.claims[*chunk as usize] > 0;
+        assert_eq!(numbers, (0..world.chunks.len() as u32).filter(claimed).collect::<Vec<_>>(), "seed {seed}");
+        for (new, old) in numbers.iter().enumerate() {
+            for left in (0..world.claims[*old as usize]).rev() {
+                world.policy.release(new as u32);
+                assert_eq!(world.policy.claims(new as u32), left);
+            }
+        }
+        assert_eq!((world.policy.used(), world.policy.kept().count()), (0, 0), "seed {seed}");
+    }
 }
 
 proptest! {
