@@ -40,7 +40,7 @@ impl Engine {
         self.shared.core.arena.ledger().limit()
     }
 
-    /// The number of workers.
+    /// The number of workers, the calling thread included. A computation for which the system starts fewer says so in its report.
     pub fn threads(&self) -> usize {
         self.shared.core.settings.threads
     }

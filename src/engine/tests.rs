@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used)]
 
 use super::{Engine, Scheduler};
+use crate::exec::Host;
 use crate::graph::{Barrier, Dependency, Key, KeyBuilder, Layer, LayerRef, Operator, Size, Sizes, TaskContext, Value};
 use crate::{Collected, Collection, Error, ErrorKind, Persist, Result};
 use chunkstore_store::{Block, Chunk, DType, Scalar};
@@ -209,10 +210,17 @@ fn total(block: u32) -> f64 {
 /// An engine whose tasks share `mib` MiB, apart from what the process has. Other tests change that meanwhile, so that what was left is
 /// looked at, and another engine is made where it is not that.
 fn engine(mib: u64, threads: usize) -> Engine {
+    engine_on(Host::default(), mib, threads)
+}
+
+/// The same, with threads and files of the test's own.
+fn engine_on(host: Host, mib: u64, threads: usize) -> Engine {
+    // Tests share a process: each would take the others' memory for the program's own.
+    let host = Host { measure: |_| Ok(()), ..host };
     let scheduler = if threads == 0 { Scheduler::Sync } else { Scheduler::Threads };
     let mut memory = ((mib + 48) << 20) + chunkstore_store::resident_bytes();
     loop {
-        let engine = Engine::builder().memory(memory).threads(threads.max(1)).scheduler(scheduler).build().unwrap();
+        let engine = Engine::builder().memory(memory).threads(threads.max(1)).scheduler(scheduler).host(host.clone()).build().unwrap();
         let (left, wanted) = (engine.memory_for_tasks(), (mib + 32) << 20);
         if left.abs_diff(wanted) < 1 << 20 {
             return engine;
@@ -628,4 +636,33 @@ fn values_of_graphs_computed_at_once_are_not_confused() {
             });
         }
     });
+}
+
+/// Defect: where the system started no thread, a computation that one can do ended in an error, and the threads that there were stayed
+/// without the others.
+#[test]
+fn threads_that_are_not_to_be_had_are_done_without() {
+    fn none(_: String, _: Box<dyn FnOnce() + Send>) -> std::io::Result<std::thread::JoinHandle<()>> {
+        Err(std::io::ErrorKind::WouldBlock.into())
+    }
+    static ASKED: AtomicUsize = AtomicUsize::new(0);
+    fn some(name: String, body: Box<dyn FnOnce() + Send>) -> std::io::Result<std::thread::JoinHandle<()>> {
+        let asked = ASKED.fetch_add(1, SeqCst);
+        if asked == 1 || asked == 4 { none(name, body) } else { (Host::default().spawn)(name, body) }
+    }
+    let folded = Sums(Arc::new(plus_all(Arc::new(made(30)))));
+    let expected: Vec<f64> = (0..30).map(|b| total_plus_all(b, 30)).collect();
+    let without = engine_on(Host { spawn: none, ..Host::default() }, 12, 4);
+    assert_eq!(without.compute(&folded).unwrap(), expected);
+    let report = without.last_run().unwrap();
+    assert!(report.spilled_bytes > 0);
+    assert!(report.notes[0].contains("1 of 4 workers and 0 of 2 threads"), "{report}");
+    assert!(report.to_string().contains("note: ran on 1 of 4"), "{report}");
+    let with_some = engine_on(Host { spawn: some, ..Host::default() }, 12, 4);
+    // One thread for input and output; both, and a helper; all.
+    for said in [Some("1 of 4 workers and 1 of 2"), Some("2 of 4 workers and 2 of 2"), None] {
+        assert_eq!(with_some.compute(&folded).unwrap(), expected);
+        let notes = with_some.last_run().unwrap().notes;
+        assert!(notes.len() == said.iter().len() && notes.iter().zip(said).all(|(note, said)| note.contains(said)), "{notes:?}");
+    }
 }

@@ -3,7 +3,7 @@
 use super::held::{Held, Holders};
 use super::pace::Pace;
 use super::run::{Facts, Job, Outcome, Plan, Run};
-use super::{Shared, SpillArea};
+use super::{Host, Shared, SpillArea};
 use crate::graph::Value;
 use crate::plan;
 use crate::policy::{Action, Ended, Finished, Policy, RunId};
@@ -53,6 +53,7 @@ pub(crate) struct Core {
     pub(crate) arena: Arena,
     pub(crate) spill: SpillArea,
     pub(crate) settings: Settings,
+    pub(super) host: Host,
     pub(super) state: Mutex<State>,
     /// Workers wait here for tasks, and callers for the end of their run.
     pub(super) work: Condvar,
@@ -119,7 +120,7 @@ impl Garbage {
 }
 
 impl Core {
-    pub(super) fn new(lease: Lease, arena: Arena, spill: SpillArea, settings: Settings, shared: Weak<Shared>) -> Self {
+    pub(super) fn new(lease: Lease, arena: Arena, spill: SpillArea, settings: Settings, host: Host, shared: Weak<Shared>) -> Self {
         let reserved = settings.outside_bytes();
         let bound = plan::policy_bound(&arena, reserved + spill.reserved_bytes());
         let mut policy = Policy::new(bound, settings.threads as u32, settings.io_threads.max(1) as u32);
@@ -146,6 +147,7 @@ impl Core {
             arena,
             spill,
             settings,
+            host,
             state: Mutex::new(state),
             work: Condvar::new(),
             io: Condvar::new(),
@@ -192,7 +194,7 @@ impl Core {
         if !state.runs.is_empty() {
             return Ok(());
         }
-        self.lease.remeasure()?;
+        (self.host.measure)(&self.lease)?;
         state.set_bound(self);
         Ok(())
     }
