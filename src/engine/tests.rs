@@ -6,6 +6,7 @@ use super::{Engine, Scheduler};
 use crate::exec::Host;
 use crate::graph::{Barrier, Dependency, Key, KeyBuilder, Layer, LayerRef, Operator, Size, Sizes, TaskContext, Value};
 use crate::{Collected, Collection, Error, ErrorKind, Persist, Result};
+use chunkstore_store::io::{Fault, FaultyBackend, MemoryBackend};
 use chunkstore_store::{Block, Chunk, DType, Scalar};
 use parking_lot::Mutex;
 use smallvec::smallvec;
@@ -665,4 +666,72 @@ fn threads_that_are_not_to_be_had_are_done_without() {
         let notes = with_some.last_run().unwrap().notes;
         assert!(notes.len() == said.iter().len() && notes.iter().zip(said).all(|(note, said)| note.contains(said)), "{notes:?}");
     }
+}
+
+/// Blocks that need room for `count` of themselves at once.
+fn at_once(count: usize) -> Sums {
+    let body = move |task: &TaskContext<'_>, inputs: &[Value]| {
+        assert_eq!(inputs.len(), count);
+        block(task, |i| f64::from(task.block()) * 1000.0 + i as f64)
+    };
+    let edges = move |_: u32, out: &mut Vec<Dependency>| out.extend((0..count as u32).map(|block| Dependency { input: 0, block }));
+    Sums(Arc::new(layer("at_once", vec![Arc::new(made(count as u32))], 1, Arc::new(edges), Arc::new(body))))
+}
+
+/// Defect: a write of a kept chunk that failed ended every run of the engine.
+#[test]
+fn what_is_kept_can_be_used_while_the_disk_is_full() {
+    for threads in [0, 2] {
+        let files = FaultyBackend::new(Arc::new(MemoryBackend::new(1 << 30)));
+        let engine = engine_on(Host { files: Arc::new(files.clone()), ..Host::default() }, 12, threads);
+        let expected: Vec<f64> = (0..8).map(total).collect();
+        let kept = engine.persist(&Sums(Arc::new(made(8)))).unwrap();
+        assert_eq!(engine.compute(&at_once(7)).unwrap(), [total(0)]);
+        assert!(engine.last_run().unwrap().spilled_bytes > 0);
+        drop(kept);
+        let kept = engine.persist(&Sums(Arc::new(made(8)))).unwrap();
+        files.fail(Fault::DiskFull, 0, u64::MAX);
+        let error = engine.compute(&at_once(7)).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::DiskFull, "{error}");
+        assert_eq!(engine.compute(&kept).unwrap(), expected);
+        assert_eq!(engine.compute(&Sums(Arc::new(made(30)))).unwrap().len(), 30);
+        files.heal();
+        assert_eq!(engine.compute(&at_once(7)).unwrap(), [total(0)]);
+        assert_eq!(engine.compute(&kept).unwrap(), expected);
+        drop(kept);
+        assert!(held(&engine) < 1 << 20, "{}", held(&engine));
+    }
+}
+
+/// Defect: a kept chunk that could not be read ended runs that did not need it.
+#[test]
+fn a_kept_chunk_that_is_lost_ends_only_the_runs_that_need_it() {
+    let files = FaultyBackend::new(Arc::new(MemoryBackend::new(1 << 30)));
+    let engine = engine_on(Host { files: Arc::new(files.clone()), ..Host::default() }, 12, 2);
+    let kept = engine.persist(&Sums(Arc::new(made(30)))).unwrap();
+    let (go_on, wait) = std::sync::mpsc::channel();
+    let (started, seen) = std::sync::mpsc::channel();
+    let wait = Mutex::new(wait);
+    let inner = made(3);
+    let body = inner.body.clone();
+    let slow = move |task: &TaskContext<'_>, inputs: &[Value]| {
+        if task.block() == 1 {
+            started.send(()).unwrap();
+            wait.lock().recv_timeout(Duration::from_secs(60)).unwrap();
+        }
+        body(task, inputs)
+    };
+    let other = Sums(Arc::new(Made { body: Arc::new(slow), ..inner }));
+    std::thread::scope(|scope| {
+        let other = scope.spawn(|| engine.compute(&other));
+        seen.recv_timeout(Duration::from_secs(60)).unwrap();
+        files.fail(Fault::FlippedBit, 0, u64::MAX);
+        let error = engine.compute(&kept).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Corrupt, "{error}");
+        assert!(error.to_string().contains("persist the collection again") && error.task_name().is_some(), "{error}");
+        files.heal();
+        go_on.send(()).unwrap();
+        assert_eq!(other.join().unwrap().unwrap(), (0..3).map(total).collect::<Vec<_>>());
+    });
+    assert_eq!(engine.compute(&kept).unwrap(), (0..30).map(total).collect::<Vec<_>>());
 }

@@ -88,6 +88,8 @@ pub(super) struct State {
     pub(super) served: bool,
     /// Bytes of the lease that are not the policy's: results, graphs.
     pub(super) reserved: u64,
+    /// Why kept chunks could not be written, since a run last began.
+    pub(super) unwritten: Option<Error>,
     actions: Vec<Action>,
 }
 
@@ -140,6 +142,7 @@ impl Core {
             shutdown: false,
             served: false,
             reserved,
+            unwritten: None,
             actions: Vec::new(),
         };
         Core {
@@ -226,6 +229,7 @@ impl Core {
         }
         let plan = Arc::new(plan);
         let id = state.policy.extend(&plan.batch);
+        state.unwritten = None;
         let helpers = state.sleeping > 0 && plan.order.len() > 1;
         state.runs.push(Run { id, parts: vec![plan], cancelled: Arc::default(), ended: None, error: None, done: 0, largest: largest.0 });
         let mut garbage = Garbage::default();
@@ -317,7 +321,7 @@ impl Core {
         };
         match (value, slot) {
             (Some(value), _) => Ok(value),
-            (None, Some(slot)) => Ok(Value::Chunk(self.spill.read(&self.arena, &slot)?)),
+            (None, Some(slot)) => Ok(Value::Chunk(self.spill.read(&self.arena, &slot).map_err(super::held::lost)?)),
             (None, None) => Err(Error::new(ErrorKind::Invalid, "a kept chunk is gone")),
         }
     }
@@ -442,6 +446,29 @@ impl State {
         }
     }
 
+    /// A chunk could not be loaded: ends the runs that cannot do without it. What is kept stays so, in case that it can be read later.
+    pub(super) fn fail_users(&mut self, chunk: u32, error: &Error) {
+        let kept = !self.runs.iter().any(|run| run.contains(chunk));
+        let error = if kept { super::held::lost(error.clone()) } else { error.clone() };
+        let users: Vec<u32> = self.policy.users_left(chunk).collect();
+        for user in users {
+            let found = self.runs.iter().find_map(|run| run.find(user).map(|(plan, task)| (run.id, plan.table.name_of(task))));
+            if let Some((id, name)) = found {
+                self.fail(id, Some(error.clone().task(name)));
+            }
+        }
+    }
+
+    /// A chunk could not be written: ends its run, which cannot keep its bound without the disk. Others are left to do without the room that
+    /// a kept chunk takes; where one cannot, this is why.
+    pub(super) fn fail_writer(&mut self, chunk: u32, error: Error) {
+        let own = self.runs.iter().find(|run| run.ended.is_none() && run.contains(chunk)).map(|run| run.id);
+        match own {
+            Some(id) => self.fail(id, Some(error)),
+            None => self.unwritten = Some(error),
+        }
+    }
+
     /// The job of a task that the policy has picked, with its inputs.
     pub(super) fn job(&mut self, id: u32, inputs: &mut Vec<Value>) -> Option<Job> {
         let (run, (plan, task)) = self.runs.iter().find_map(|run| Some((run, run.find(id)?)))?;
@@ -529,8 +556,9 @@ impl State {
             return false;
         };
         // With nothing under way, what cannot be evicted is what cannot be written.
-        let error = match self.policy.firm() {
-            held if need <= bound => plan::held_by_objects(&plan.table, task, need, bound, held),
+        let error = match (self.policy.firm(), &self.unwritten) {
+            (held, Some(error)) if need <= bound => plan::held_unwritten(&plan.table, task, (need, held, bound), error),
+            (held, None) if need <= bound => plan::held_by_objects(&plan.table, task, need, bound, held),
             _ => plan::does_not_fit(&plan.table, task, need, bound, &core.arena),
         };
         self.fail(id, Some(error));

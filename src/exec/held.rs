@@ -5,9 +5,9 @@ use crate::graph::{Dependency, Key, Layer, LayerRef, Operator, Size, Sizes, Task
 use crate::{Error, ErrorKind, Result};
 use smallvec::SmallVec;
 use std::any::Any;
+use std::sync::Arc;
 use std::sync::atomic::AtomicU32;
 use std::sync::atomic::Ordering::Relaxed;
-use std::sync::Arc;
 
 /// One claim of a kept chunk; it is released when this is dropped.
 pub(crate) struct Held {
@@ -34,6 +34,11 @@ impl Drop for Held {
     fn drop(&mut self) {
         self.shared.core.release_held(&self.id);
     }
+}
+
+/// The error for a kept chunk that cannot be read back.
+pub(super) fn lost(error: Error) -> Error {
+    error.hint("a block of a persisted collection cannot be read back: persist the collection again")
 }
 
 /// The blocks of a persisted collection, where they are kept.

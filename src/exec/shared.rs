@@ -59,14 +59,7 @@ pub(crate) struct Executed {
 
 impl Shared {
     /// An engine's core; `passes` are applied to what it is to run.
-    pub(crate) fn new(
-        lease: Lease,
-        arena: Arena,
-        spill: SpillArea,
-        settings: Settings,
-        host: Host,
-        passes: planning::Passes,
-    ) -> Arc<Self> {
+    pub(crate) fn new(lease: Lease, arena: Arena, spill: SpillArea, settings: Settings, host: Host, passes: planning::Passes) -> Arc<Self> {
         Arc::new_cyclic(|shared| {
             let core = Core::new(lease, arena, spill, settings, host, shared.clone());
             Shared { core: Arc::new(core), threads: Mutex::default(), planning: Mutex::new(()), passes }

@@ -27,7 +27,7 @@
 use super::bitset::Bitset;
 use super::run::{Ended, Run, RunId, Span};
 use super::{Batch, Class};
-use rustc_hash::FxHashMap;
+use rustc_hash::{FxHashMap, FxHashSet};
 use std::collections::VecDeque;
 
 /// What a driver is to do.
@@ -93,7 +93,7 @@ pub(super) mod flag {
     pub(in crate::policy) const DOOMED: u8 = 32;
     /// The forecast says that it will be spilled.
     pub(in crate::policy) const WILL_SPILL: u8 = 64;
-    /// Cannot be written: an object of the user's.
+    /// Cannot be written: an object of the user's, or in `unwritten`.
     pub(in crate::policy) const NO_SPILL: u8 = 128;
 }
 
@@ -146,6 +146,8 @@ pub(crate) struct Policy {
     pub(super) unused: [Bitset; 2],
     /// Chunks to be written when the disk is idle.
     pub(super) behind: VecDeque<u32>,
+    /// Chunks whose write has failed; it is tried again in the next run.
+    pub(super) unwritten: FxHashSet<u32>,
     /// Bytes that are being written and are to be dropped then.
     pub(super) freeing: u64,
     pub(super) writes: u32,
@@ -193,6 +195,7 @@ impl Policy {
             evictable: Default::default(),
             unused: Default::default(),
             behind: VecDeque::new(),
+            unwritten: FxHashSet::default(),
             freeing: 0,
             writes: 0,
             io_under_way: 0,
@@ -311,6 +314,7 @@ impl Policy {
         let id = self.next_run;
         self.next_run += 1;
         self.runs.push(Run { id, left: 0, io: 0, cancelled: false, over: false });
+        self.try_writing_again();
         self.add(id, batch);
         self.check_end(id);
         id
@@ -556,6 +560,7 @@ impl Policy {
                 self.state[i] = State::Gone;
                 self.used -= self.out[i];
                 self.firm -= if self.has(chunk, flag::NO_SPILL) { self.out[i] } else { 0 };
+                self.unwritten.remove(&chunk);
                 self.actions.push(Action::Forget(chunk));
             }
             State::Absent => {
@@ -566,7 +571,7 @@ impl Policy {
         }
     }
 
-    /// A load has ended. Where it failed, the runs that wait for the chunk are to be cancelled by the driver.
+    /// A load has ended. Where it failed, the driver is to cancel the runs of [`Policy::users_left`].
     pub(crate) fn loaded(&mut self, chunk: u32, success: bool) {
         let i = chunk as usize;
         self.io_under_way -= 1;
@@ -600,7 +605,8 @@ impl Policy {
         self.check_end_of(chunk);
     }
 
-    /// A write has ended. Where it failed, the chunk stays in memory, and the driver is to cancel the runs.
+    /// A write has ended. Where it failed, the chunk stays in memory, and nobody tries to write it again before the next run begins. The
+    /// driver is to cancel the run that the chunk belongs to; other runs may do without what it takes.
     pub(crate) fn written(&mut self, chunk: u32, success: bool) {
         let i = chunk as usize;
         self.io_under_way -= 1;
@@ -621,8 +627,13 @@ impl Policy {
             self.clear(chunk, flag::DOOMED);
             self.release_if_dead(chunk);
         }
-        if self.state[i] == State::Resident {
-            if success && victim && self.pins[i] == 0 {
+        if self.state[i] == State::Resident && !success {
+            self.set(chunk, flag::NO_SPILL);
+            self.unwritten.insert(chunk);
+            // What is pinned is firm already.
+            self.firm += if self.pins[i] == 0 { self.out[i] } else { 0 };
+        } else if self.state[i] == State::Resident {
+            if victim && self.pins[i] == 0 {
                 self.drop_resident(chunk);
             } else {
                 self.index(chunk);
@@ -630,6 +641,17 @@ impl Policy {
         }
         self.check_end_of(chunk);
         self.write_behind();
+    }
+
+    /// Takes chunks whose write has failed for ones that can be written.
+    fn try_writing_again(&mut self) {
+        for chunk in std::mem::take(&mut self.unwritten) {
+            self.clear(chunk, flag::NO_SPILL);
+            if self.state[chunk as usize] == State::Resident && self.pins[chunk as usize] == 0 {
+                self.firm -= self.out[chunk as usize];
+                self.index(chunk);
+            }
+        }
     }
 
     /// Starts writing chunks that will be spilled anyway, while the disk has nothing else to write.

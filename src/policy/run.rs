@@ -66,6 +66,16 @@ impl Policy {
         self.runs.iter_mut().rev().find(|run| run.id == span.run)
     }
 
+    /// The tasks that take a chunk and have not finished, in order.
+    pub(crate) fn users_left(&self, chunk: u32) -> impl Iterator<Item = u32> + '_ {
+        let i = chunk as usize;
+        let users = match (self.user_start.get(i), self.user_end.get(i)) {
+            (Some(start), Some(end)) => self.users.get(*start as usize..*end as usize).unwrap_or_default(),
+            _ => &[],
+        };
+        users.iter().copied().filter(|user| !self.is_computed(*user))
+    }
+
     /// Reports the end of the run of task or chunk `id`, where nothing of it is left.
     pub(super) fn check_end_of(&mut self, id: u32) {
         if let Some(run) = self.run_of(id).map(|run| run.id) {
@@ -204,7 +214,7 @@ impl Policy {
                 resident: self.state[c as usize] == State::Resident,
                 clean: self.has(c, flag::CLEAN),
                 source: self.has(c, flag::SOURCE),
-                spillable: !self.has(c, flag::NO_SPILL),
+                spillable: !self.has(c, flag::NO_SPILL) || self.unwritten.contains(&c),
                 claims: self.claims(c),
             };
             (c, kept)

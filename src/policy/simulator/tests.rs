@@ -112,9 +112,13 @@ impl World {
 
     /// A chunk that is computed and held by more than `others`.
     fn held(&self, dice: &mut Dice, others: u32) -> Option<u32> {
-        let held: Vec<u32> =
-            (0..self.policy.len()).filter(|c| self.claims[*c as usize] > others && self.policy.is_computed(*c)).collect();
+        let held: Vec<u32> = (0..self.policy.len()).filter(|c| self.claims[*c as usize] > others && self.policy.is_computed(*c)).collect();
         held.get(dice.roll(held.len() as u64) as usize).copied()
+    }
+
+    fn cancel_run_of(&mut self, id: u32) {
+        let run = self.runs.iter().find(|(from, to, _)| (*from..*to).contains(&id)).map(|(_, _, run)| *run);
+        self.policy.cancel(run.unwrap());
     }
 
     fn release(&mut self, chunk: u32) {
@@ -203,6 +207,8 @@ fn play(seed: u64) {
     world.policy.set_speculative_spill(dice.roll(2) == 0);
     let fails = world.fails;
     let puts_back = dice.roll(4) == 0;
+    // Now and then a load or a write fails, as the driver meets that: it cancels the runs that need the chunk.
+    let io_fails = fails && dice.roll(2) == 0;
     // Two runs at once, or one after the other on kept chunks of the first.
     let mut batches = vec![first.clone()];
     if second {
@@ -303,15 +309,21 @@ fn play(seed: u64) {
             }
         } else {
             pick -= world.running.len();
+            let success = !(io_fails && dice.roll(4) == 0);
             if pick < world.loading.len() {
                 let chunk = world.loading.swap_remove(pick);
-                world.chunks[chunk as usize].memory = true;
-                world.policy.loaded(chunk, true);
+                world.chunks[chunk as usize].memory = success;
+                world.policy.loaded(chunk, success);
+                let users: Vec<u32> = if success { Vec::new() } else { world.policy.users_left(chunk).collect() };
+                users.into_iter().for_each(|user| world.cancel_run_of(user));
             } else {
                 pick -= world.loading.len();
                 let chunk = world.writing.swap_remove(pick);
-                world.chunks[chunk as usize].disk = true;
-                world.policy.written(chunk, true);
+                world.chunks[chunk as usize].disk = success;
+                world.policy.written(chunk, success);
+                if !success {
+                    world.cancel_run_of(chunk);
+                }
             }
         }
         world.act();
@@ -358,6 +370,59 @@ proptest! {
         prop_assert!(forecast.peak_bytes <= bound);
         prop_assert_eq!(Some(forecast), simulate(&batch, &setup));
     }
+}
+
+/// Kept chunks that cannot be written, or are lost, end only the runs that cannot do without them.
+#[test]
+fn failures_of_kept_chunks_are_met_by_who_needs_them() {
+    let batch = |inputs: &[&[u32]], out: &[u64]| Batch {
+        input_start: std::iter::once(0)
+            .chain(inputs.iter().scan(0, |at, inputs| {
+                *at += inputs.len() as u32;
+                Some(*at)
+            }))
+            .collect(),
+        inputs: inputs.concat(),
+        out: out.to_vec(),
+        scratch: vec![0; out.len()],
+        class: vec![Class::Task; out.len()],
+        ..Batch::default()
+    };
+    let actions = |policy: &mut Policy| {
+        let mut actions = Vec::new();
+        policy.take_actions(&mut actions);
+        actions
+    };
+    let mut policy = Policy::new(100, 2, 1);
+    let kept = Batch { keep: vec![0, 1], ..batch(&[&[], &[]], &[40, 40]) };
+    policy.extend(&kept);
+    for task in [0, 1] {
+        assert_eq!(policy.pick(), Some(task));
+        policy.finished(task, Finished::Output(40));
+    }
+    // The write of one fails: the other makes room, and the first is not asked for again.
+    let run = policy.extend(&batch(&[&[]], &[60]));
+    assert_eq!(policy.pick(), None);
+    assert_eq!(actions(&mut policy)[1..], [Action::Write(1)]);
+    policy.written(1, false);
+    assert_eq!((policy.pick(), actions(&mut policy)), (None, vec![Action::Write(0)]));
+    policy.written(0, true);
+    assert_eq!((policy.pick(), actions(&mut policy)), (Some(2), vec![Action::Drop(0)]));
+    policy.finished(2, Finished::Output(60));
+    assert_eq!(actions(&mut policy).last(), Some(&Action::End(run, Ended::Done)));
+    assert!(policy.kept().all(|(_, kept)| kept.spillable));
+    assert_eq!((policy.firm(), policy.used()), (40, 40));
+    // Of two runs one takes the chunk that is lost.
+    let (taking, other) = (policy.extend(&batch(&[&[0]], &[10])), policy.extend(&batch(&[&[]], &[10])));
+    assert_eq!((policy.firm(), policy.pick()), (0, Some(4)));
+    assert_eq!(actions(&mut policy), [Action::Load(0)]);
+    assert_eq!(policy.users_left(0).collect::<Vec<_>>(), [3]);
+    policy.loaded(0, false);
+    policy.cancel(taking);
+    policy.finished(4, Finished::Output(10));
+    let ends: Vec<Action> = actions(&mut policy).into_iter().filter(|action| matches!(action, Action::End(..))).collect();
+    assert_eq!(ends, [Action::End(taking, Ended::Cancelled), Action::End(other, Ended::Done)]);
+    assert!(policy.is_idle() && policy.kept().count() == 2);
 }
 
 #[test]
