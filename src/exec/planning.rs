@@ -3,7 +3,7 @@
 use super::held::{Held, HeldLayer};
 use super::run::{BarrierTask, Job, Plan};
 use super::{Core, Shared};
-use crate::graph::{Dependency, Key, Layer, LayerRef, Lowering, Operator, Size, Sizes, TaskContext, TaskTable, Value};
+use crate::graph::{Dependency, Key, Layer, LayerRef, Lowering, Operator, Size, Sizes, TaskContext, TaskTable, Value, in_order};
 use crate::plan::{self, NOT_KEPT, Planned, Situation};
 use crate::policy::Kept;
 use crate::{Error, ErrorKind, Result};
@@ -35,7 +35,7 @@ pub(crate) fn lower(layers: Vec<LayerRef>, passes: Passes) -> Result<Lowered> {
         }
     }
     let mut barriers = Vec::new();
-    for layer in barrier_layers(&layers) {
+    for layer in in_order(&layers).into_iter().filter(|layer| layer.barrier().is_some()) {
         let task = lowering.want(&layer, 0)?;
         let mut held = Vec::new();
         for input in layer.barrier().map(|barrier| barrier.held()).unwrap_or_default() {
@@ -47,22 +47,6 @@ pub(crate) fn lower(layers: Vec<LayerRef>, passes: Passes) -> Result<Lowered> {
         barriers.push(BarrierTask { task, layer, held });
     }
     Ok(Lowered { table: lowering.finish(), roots, barriers })
-}
-
-/// The barriers among some layers and all that they take from, each once.
-fn barrier_layers(layers: &[LayerRef]) -> Vec<LayerRef> {
-    let mut seen = rustc_hash::FxHashSet::default();
-    let mut stack: Vec<LayerRef> = layers.to_vec();
-    let mut found = Vec::new();
-    while let Some(layer) = stack.pop() {
-        if seen.insert(layer.key()) {
-            stack.extend(layer.inputs().iter().cloned());
-            if layer.barrier().is_some() {
-                found.push(layer);
-            }
-        }
-    }
-    found
 }
 
 /// The tasks whose outputs stay: those that the caller wants to keep, and what barriers need for what comes next. Each is named
