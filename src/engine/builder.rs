@@ -11,7 +11,7 @@ use std::path::PathBuf;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
 #[non_exhaustive]
 pub enum Scheduler {
-    /// Everything on the calling thread, one after the other: for debugging.
+    /// All tasks on the calling thread, one after the other: for debugging.
     Sync,
     /// The calling thread and helpers; loads and writes on threads of their own.
     #[default]
@@ -69,7 +69,8 @@ impl EngineBuilder {
         self
     }
 
-    /// Which driver runs the tasks.
+    /// Which driver runs the tasks, where [`Engine::with_scheduler`] names no other. An engine built with [`Scheduler::Sync`] starts no
+    /// threads at all.
     pub fn scheduler(mut self, scheduler: Scheduler) -> Self {
         self.scheduler = scheduler;
         self

@@ -735,3 +735,39 @@ fn a_kept_chunk_that_is_lost_ends_only_the_runs_that_need_it() {
     });
     assert_eq!(engine.compute(&kept).unwrap(), (0..30).map(total).collect::<Vec<_>>());
 }
+
+#[test]
+fn a_call_may_choose_the_thread_that_asks() {
+    let engine = engine(16, 3);
+    let spills = |threads: Arc<Mutex<std::collections::HashSet<std::thread::ThreadId>>>| {
+        let inner = plus_all(Arc::new(made(40)));
+        let body = inner.body.clone();
+        let noting = move |task: &TaskContext<'_>, inputs: &[Value]| {
+            threads.lock().insert(std::thread::current().id());
+            body(task, inputs)
+        };
+        Sums(Arc::new(plus_one(Arc::new(Made { body: Arc::new(noting), ..inner }))))
+    };
+    let expected: Vec<f64> = (0..40).map(|b| total_plus_all(b, 40) + N as f64).collect();
+    let sync = engine.with_scheduler(Scheduler::Sync);
+    assert_eq!((sync.scheduler(), sync.threads(), engine.threads()), (Scheduler::Sync, 1, 3));
+    std::thread::scope(|scope| {
+        for solo in [true, true, false, false] {
+            let (engine, expected) = (if solo { sync.clone() } else { engine.clone() }, &expected);
+            scope.spawn(move || {
+                for _ in 0..6 {
+                    let threads = Arc::default();
+                    assert_eq!(&engine.compute(&spills(Arc::clone(&threads))).unwrap(), expected);
+                    let (here, seen) = (std::thread::current().id(), threads.lock());
+                    assert!(!solo || (seen.len() == 1 && seen.contains(&here)));
+                }
+            });
+        }
+    });
+    // Barriers, errors and cancelling as on all threads; what is kept is the same.
+    let kept = sync.persist(&Sums(Arc::new(made(20)))).unwrap();
+    assert_eq!(engine.compute(&First(kept.0.clone(), 20)).unwrap(), sync.compute(&First(kept.0.clone(), 20)).unwrap());
+    assert_eq!(sync.compute(&failing(7, || Err(Error::new(ErrorKind::Failed, "no luck")))).unwrap_err().kind(), ErrorKind::Failed);
+    drop(kept);
+    assert!(held(&engine) < 1 << 20, "{}", held(&engine));
+}

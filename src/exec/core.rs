@@ -210,7 +210,9 @@ impl Core {
     }
 
     /// Begins a run that was planned for what [`Core::situation`] said, while the caller kept others from planning.
-    pub(crate) fn begin(&self, plan: Plan) -> Result<RunId> {
+    ///
+    /// The tasks of a `solo` run are for the thread that begins it.
+    pub(crate) fn begin(&self, plan: Plan, solo: bool) -> Result<RunId> {
         let mut state = self.state.lock();
         let state = &mut *state;
         let known = state.policy.len();
@@ -230,7 +232,10 @@ impl Core {
         let plan = Arc::new(plan);
         let id = state.policy.extend(&plan.batch);
         state.unwritten = None;
-        let helpers = state.sleeping > 0 && plan.order.len() > 1;
+        if solo {
+            state.policy.make_solo(id);
+        }
+        let helpers = state.sleeping > 0 && plan.order.len() > 1 && !solo;
         state.runs.push(Run { id, parts: vec![plan], cancelled: Arc::default(), ended: None, error: None, done: 0, largest: largest.0 });
         let mut garbage = Garbage::default();
         state.act(self, &mut garbage);
@@ -544,12 +549,13 @@ impl State {
         (need <= self.policy.bound()).then_some(scratch)
     }
 
-    /// Nothing is under way and nothing may start, though runs have not ended: what is first does not fit.
-    pub(super) fn refuse_stuck(&mut self, core: &Core, garbage: &mut Garbage) -> bool {
+    /// Nothing is under way and nothing may start, though runs have not ended: what is first does not fit. To be found by a thread
+    /// that would have got it, which asks by `by`.
+    pub(super) fn refuse_stuck(&mut self, core: &Core, by: Option<RunId>, garbage: &mut Garbage) -> bool {
         if self.policy.running() > 0 || self.policy.io_under_way() > 0 || self.policy.is_idle() {
             return false;
         }
-        let Some(head) = self.policy.head() else { return false };
+        let Some(head) = self.policy.head().filter(|head| self.policy.gives(*head, by).is_ok()) else { return false };
         let (need, bound) = (self.policy.need_of(head), self.policy.bound());
         let Some((id, plan, task)) = self.runs.iter().find_map(|run| run.find(head).map(|(plan, task)| (run.id, plan.clone(), task)))
         else {

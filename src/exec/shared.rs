@@ -126,8 +126,9 @@ impl Shared {
     }
 
     /// Carries a planned run through, with `planning` held since it was planned. `keep` are tasks of the plan's table.
-    pub(crate) fn execute(self: &Arc<Self>, mut plan: Plan, keep: &[u32], planning: MutexGuard<'_, ()>) -> Result<Executed> {
-        let needs_threads = plan.order.len() > 1 || !plan.barriers.is_empty();
+    /// All tasks of a `solo` run are run by this thread.
+    pub(crate) fn execute(self: &Arc<Self>, mut plan: Plan, keep: &[u32], solo: bool, planning: MutexGuard<'_, ()>) -> Result<Executed> {
+        let needs_threads = !solo && (plan.order.len() > 1 || !plan.barriers.is_empty());
         let ids: Vec<u32> = keep.iter().filter_map(|task| plan.ids.get(*task as usize).copied()).collect();
         let (before, base) = (self.core.facts(), plan.base);
         let mut notes = Vec::new();
@@ -136,10 +137,10 @@ impl Shared {
         }
         let started = Instant::now();
         let released = planning::release_kept(&mut plan.table);
-        let id = self.core.begin(plan)?;
+        let id = self.core.begin(plan, solo)?;
         drop(released);
         drop(planning);
-        notes.extend(self.work_as_caller(id));
+        notes.extend(self.work_as_caller(id, solo));
         let seconds = started.elapsed().as_secs_f64();
         let kept = self.core.hold(&ids, base, self);
         let (tasks, _) = self.core.conclude(id)?;
@@ -159,8 +160,8 @@ impl Shared {
 
     /// Works until a run has ended, on this thread or, where it belongs to a pool of the user's, on one of its own. Gives what is to
     /// be said where there was none to be had.
-    fn work_as_caller(&self, id: RunId) -> Option<String> {
-        let work = || worker::work(&self.core, Some(id));
+    fn work_as_caller(&self, id: RunId, solo: bool) -> Option<String> {
+        let work = || worker::work(&self.core, Some(id), solo);
         if adopt_thread() {
             work();
             return None;
@@ -185,7 +186,7 @@ impl Shared {
 
 fn help(core: &Core) {
     adopt_thread();
-    worker::work(core, None);
+    worker::work(core, None, false);
 }
 
 impl Drop for Shared {

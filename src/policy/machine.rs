@@ -156,6 +156,8 @@ pub(crate) struct Policy {
 
     pub(super) spans: Vec<Span>,
     pub(super) runs: Vec<Run>,
+    /// Runs under way whose tasks only who asks by their number gets.
+    pub(super) solo: u32,
     pub(super) next_run: RunId,
     pub(super) actions: Vec<Action>,
     pub(super) totals: Totals,
@@ -202,6 +204,7 @@ impl Policy {
             running: 0,
             spans: Vec::new(),
             runs: Vec::new(),
+            solo: 0,
             next_run: 0,
             actions: Vec::new(),
             totals: Totals::default(),
@@ -313,7 +316,7 @@ impl Policy {
     pub(crate) fn extend(&mut self, batch: &Batch) -> RunId {
         let id = self.next_run;
         self.next_run += 1;
-        self.runs.push(Run { id, left: 0, io: 0, cancelled: false, over: false });
+        self.runs.push(Run { id, left: 0, io: 0, cancelled: false, solo: false, over: false });
         self.try_writing_again();
         self.add(id, batch);
         self.check_end(id);

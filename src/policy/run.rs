@@ -49,21 +49,52 @@ pub(super) struct Run {
     /// Loads and writes under way for its chunks.
     pub(super) io: u32,
     pub(super) cancelled: bool,
+    /// Only who asks for its tasks by its number gets them.
+    pub(super) solo: bool,
     /// Its end has been reported.
     pub(super) over: bool,
 }
 
 impl Policy {
-    /// The run that task or chunk `id` belongs to.
-    pub(super) fn run_of(&mut self, id: u32) -> Option<&mut Run> {
+    /// The tasks that were added together with task or chunk `id`.
+    fn span_of(&self, id: u32) -> Option<Span> {
         let span = match self.spans.last() {
             Some(last) if last.from <= id => *last,
             _ => *self.spans.get(self.spans.partition_point(|span| span.to <= id))?,
         };
-        if !(span.from..span.to).contains(&id) {
-            return None;
-        }
+        (span.from..span.to).contains(&id).then_some(span)
+    }
+
+    /// The run that task or chunk `id` belongs to.
+    pub(super) fn run_of(&mut self, id: u32) -> Option<&mut Run> {
+        let span = self.span_of(id)?;
         self.runs.iter_mut().rev().find(|run| run.id == span.run)
+    }
+
+    /// Keeps the tasks of a run for who asks for them by its number: see [`Policy::pick`].
+    pub(crate) fn make_solo(&mut self, id: RunId) {
+        if let Some(run) = self.runs.iter_mut().find(|run| run.id == id && !run.over && !run.solo) {
+            run.solo = true;
+            self.solo += 1;
+        }
+    }
+
+    /// Whether the tasks of some run are kept for who asks for them by its number.
+    pub(crate) fn has_solo(&self) -> bool {
+        self.solo > 0
+    }
+
+    /// Whether who asks by a run's number, or by none, gets a task; else the end of the tasks beside it that they do not get either.
+    pub(crate) fn gives(&self, task: u32, by: Option<RunId>) -> Result<(), u32> {
+        if self.solo == 0 {
+            return Ok(());
+        }
+        let Some(span) = self.span_of(task) else { return Err(task + 1) };
+        let gives = match by {
+            Some(run) => span.run == run,
+            None => self.runs.iter().rev().any(|run| run.id == span.run && !run.solo),
+        };
+        if gives { Ok(()) } else { Err(span.to) }
     }
 
     /// The tasks that take a chunk and have not finished, in order.
@@ -88,6 +119,7 @@ impl Policy {
         let Some(run) = self.runs.iter_mut().rev().find(|run| run.id == id) else { return };
         if run.left == 0 && !run.over && (!run.cancelled || run.io == 0) {
             run.over = true;
+            self.solo -= u32::from(run.solo);
             let ended = if run.cancelled { Ended::Cancelled } else { Ended::Done };
             let id = run.id;
             self.actions.push(Action::End(id, ended));

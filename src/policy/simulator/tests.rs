@@ -71,13 +71,15 @@ struct World {
     /// For each chunk how many hold it; of a run that fails, nobody knows.
     claims: Vec<u32>,
     fails: bool,
+    /// Runs each of which one thread of its own carries through.
+    solo: Vec<u32>,
     /// Spans of tasks and the runs that they belong to.
     runs: Vec<(u32, u32, u32)>,
 }
 
 impl World {
     /// Adds a run whose batch was made for a policy of `made_for` tasks.
-    fn add(&mut self, batch: &Batch, made_for: usize) {
+    fn add(&mut self, batch: &Batch, made_for: usize, solo: bool) {
         let base = self.policy.len();
         let mut batch = batch.clone();
         let shift = |input: &mut u32| *input = if *input as usize >= made_for { *input - made_for as u32 + base } else { *input };
@@ -85,6 +87,10 @@ impl World {
         let batch = &batch;
         self.note(batch);
         let run = self.policy.extend(batch);
+        if solo {
+            self.policy.make_solo(run);
+            self.solo.push(run);
+        }
         self.runs.push((base, self.policy.len(), run));
     }
 
@@ -170,11 +176,27 @@ impl World {
         assert!(self.policy.used() <= self.policy.bound + self.overrun, "{} of {}", self.policy.used(), self.policy.bound);
     }
 
-    fn start(&mut self) -> bool {
+    /// Workers and the callers of solo runs ask for a task, in any order; whether one got one.
+    fn start(&mut self, dice: &mut Dice) -> bool {
+        let solo = self.solo.iter().map(|run| Some(*run)).chain([None]).collect::<Vec<_>>();
+        let first = dice.roll(solo.len() as u64) as usize;
+        (0..solo.len()).any(|i| self.start_by(solo[(first + i) % solo.len()]))
+    }
+
+    fn start_by(&mut self, by: Option<u32>) -> bool {
         if self.running.len() as u32 >= self.policy.workers {
             return false;
         }
-        let picked = self.policy.pick();
+        let of = |task: u32| self.runs.iter().find(|(from, to, _)| (*from..*to).contains(&task)).map(|(_, _, run)| *run);
+        // The one thread of a solo run.
+        if by.is_some() && self.running.iter().any(|task| of(*task) == by) {
+            return false;
+        }
+        let picked = self.policy.pick(by);
+        if let Some(task) = picked {
+            let run = of(task);
+            assert!(if by.is_some() { run == by } else { !self.solo.iter().any(|solo| Some(*solo) == run) });
+        }
         self.act();
         let Some(task) = picked else { return false };
         for input in &self.inputs[task as usize] {
@@ -202,6 +224,7 @@ fn play(seed: u64) {
         overrun: 0,
         claims: Vec::new(),
         fails: dice.roll(4) == 0,
+        solo: Vec::new(),
         runs: Vec::new(),
     };
     world.policy.set_speculative_spill(dice.roll(2) == 0);
@@ -242,26 +265,26 @@ fn play(seed: u64) {
     let bound = least + extra + dice.roll(least + 1);
     world.policy.set_bound(bound);
     let mut waiting: Vec<Batch> = batches.iter().rev().cloned().collect();
-    world.add(&waiting.pop().unwrap(), 0);
+    world.add(&waiting.pop().unwrap(), 0, dice.roll(4) == 0);
     let at_once = dice.roll(2) == 0;
     if at_once
         && !fails
         && let Some(batch) = waiting.pop()
     {
-        world.add(&batch, first.len());
+        world.add(&batch, first.len(), dice.roll(4) == 0);
     }
     let runs = if fails { 1 } else { batches.len() };
     let mut steps = 0;
     loop {
         steps += 1;
         assert!(steps < 100_000, "does not end");
-        while world.start() {}
+        while world.start(&mut dice) {}
         world.act();
         if world.ends.len() == 1
             && !fails
             && let Some(batch) = waiting.pop()
         {
-            world.add(&batch, first.len());
+            world.add(&batch, first.len(), dice.roll(4) == 0);
             continue;
         }
         let choices = world.running.len() + world.loading.len() + world.writing.len();
@@ -397,24 +420,24 @@ fn failures_of_kept_chunks_are_met_by_who_needs_them() {
     let kept = Batch { keep: vec![0, 1], ..batch(&[&[], &[]], &[40, 40]) };
     policy.extend(&kept);
     for task in [0, 1] {
-        assert_eq!(policy.pick(), Some(task));
+        assert_eq!(policy.pick(None), Some(task));
         policy.finished(task, Finished::Output(40));
     }
     // The write of one fails: the other makes room, and the first is not asked for again.
     let run = policy.extend(&batch(&[&[]], &[60]));
-    assert_eq!(policy.pick(), None);
+    assert_eq!(policy.pick(None), None);
     assert_eq!(actions(&mut policy)[1..], [Action::Write(1)]);
     policy.written(1, false);
-    assert_eq!((policy.pick(), actions(&mut policy)), (None, vec![Action::Write(0)]));
+    assert_eq!((policy.pick(None), actions(&mut policy)), (None, vec![Action::Write(0)]));
     policy.written(0, true);
-    assert_eq!((policy.pick(), actions(&mut policy)), (Some(2), vec![Action::Drop(0)]));
+    assert_eq!((policy.pick(None), actions(&mut policy)), (Some(2), vec![Action::Drop(0)]));
     policy.finished(2, Finished::Output(60));
     assert_eq!(actions(&mut policy).last(), Some(&Action::End(run, Ended::Done)));
     assert!(policy.kept().all(|(_, kept)| kept.spillable));
     assert_eq!((policy.firm(), policy.used()), (40, 40));
     // Of two runs one takes the chunk that is lost.
     let (taking, other) = (policy.extend(&batch(&[&[0]], &[10])), policy.extend(&batch(&[&[]], &[10])));
-    assert_eq!((policy.firm(), policy.pick()), (0, Some(4)));
+    assert_eq!((policy.firm(), policy.pick(None)), (0, Some(4)));
     assert_eq!(actions(&mut policy), [Action::Load(0)]);
     assert_eq!(policy.users_left(0).collect::<Vec<_>>(), [3]);
     policy.loaded(0, false);
