@@ -86,7 +86,7 @@ impl Policy {
 
     /// Whether who asks by a run's number, or by none, gets a task; else the end of the tasks beside it that they do not get either.
     pub(crate) fn gives(&self, task: u32, by: Option<RunId>) -> Result<(), u32> {
-        if self.solo == 0 {
+        if self.solo == 0 && by.is_none() {
             return Ok(());
         }
         let Some(span) = self.span_of(task) else { return Err(task + 1) };
