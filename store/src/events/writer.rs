@@ -115,7 +115,7 @@ impl EventWriter {
         if state.events.is_empty() {
             return Ok(());
         }
-        let events = std::mem::replace(&mut state.events, Vec::new());
+        let events = std::mem::take(&mut state.events);
         let result = self.write(state, BlockKind::Events, &events);
         state.events = events;
         state.events.clear();
