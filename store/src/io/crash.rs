@@ -228,7 +228,7 @@ fn build(changes: &[Change], capacity: u64) -> Result<MemoryBackend> {
         }
     }
     let disk = MemoryBackend::new(capacity.saturating_mul(2));
-    folders.iter().try_for_each(|folder| disk.create_folder(folder))?;
+    folders.iter().try_for_each(|folder| disk.create_folder(folder).map(drop))?;
     for (path, file) in &names {
         if path.parent().is_some_and(|parent| folders.contains(parent)) {
             let content = contents.get(file).map(Vec::as_slice).unwrap_or_default();
@@ -239,15 +239,15 @@ fn build(changes: &[Change], capacity: u64) -> Result<MemoryBackend> {
 }
 
 impl Backend for CrashBackend {
-    fn create_folder(&self, folder: &Path) -> Result<()> {
+    fn create_folder(&self, folder: &Path) -> Result<Vec<PathBuf>> {
         let mut journal = self.journal.lock();
-        self.live.create_folder(folder)?;
+        let made = self.live.create_folder(folder)?;
         let missing: Vec<&Path> = folder.ancestors().filter(|above| !journal.folders.contains(*above)).collect();
         for above in missing.into_iter().rev() {
             journal.folders.insert(above.to_path_buf());
             journal.changes.push(Change::CreateFolder(above.to_path_buf()));
         }
-        Ok(())
+        Ok(made)
     }
 
     fn check_folder(&self, folder: &Path) -> Result<()> {
@@ -318,6 +318,14 @@ impl Backend for CrashBackend {
         self.live.remove_folder(folder)?;
         journal.names.retain(|name, _| !name.starts_with(folder));
         journal.folders.retain(|name| !name.starts_with(folder));
+        journal.changes.push(Change::RemoveFolder(folder.to_path_buf()));
+        Ok(())
+    }
+
+    fn remove_empty_folder(&self, folder: &Path) -> Result<()> {
+        let mut journal = self.journal.lock();
+        self.live.remove_empty_folder(folder)?;
+        journal.folders.remove(folder);
         journal.changes.push(Change::RemoveFolder(folder.to_path_buf()));
         Ok(())
     }
