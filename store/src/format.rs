@@ -83,6 +83,14 @@ pub(crate) const TABLE_HEADER_BYTES: usize = 16;
 pub(crate) const TABLE_ENTRY_BYTES: usize = 40;
 /// The segment of a key that was removed.
 pub(crate) const TABLE_REMOVED: u32 = u32::MAX;
+/// What an event log begins with.
+pub(crate) const EVENTS_MAGIC: [u8; 8] = *b"CHNKEVNT";
+/// The version of event logs.
+pub(crate) const EVENTS_VERSION: u32 = 1;
+/// The bytes of the header of an event log: magic, version, process id, run, nanoseconds since 1970, checksum.
+pub(crate) const EVENTS_HEADER_BYTES: usize = 40;
+/// The bytes before each block of an event log: what it is, its length, the checksum of its payload, and of these.
+pub(crate) const EVENTS_BLOCK_HEADER_BYTES: usize = 24;
 
 #[cfg(test)]
 mod tests {
@@ -100,6 +108,8 @@ mod tests {
         assert_eq!((LARGE_BYTES, KEY_MOST), (65_536, 65_536));
         assert_eq!((FOOTER_ENTRY_BYTES, &TRAILER_MAGIC, TRAILER_BYTES), (32, b"CHNKFOOT", 32));
         assert_eq!((TABLE_HEADER_BYTES, TABLE_ENTRY_BYTES, TABLE_REMOVED), (16, 40, 0xffff_ffff));
+        assert_eq!((&EVENTS_MAGIC, EVENTS_VERSION), (b"CHNKEVNT", 1));
+        assert_eq!((EVENTS_HEADER_BYTES, EVENTS_BLOCK_HEADER_BYTES), (40, 24));
         assert!(PIECE_BYTES.is_multiple_of(BLOCK_BYTES));
     }
 

@@ -21,11 +21,6 @@ impl<'a> Fields<'a> {
         Ok(bytes)
     }
 
-    /// The next number of 8 bits.
-    pub(crate) fn u8(&mut self) -> Result<u8> {
-        self.take().map(u8::from_le_bytes)
-    }
-
     /// The next number of 32 bits.
     pub(crate) fn u32(&mut self) -> Result<u32> {
         self.take().map(u32::from_le_bytes)

@@ -12,6 +12,7 @@ mod place;
 mod read;
 mod segments;
 mod shared;
+mod table;
 #[cfg(test)]
 mod tests;
 mod walk;
@@ -21,4 +22,5 @@ pub(crate) use options::SegmentOptions;
 pub use place::Place;
 pub(crate) use segments::Segments;
 pub(crate) use shared::Commit;
+pub(crate) use table::{Table, TableBuilder, TableIter, merge_tables};
 pub(crate) use walk::Walk;
