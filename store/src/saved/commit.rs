@@ -9,7 +9,7 @@
 use super::inner::Inner;
 use super::overlay::Overlay;
 use crate::manifest::{Description, Entry, Failure, Manifest};
-use crate::segment::{FrameInfo, FrameKind, Place};
+use crate::segment::{FrameInfo, FrameKind, Place, Table};
 use crate::{Bytes, Chunk, Error, ErrorKind, Result};
 use rustc_hash::{FxHashMap, FxHashSet};
 use std::sync::atomic::Ordering::Relaxed;
@@ -259,7 +259,7 @@ impl Inner {
                 needed.insert(place.segment);
                 match leads_to.get(place) {
                     Some(segments) => needed.extend(segments),
-                    None => needed.extend(super::table::Table::open(&self.segments, *place)?.segments()),
+                    None => needed.extend(Table::open(&self.segments, *place)?.segments()),
                 }
             }
             Ok(())

@@ -13,7 +13,6 @@ mod overlay;
 mod pins;
 mod stats;
 mod store;
-mod table;
 mod value;
 #[cfg(test)]
 mod tests;

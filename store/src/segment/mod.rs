@@ -22,5 +22,5 @@ pub(crate) use options::SegmentOptions;
 pub use place::Place;
 pub(crate) use segments::Segments;
 pub(crate) use shared::Commit;
-pub(crate) use table::{Table, TableBuilder, TableIter, merge_tables};
+pub(crate) use table::{Table, TableBuilder, TableIter, merge_mapped, merge_tables};
 pub(crate) use walk::Walk;

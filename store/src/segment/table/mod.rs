@@ -14,4 +14,4 @@ mod write;
 pub(crate) use build::TableBuilder;
 pub(crate) use cursor::TableIter;
 pub(crate) use lookup::Table;
-pub(crate) use merge::merge_tables;
+pub(crate) use merge::{merge_mapped, merge_tables};
