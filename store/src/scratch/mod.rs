@@ -5,13 +5,10 @@ mod open;
 mod options;
 mod owner;
 mod part;
-mod pool;
 mod read;
 mod room;
 mod slot;
-mod staging;
 mod stats;
-mod verdicts;
 mod write;
 
 pub use open::Scratch;

@@ -2,7 +2,7 @@
 
 use super::open::Scratch;
 use super::slot::Slot;
-use super::staging::STAGING_BYTES;
+use crate::codec::STAGING_BYTES;
 use crate::format::BLOCK_BYTES;
 use crate::{Chunk, Encoding, Error, ErrorKind, Result};
 use std::sync::atomic::Ordering::Relaxed;
