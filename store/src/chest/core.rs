@@ -75,7 +75,10 @@ impl Core {
             let message = format!("{memory} bytes of memory are too few for a chest");
             return Err(Error::new(ErrorKind::Invalid, message).hint(format!("give it {LEAST_MEMORY} at least")));
         }
-        let state = State::new(memory, disk.writes_each(), &arena)?;
+        let mut state = State::new(memory, disk.writes_each(), &arena)?;
+        if let Some(saved) = disk.saved() {
+            saved.load(&mut state)?;
+        }
         let (small, state) = (state.small, Mutex::new(state));
         let (hooks, watched) = (Mutex::default(), AtomicBool::new(false));
         let shared = Arc::new(Shared { state, work: Condvar::new(), changed: Condvar::new(), disk, arena, hooks, watched, small });
@@ -214,7 +217,6 @@ impl Shared {
         if is_part(key) && old.is_none() {
             state.hidden += 1;
         }
-        self.disk.changed(key, false);
         state.point(hash, key, loc);
         if let Some(generation) = old.and_then(Loc::generation) {
             if loc.generation() != Some(generation) {
@@ -224,14 +226,8 @@ impl Shared {
     }
 
     /// Forgets the parts of a stream.
-    pub(super) fn forget_parts(&self, state: &mut Guard<'_>, key: &[u8], generation: bool) {
-        for number in 0u64.. {
-            let part = part_key(key, generation, number);
-            let Some(at) = state.index.find(hash_of(&part), &part) else { return };
-            self.disk.changed(&part, true);
-            state.remove(at);
-            state.hidden -= 1;
-        }
+    pub(super) fn forget_parts(&self, state: &mut State, key: &[u8], generation: bool) {
+        forget_parts(state, key, generation, |part| self.disk.removed(part));
     }
 
     // ---- get
@@ -274,7 +270,9 @@ impl Shared {
                     }
                 }
             }
-            if loc.is_alone() {
+            if loc.bytes() == 0 {
+                self.measure(state, hash, key, loc)?;
+            } else if loc.is_alone() {
                 self.load_alone(state, hash, key, loc, home)?;
             } else if let Some(got) = self.load_small(state, hash, key, loc, home, want)? {
                 return Ok(got);
@@ -327,6 +325,22 @@ impl Shared {
         }
     }
 
+    /// Finds out how long a value on disk is.
+    fn measure(&self, state: &mut Guard<'_>, hash: u64, key: &[u8], loc: Loc) -> Result<()> {
+        let trash = std::mem::take(&mut state.trash);
+        let payload = MutexGuard::unlocked(state, || {
+            drop(trash);
+            self.disk.payload_len(key)
+        })?;
+        if let Some(at) = state.index.find(hash, key).filter(|at| state.index.loc(*at) == Some(loc)) {
+            // The header of a chunk may come on top, which is why this leaves some room.
+            let known = loc.with_len(payload.max(1));
+            let alone = payload + 64 > self.small as u64;
+            state.index.set(at, if alone { known.alone() } else { known });
+        }
+        Ok(())
+    }
+
     /// Reads a value that is on its own; it is in memory then, unless it was forgotten.
     fn load_alone(&self, state: &mut Guard<'_>, hash: u64, key: &[u8], loc: Loc, home: Home) -> Result<()> {
         if state.loading.contains(&home) {
@@ -356,7 +370,7 @@ impl Shared {
         let trash = std::mem::take(&mut state.trash);
         let read = MutexGuard::unlocked(state, || {
             drop(trash);
-            self.retrying(|| self.disk.read_alone(slot.as_deref(), home, loc))
+            self.retrying(|| self.disk.read_alone(slot.as_deref(), key))
         });
         state.busy -= 1;
         state.loading.remove(&home);
@@ -410,12 +424,13 @@ impl Shared {
         let mut bytes = Vec::new();
         let read = MutexGuard::unlocked(state, || {
             drop(trash);
-            self.disk.read_small(place.as_ref().map(|(slot, _)| &**slot), home, loc, hash, &mut bytes)
+            self.disk.read_small(place.as_ref().map(|(slot, _)| &**slot), home, loc, key, hash, &mut bytes)
         });
         read?;
         let damaged = || Error::new(ErrorKind::Corrupt, "a small value on disk is not what was written");
         let record = Record::at(&bytes, 0).ok_or_else(damaged)?;
         if let Some(at) = state.index.find(hash, key).filter(|at| state.index.loc(*at) == Some(loc)) {
+            let loc = loc.with_len(record.len() as u64);
             state.remember(at, loc, home, bytes.get(..record.len()).unwrap_or(&bytes));
         }
         match want {
@@ -519,7 +534,7 @@ impl Shared {
         let was = found.is_some();
         if let Some(at) = found {
             let generation = state.index.loc(at).and_then(Loc::generation);
-            self.disk.changed(key, true);
+            self.disk.removed(key);
             state.remove(at);
             if let Some(generation) = generation {
                 self.forget_parts(&mut state, key, generation);
@@ -697,6 +712,25 @@ pub(super) fn part_key(key: &[u8], generation: bool, number: u64) -> Vec<u8> {
 
 /// What the key of a part begins with.
 const PART: u8 = 0xFF;
+
+/// The generation, the number, and the key of the stream of the key of a part.
+pub(super) fn part_base(part: &[u8]) -> Option<(bool, u64, &[u8])> {
+    let (PART, rest) = part.split_first().map(|(first, rest)| (*first, rest))? else { return None };
+    let (generation, rest) = rest.split_first()?;
+    let (number, key) = rest.split_first_chunk::<8>()?;
+    Some((*generation != 0, u64::from_be_bytes(*number), key))
+}
+
+/// Forgets the parts of a stream, and tells the key of each.
+pub(super) fn forget_parts(state: &mut State, key: &[u8], generation: bool, mut tell: impl FnMut(&[u8])) {
+    for number in 0u64.. {
+        let part = part_key(key, generation, number);
+        let Some(at) = state.index.find(hash_of(&part), &part) else { return };
+        tell(&part);
+        state.remove(at);
+        state.hidden -= 1;
+    }
+}
 
 pub(super) fn is_part(key: &[u8]) -> bool {
     key.first() == Some(&PART)

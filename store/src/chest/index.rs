@@ -46,6 +46,16 @@ impl Loc {
         Loc { place: unit, offset, len: (bytes.div_ceil(8).min(LENGTH.into())) as u32 }
     }
 
+    /// A value on disk whose length is not known.
+    pub(super) fn unread(home: Home) -> Self {
+        Loc { place: home.place | ON_DISK, offset: home.offset, len: 0 }
+    }
+
+    /// The same value, whose length has become known.
+    pub(super) fn with_len(self, bytes: u64) -> Self {
+        Loc { len: (self.len & !LENGTH) | bytes.div_ceil(8).min(LENGTH.into()) as u32, ..self }
+    }
+
     /// The same value in another unit in memory.
     pub(super) fn moved(self, unit: u32, offset: u32) -> Self {
         Loc { place: unit, offset, len: self.len }

@@ -10,6 +10,7 @@ mod memory;
 mod options;
 mod pinned;
 mod record;
+mod saved;
 mod state;
 mod storable;
 mod stream;

@@ -18,10 +18,12 @@
 //! list, and in none while it is open or being written; `live` of a unit (of a place on disk) is the number of keys that are found there
 //! (whose home is there).
 
-use super::index::{At, Home, Index, Loc};
+use super::index::{At, Home, Index, Loc, hash_of};
+use super::saved::Saved;
 use super::record::{self, Draft};
 use super::unit::{Body, Homes, Pin, Slab, UNIT_BYTES, Unit};
 use crate::{Arena, Buffer, Chunk, Error, Result, Slot};
+use crate::saved::Held;
 use lru::LruCache;
 use rustc_hash::FxHashSet;
 use std::collections::VecDeque;
@@ -61,8 +63,7 @@ pub(super) enum Trash {
 /// What goes to disk.
 pub(super) struct Write {
     pub(super) unit: u32,
-    pub(super) chunk: Chunk,
-    pub(super) pack: bool,
+    pub(super) body: Body,
     /// The values that are to be written, where each is written for itself: where it begins, its key.
     pub(super) values: Vec<(u32, Box<[u8]>)>,
 }
@@ -613,9 +614,9 @@ impl State {
                 self.end_write(id, Ok(Homes::Nowhere));
                 continue;
             };
-            let (chunk, pack) = match &unit.body {
-                Body::Pack(buffer) => (Chunk::Bytes(crate::Bytes(buffer.clone())), true),
-                Body::Alone(chunk) => (chunk.clone(), false),
+            let body = match &unit.body {
+                Body::Pack(buffer) => Body::Pack(buffer.clone()),
+                Body::Alone(chunk) => Body::Alone(chunk.clone()),
                 Body::Open(_) => continue,
             };
             let mut values = Vec::new();
@@ -630,7 +631,7 @@ impl State {
                     _ => find(unit.hash, 0),
                 }
             }
-            return Some(Write { unit: id, chunk, pack, values });
+            return Some(Write { unit: id, body, values });
         }
     }
 
@@ -651,6 +652,18 @@ impl State {
             self.sparse.push(place);
         }
         self.end_write(id, Ok(Homes::Place(place)));
+    }
+
+    /// Ends a write of values each for itself; `saved` is told which of them are still wanted.
+    pub(super) fn end_each(&mut self, id: u32, values: Vec<(u32, Box<[u8]>, Held)>, saved: &Saved) {
+        let mut homes = Vec::with_capacity(values.len());
+        for (offset, key, held) in values {
+            if self.index.find(hash_of(&key), &key).and_then(|at| self.index.loc(at)).and_then(Loc::memory) == Some((id, offset)) {
+                saved.note(&key, Some(held));
+                homes.push((offset, saved.new_home()));
+            }
+        }
+        self.end_write(id, Ok(Homes::Each(homes)));
     }
 
     /// Ends a write.

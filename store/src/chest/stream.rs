@@ -8,13 +8,24 @@ use super::core::{Got, Shared, Want, bytes_of, part_key};
 use super::index::{Loc, hash_of};
 use super::key::{ChestKey, EncodeKey};
 use super::map::Chest;
-use super::record::Draft;
+use super::record::{self, Draft};
 use super::storable::Storable;
 use super::unit::Pin;
-use crate::{Bytes, Chunk, ChunkKind, Error, ErrorKind, Result};
+use crate::{Buffer, Bytes, Chunk, Error, ErrorKind, Records, Result};
 use std::borrow::Borrow;
 use std::io::Read;
 use std::sync::Arc;
+
+/// The number of records that the head of a stream claims, with its generation as the lowest bit; no records are so many.
+const HEAD: u64 = u64::MAX - 1;
+
+/// The generation of a stream, if a chunk is its head.
+pub(super) fn generation_of(chunk: &Chunk) -> Option<bool> {
+    match chunk {
+        Chunk::Records(Records { data, count }) if data.is_empty() && count | 1 == u64::MAX => Some(count & 1 == 1),
+        _ => None,
+    }
+}
 
 /// The longest part.
 const LONGEST_PART: u64 = 4 << 20;
@@ -110,13 +121,13 @@ fn put_parts(shared: &Shared, key: &[u8], generation: bool, most: u64, reader: &
             }
         };
         let last = (used as u64) < most;
-        if used > 0 {
+        if used > 0 || number == 0 {
             let part = part_key(key, generation, number);
             if last {
                 // Less than was reserved; a new, shorter reservation is made for it.
                 buffer.truncate(used);
                 shared.unreserve(cost);
-                shared.put_chunk(&part, &Chunk::Bytes(Bytes(buffer.freeze().slice(0, used).unwrap_or_else(|| crate::Buffer::empty().clone()))))?;
+                shared.put_chunk(&part, &Chunk::Bytes(Bytes(buffer.freeze().slice(0, used).unwrap_or_else(|| Buffer::empty().clone()))))?;
             } else {
                 shared.put_reserved(&part, Chunk::Bytes(Bytes(buffer.freeze())), cost)?;
             }
@@ -126,10 +137,11 @@ fn put_parts(shared: &Shared, key: &[u8], generation: bool, most: u64, reader: &
             shared.unreserve(cost);
         }
         if last {
-            let mut head = total.to_le_bytes().to_vec();
-            head.extend(number.to_le_bytes());
-            let draft = Draft { kind: ChunkKind::Bytes, header: &[], payload: &head };
-            return shared.put_small(key, &draft, |loc| loc.stream(generation)).map(|()| total);
+            let payload = Buffer::empty().clone();
+            let head = Chunk::Records(Records { data: payload, count: HEAD | u64::from(generation) });
+            let mut header = Vec::new();
+            let kind = record::header_of(&head, &mut header)?;
+            return shared.put_small(key, &Draft { kind, header: &header, payload: &[] }, |loc| loc.stream(generation)).map(|()| total);
         }
     }
 }

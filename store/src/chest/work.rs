@@ -41,8 +41,17 @@ fn write(chest: &Shared, state: &mut Guard<'_>) -> bool {
     let written = MutexGuard::unlocked(state, || chest.disk.write(write));
     match written {
         Ok(Written::Slot(slot)) => state.end_slot(id, slot),
-        Ok(Written::Homes(homes)) => state.end_write(id, Ok(homes)),
+        Ok(Written::Each(values)) => {
+            if let Some(saved) = chest.disk.saved() {
+                state.end_each(id, values, saved);
+            }
+        }
         Err(e) => state.end_write(id, Err(e)),
+    }
+    chest.changed.notify_all();
+    if let Some(saved) = chest.disk.saved().filter(|saved| saved.has_notes()) {
+        // An error comes again, and is reported, when the chest is flushed.
+        MutexGuard::unlocked(state, || saved.tell()).ok();
     }
     true
 }

@@ -24,6 +24,7 @@ pub(crate) use commit::Change;
 pub(crate) use inner::{Inner, random_id};
 pub(crate) use lock::take as take_lock;
 pub(crate) use keyed::KeyedWriter;
+pub(crate) use layer::Held;
 pub use options::StoreOptions;
 pub use stats::StoreStats;
 pub use store::Store;
