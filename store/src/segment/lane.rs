@@ -218,6 +218,14 @@ impl Lane {
         Ok(())
     }
 
+    /// Seals the segment that is being written, if anything is in it.
+    pub(super) fn retire(&mut self, inner: &Inner) -> Result<()> {
+        match self.active.as_ref().is_some_and(|active| !active.frames.is_empty()) {
+            true => self.seal(inner),
+            false => Ok(()),
+        }
+    }
+
     /// Writes the footer; the lane has no segment then. Where the segment fails that is no error: what was not synced of it is
     /// copied before the next commit.
     fn seal(&mut self, inner: &Inner) -> Result<()> {

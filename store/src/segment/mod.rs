@@ -10,6 +10,7 @@ mod link;
 mod options;
 mod place;
 mod read;
+mod retire;
 mod segments;
 mod shared;
 mod table;
