@@ -3,7 +3,7 @@
 use super::footer::Trailer;
 use super::frame::corrupt;
 use super::header::{SegmentHeader, name_of};
-use super::segments::Segments;
+use super::segments::{PART, Segments};
 use super::shared::Shared;
 use crate::format::{BLOCK_BYTES, TRAILER_BYTES};
 use crate::io::Open;
@@ -80,7 +80,7 @@ impl Segments {
             Err(e) if e.kind() == ErrorKind::Unsupported => {}
             other => return other,
         }
-        let part = to.with_extension("part");
+        let part = to.with_extension(PART);
         if inner.backend.exists(&part)? {
             inner.backend.remove(&part)?;
         }

@@ -12,6 +12,8 @@ mod place;
 mod read;
 mod segments;
 mod shared;
+#[cfg(test)]
+mod speed;
 mod table;
 #[cfg(test)]
 mod tests;
