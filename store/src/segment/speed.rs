@@ -8,6 +8,10 @@ use crate::{Arena, Bytes, Chunk, Encoding, Ledger};
 use std::sync::Arc;
 use std::time::Instant;
 
+fn info(key: &[u8]) -> FrameInfo<'_> {
+    FrameInfo { kind: FrameKind::Chunk, dataset: 1, key }
+}
+
 #[test]
 #[ignore = "it measures, and takes 5 GB of disk for a while"]
 fn speed() {
@@ -17,10 +21,9 @@ fn speed() {
     let segments = Segments::open(Arc::new(FileBackend::new()), &folder.path().join("s"), 1, &arena, options).unwrap();
     let chunk = |len: usize| {
         let mut buffer = arena.alloc(len).unwrap();
-        buffer.iter_mut().enumerate().for_each(|(i, byte)| *byte = (i * i >> 7) as u8);
+        buffer.iter_mut().enumerate().for_each(|(i, byte)| *byte = ((i * i) >> 7) as u8);
         Chunk::Bytes(Bytes(buffer.freeze()))
     };
-    let info = |key| FrameInfo { kind: FrameKind::Chunk, dataset: 1, key };
     let commit = || segments.acknowledge(&segments.checkpoint(0).unwrap().unwrap());
 
     let large = chunk(8 << 20);
