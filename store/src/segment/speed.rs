@@ -27,12 +27,15 @@ fn speed() {
     let commit = || segments.acknowledge(&segments.checkpoint(0).unwrap().unwrap());
 
     let large = chunk(8 << 20);
+    let put_large = || {
+        segments.append(info(b"key"), &large, 1).unwrap();
+    };
     for threads in [1, 2] {
         let start = Instant::now();
         let each = 256 / threads;
         std::thread::scope(|scope| {
             for _ in 0..threads {
-                scope.spawn(|| (0..each).for_each(|_| drop(segments.append(info(b"key"), &large, 1).unwrap())));
+                scope.spawn(|| (0..each).for_each(|_| put_large()));
             }
         });
         let wrote = start.elapsed();
@@ -73,7 +76,7 @@ fn speed() {
         let start = Instant::now();
         (0..n / 10).for_each(|i| assert!(table.get(&(i * 7919 % n).to_be_bytes()).unwrap().is_some()));
         println!("lookup in a file: {:.2?}", start.elapsed() / (n / 10) as u32);
-        (0..40).for_each(|_| drop(segments.append(info(b"key"), &large, 1).unwrap()));
+        (0..40).for_each(|_| put_large());
     };
     let start = Instant::now();
     let table = Table::open(&segments, at).unwrap();
