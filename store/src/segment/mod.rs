@@ -13,6 +13,8 @@ mod read;
 mod retire;
 mod segments;
 mod shared;
+#[cfg(test)]
+mod speed;
 mod table;
 #[cfg(test)]
 mod tests;
