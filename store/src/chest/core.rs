@@ -517,10 +517,28 @@ impl Shared {
         self.state.lock().index.find(hash_of(key), key).is_some()
     }
 
+    /// Where the value of a key is.
+    pub(super) fn loc_of(&self, key: &[u8]) -> Option<Loc> {
+        let state = self.state.lock();
+        state.index.find(hash_of(key), key).and_then(|at| state.index.loc(at))
+    }
+
+    /// Makes a key stand for a value that is on disk; `tell` is called under the lock.
+    pub(super) fn put_home(&self, key: &[u8], home: Home, tell: impl FnOnce()) -> Result<()> {
+        let hash = hash_of(key);
+        let mut state = self.state.lock();
+        let room = self.make_index_room(&mut state, hash, key);
+        if room.is_ok() {
+            self.point(&mut state, hash, key, Loc::unread(home));
+            tell();
+        }
+        self.leave(state);
+        room
+    }
+
     /// Where on disk the value of a key is that is not in memory.
     pub(super) fn home_of(&self, key: &[u8]) -> Option<Home> {
-        let state = self.state.lock();
-        state.index.find(hash_of(key), key).and_then(|at| state.index.loc(at)).and_then(Loc::home)
+        self.loc_of(key).and_then(Loc::home)
     }
 
     // ---- remove

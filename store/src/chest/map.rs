@@ -453,12 +453,21 @@ impl<K: ChestKey, V: Storable> Chest<K, V> {
     }
 
     /// Puts all values of another chest, whatever this one has under their keys, and gives their number. Large values that are in memory
-    /// are shared, not copied.
+    /// are shared, not copied. Where both are at paths, the other is flushed, and its sealed segments are linked into this one's folder
+    /// (copied, where that is on another disk), so that its values are neither read nor written; only those in its last segments and its
+    /// streams are. As with [`Chest::put`], it takes a flush until they are there to stay.
     ///
     /// # Errors
     /// As for [`Chest::get`] and [`Chest::put`]; what was put until then stays.
     pub fn update(&self, other: &Chest<K, V>) -> Result<u64> {
         let (from, to) = (other.shared(), self.shared());
+        if let (Some(a), Some(b)) = (from.disk.saved(), to.disk.saved()) {
+            if !std::ptr::eq(a, b) {
+                other.flush()?;
+                return super::saved::update(from, a, to, b);
+            }
+            return Ok(0);
+        }
         let mut count = 0;
         for shard in 0..from.shards() {
             for key in from.keys_of(shard) {
