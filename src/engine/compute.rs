@@ -140,8 +140,20 @@ impl Engine {
         };
         if let Some(forecast) = &planned.forecast {
             explain.set_forecast(forecast);
+            explain.peak_bytes = self.peak_of(prepared, forecast.booked_bytes);
         }
         explain
+    }
+
+    /// The most that the ledger will count while a run has `booked` bytes at the most: that, and what is booked now beside what such a run begins
+    /// with. Memory is given back a moment after it is counted as free, so that each thread may have a chunk more; the ledger's limit holds
+    /// in any case.
+    fn peak_of(&self, prepared: &Prepared<'_>, booked: u64) -> u64 {
+        let arena = &self.shared.core.arena;
+        let late =
+            prepared.planned.numbered.batch.out.iter().max().copied().unwrap_or(0) * self.shared.core.settings.threads_in_all() as u64;
+        let beside = arena.ledger().used().saturating_sub(arena.idle()).saturating_sub(prepared.resident);
+        (beside + booked + late).min(arena.ledger().limit())
     }
 
     /// Runs tasks; `keep` are those whose outputs are wanted.
