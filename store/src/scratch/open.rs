@@ -2,11 +2,9 @@
 
 use super::options::ScratchOptions;
 use super::owner::{OwnedFolder, sweep};
-use super::pool::StagingPool;
 use super::room::Space;
-use super::staging::Staging;
 use super::stats::{Counters, ScratchStats};
-use super::verdicts::Verdicts;
+use crate::codec::{Staging, StagingPool, Verdicts};
 use crate::format::SCRATCH_FILE_PREFIX;
 use crate::io::{Backend, FileBackend, Open};
 use crate::{Arena, Encoding, Error, ErrorKind, Result};
