@@ -80,6 +80,16 @@ impl Engine {
     ///
     /// # Errors
     /// As [`Engine::compute`].
+    ///
+    /// ```
+    /// use chunkstore::{Engine, array::Array};
+    /// let engine = Engine::builder().memory("256MiB").build()?;
+    /// let x = engine.persist(&Array::<f64>::linspace(0.0, 1.0, 1001, 100).sqrt())?;
+    /// // The roots are not taken again.
+    /// let (least, most) = engine.compute((x.min(..).item_collection(), x.max(..).item_collection()))?;
+    /// assert_eq!((least, most), (0.0, 1.0));
+    /// # Ok::<(), chunkstore::Error>(())
+    /// ```
     pub fn persist<C: Persist>(&self, collection: &C) -> Result<C> {
         Shared::refuse_nested()?;
         let layer = collection.layer()?;
@@ -96,6 +106,15 @@ impl Engine {
     ///
     /// # Errors
     /// The first error of a chain that made a collection; out of memory where a result or a task does not fit.
+    ///
+    /// ```
+    /// use chunkstore::{Engine, array::Array};
+    /// let engine = Engine::builder().memory("256MiB").build()?;
+    /// let explain = engine.explain(&Array::<f64>::ones([100_000_000], 1_000_000).sum(..))?;
+    /// assert!(explain.exact && explain.spilled_bytes == 0 && explain.peak_bytes < engine.memory());
+    /// println!("{explain}");
+    /// # Ok::<(), chunkstore::Error>(())
+    /// ```
     pub fn explain<C: Computable>(&self, collections: C) -> Result<Explain> {
         let mut parts = Vec::new();
         let _ = collections.parts(&mut parts)?;
