@@ -103,7 +103,7 @@ impl<T: Datum> Array<T> {
     ///
     /// ```
     /// use chunkstore::array::Array;
-    /// let x = Array::from_ndarray(ndarray::arr2(&[[1, 2], [3, 6]]), 1);
+    /// let x = Array::from_ndarray(ndarray::arr2(&[[1i32, 2], [3, 6]]), 1);
     /// assert_eq!(x.mean(0).compute()?, ndarray::arr1(&[2.0, 4.0]).into_dyn());
     /// assert_eq!(x.mean(..).item()?, 3.0);
     /// # Ok::<(), chunkstore::Error>(())
@@ -120,7 +120,7 @@ impl<T: Datum> Array<T> {
     ///
     /// ```
     /// use chunkstore::array::Array;
-    /// let x = Array::from_ndarray(ndarray::arr1(&[1.0, 2.0, 3.0, 4.0]), 2);
+    /// let x = Array::from_ndarray(ndarray::arr1(&[1.0f64, 2.0, 3.0, 4.0]), 2);
     /// assert_eq!(x.var(..).item()?, 1.25);
     /// assert_eq!(x.var_ddof(.., 1.0).item()?, 5.0 / 3.0);
     /// assert_eq!(x.std(..).item()?, 1.25f64.sqrt());
