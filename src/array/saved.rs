@@ -11,9 +11,8 @@ use super::stamp::SavedStamp;
 use super::{AnyArray, Array, Chunking, Chunks};
 use crate::graph::{Operator, Size, Sizes, TaskContext};
 use crate::{Collected, Collection, Error, ErrorKind, Result};
-use chunkstore_store::{Block, Chunk, DType, Dataset, DatasetWriter, Element, Shape, Store};
+use chunkstore_store::{Block, Chunk, DType, Dataset, DatasetKind, DatasetWriter, Element, Shape, Store};
 use parking_lot::RwLock;
-use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use smallvec::SmallVec;
 use std::panic::Location;
@@ -21,22 +20,6 @@ use std::sync::Arc;
 
 /// The kind of a dataset that is an array.
 const KIND: &str = "array";
-
-/// What a store knows of an array beside its blocks.
-#[derive(Serialize, Deserialize)]
-struct Meta {
-    dtype: String,
-    shape: Vec<usize>,
-    /// The extents of the chunks on each axis.
-    chunks: Vec<Vec<usize>>,
-}
-
-impl Meta {
-    fn new(dtype: DType, grid: &Chunks) -> Self {
-        let chunks = (0..grid.ndim()).map(|axis| grid.extents(axis).collect()).collect();
-        Meta { dtype: dtype.name().to_string(), shape: grid.shape().to_vec(), chunks }
-    }
-}
 
 /// A dataset of which regions are read.
 struct Saved {
@@ -49,20 +32,20 @@ struct Saved {
 impl Saved {
     fn open(store: &Store, name: &str) -> Result<Saved> {
         let dataset = store.dataset(name)?;
-        let (kind, meta) = (dataset.info().kind.clone(), dataset.info().meta.clone());
+        let info = dataset.info();
         let wrong = |kind, message: String| Error::new(kind, format!("the dataset {name:?} {message}")).at(store.folder());
-        if kind != KIND {
+        if info.kind != KIND {
             let hint = "name an array: `chunkstore ls` shows what there is";
-            return Err(wrong(ErrorKind::Type, format!("is of the kind {kind:?}, not an array")).hint(hint));
+            return Err(wrong(ErrorKind::Type, format!("is of the kind {:?}, not an array", info.kind)).hint(hint));
         }
         let broken = |what: String| wrong(ErrorKind::Corrupt, format!("is described wrongly: {what}"));
-        let meta: Meta = serde_json::from_value(meta).map_err(|error| broken(error.to_string()))?;
-        let dtype = DType::from_name(&meta.dtype).ok_or_else(|| broken(format!("there is no element type {:?}", meta.dtype)))?;
-        let grid = Chunks::new(meta.chunks).map_err(|error| broken(error.to_string()))?;
-        if grid.shape() != meta.shape {
-            return Err(broken(format!("chunks of {:?} in all do not make the shape {:?}", grid.shape(), meta.shape)));
+        let dtype = info.dtype().ok_or_else(|| broken(format!("there is no element type {}", info.meta["dtype"])))?;
+        let (shape, chunks) = info.shape().zip(info.chunk_extents()).ok_or_else(|| broken("shape or chunks are missing".to_string()))?;
+        let grid = Chunks::new(chunks).map_err(|error| broken(error.to_string()))?;
+        if grid.shape() != shape {
+            return Err(broken(format!("chunks of {:?} in all do not make the shape {shape:?}", grid.shape())));
         }
-        let stamp = SavedStamp::new(store.folder(), name, dataset.info().id);
+        let stamp = SavedStamp::new(store.folder(), name, info.id);
         Ok(Saved { dataset, stamp, grid, dtype })
     }
 
@@ -176,8 +159,7 @@ impl Reader for Saved {
         let shape: Shape = region.iter().map(|stretch| stretch.count).collect();
         let item = self.dtype.size();
         let mut out = task.alloc(shape.iter().product::<usize>() * item)?;
-        let axes: Vec<Vec<Overlap>> =
-            region.iter().enumerate().map(|(axis, stretch)| overlaps(stretch, self.grid.starts(axis))).collect();
+        let axes: Vec<Vec<Overlap>> = region.iter().enumerate().map(|(axis, stretch)| overlaps(stretch, self.grid.starts(axis))).collect();
         let strides = c_strides(&shape);
         let mut index = vec![0; axes.len()];
         while !shape.contains(&0) {
@@ -254,7 +236,14 @@ impl<T: Element> Array<T> {
     /// on; before, the store is as it was.
     #[track_caller]
     pub fn save(&self, store: &Store, name: &str) -> Save<T> {
-        Save { array: self.clone(), store: store.clone(), name: name.to_string(), attributes: Map::new(), replace: false, line: Location::caller() }
+        Save {
+            array: self.clone(),
+            store: store.clone(),
+            name: name.to_string(),
+            attributes: Map::new(),
+            replace: false,
+            line: Location::caller(),
+        }
     }
 }
 
@@ -344,14 +333,18 @@ impl<T: Element> Collection for Save<T> {
         let saving = Arc::new(Saving { grid: raw.chunks.clone(), writer: RwLock::new(None) });
         let (begin, finish) = (saving.clone(), saving.clone());
         let (line, save) = (self.line, self.clone());
-        let meta = serde_json::to_value(Meta::new(T::DTYPE, &raw.chunks));
-        let meta = meta.map_err(|error| Error::new(ErrorKind::Invalid, format!("the array cannot be described: {error}")))?;
+        let chunks: Vec<Vec<usize>> = (0..raw.chunks.ndim()).map(|axis| raw.chunks.extents(axis).collect()).collect();
+        let kind = DatasetKind::array(T::DTYPE, raw.chunks.shape(), &chunks)?;
         Ok(Collected {
             layer: Arc::new(SinkLayer::new(saving, raw.layer.clone())),
             bytes: 0,
             begin: Box::new(move || {
-                let made = save.store.create(&save.name, KIND, meta).and_then(|writer| Ok(writer.replace(save.replace)?.attributes(save.attributes)));
-                *begin.writer.write() = Some(made.map_err(|error| Error::from(error).from_line(line))?);
+                let begun = || {
+                    let writer = save.store.create(&save.name, kind)?.replace(save.replace);
+                    save.attributes.into_iter().try_for_each(|(key, value)| writer.attribute(key, value))?;
+                    Ok::<_, chunkstore_store::Error>(writer)
+                };
+                *begin.writer.write() = Some(begun().map_err(|error| Error::from(error).from_line(line))?);
                 Ok(())
             }),
             finish: Box::new(move || match finish.writer.write().take() {

@@ -18,17 +18,43 @@ use std::sync::atomic::Ordering::Relaxed;
 #[derive(Debug)]
 pub(crate) enum Change {
     /// A new dataset.
-    Put { entry: Entry, replace: bool },
+    Put {
+        entry: Entry,
+        replace: bool,
+    },
     /// Other tables in a dataset: `new` in the place of `old`, which stand in a row; behind the last table where `old` is empty.
-    Tables { id: u64, swap: Swap, attributes: Option<String> },
-    Remove { name: String },
-    Rename { from: String, to: String, replace: bool },
+    Tables {
+        id: u64,
+        swap: Swap,
+        attributes: Option<String>,
+    },
+    Remove {
+        name: String,
+    },
+    Rename {
+        from: String,
+        to: String,
+        replace: bool,
+    },
     /// A dataset with number `id` and the same chunks.
-    Copy { from: String, to: String, id: u64, replace: bool },
-    Attributes { name: String, attributes: String },
+    Copy {
+        from: String,
+        to: String,
+        id: u64,
+        replace: bool,
+    },
+    Attributes {
+        name: String,
+        attributes: String,
+    },
     /// Other tables in several datasets, of those that still have the old ones, other descriptions, and segments that are
     /// dropped unless something needs them.
-    Compact { swaps: Vec<(u64, Swap)>, describe: FxHashSet<u64>, victims: Vec<u64>, leads_to: FxHashMap<Place, Vec<u64>> },
+    Compact {
+        swaps: Vec<(u64, Swap)>,
+        describe: FxHashSet<u64>,
+        victims: Vec<u64>,
+        leads_to: FxHashMap<Place, Vec<u64>>,
+    },
 }
 
 /// Tables that take the place of others, and what that changes in the sums.
@@ -225,7 +251,9 @@ impl Inner {
                 Entry { name: to.clone(), id: *id, ..entry }
             }
             Change::Attributes { name, attributes } => Entry { attributes: attributes.clone(), ..overlay.existing(name)? },
-            Change::Compact { swaps, describe, victims, leads_to } => return self.evaluate_compact(overlay, swaps, describe, victims, leads_to),
+            Change::Compact { swaps, describe, victims, leads_to } => {
+                return self.evaluate_compact(overlay, swaps, describe, victims, leads_to);
+            }
         };
         overlay.put(entry.clone());
         Ok(Outcome::Done(Some(entry)))

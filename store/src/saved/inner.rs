@@ -74,7 +74,9 @@ impl Inner {
     pub(crate) fn writable(&self) -> Result<&Mutex<Manifest>> {
         if self.poisoned.load(Relaxed) {
             let message = "a sync failed before, so that it is not known what is saved; nothing more is written";
-            return Err(Error::new(ErrorKind::Unusable, message).at(&self.folder).hint("open the store again: it has the last commit or the one that failed"));
+            return Err(Error::new(ErrorKind::Unusable, message)
+                .at(&self.folder)
+                .hint("open the store again: it has the last commit or the one that failed"));
         }
         self.manifest.as_ref().ok_or_else(|| {
             let error = Error::new(ErrorKind::Unusable, "the store is open to read only").at(&self.folder);

@@ -13,17 +13,17 @@ mod overlay;
 mod pins;
 mod stats;
 mod store;
-mod value;
 #[cfg(test)]
 mod tests;
+mod value;
 mod writer;
 
+pub(crate) use commit::Change;
 pub use dataset::{Dataset, StoredChunk};
 pub use info::{DatasetInfo, DatasetKind};
-pub(crate) use commit::Change;
 pub(crate) use inner::{Inner, random_id};
-pub(crate) use lock::take as take_lock;
 pub(crate) use keyed::KeyedWriter;
+pub(crate) use lock::take as take_lock;
 pub use options::StoreOptions;
 pub use stats::StoreStats;
 pub use store::Store;

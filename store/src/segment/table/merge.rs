@@ -21,7 +21,11 @@ pub(crate) fn merge_tables(segments: &Segments, dataset: u64, tables: &[&Table],
 /// # Errors
 /// As for [`merge_tables`].
 pub(crate) fn merge_mapped(
-    segments: &Segments, dataset: u64, tables: &[&Table], forget: bool, moved: &dyn Fn(Place) -> Place,
+    segments: &Segments,
+    dataset: u64,
+    tables: &[&Table],
+    forget: bool,
+    moved: &dyn Fn(Place) -> Place,
 ) -> Result<Place> {
     write_table(segments, dataset, || {
         let merged = Merged::new(segments, tables, forget)?;
