@@ -76,7 +76,8 @@ impl Engine {
     }
 
     /// Computes a collection and keeps its blocks, in memory while there is room and in the scratch folder otherwise. The
-    /// collection that is given back computes from them.
+    /// collection that is given back computes from them. With a checkpoint folder they are saved there too, and found there:
+    /// see [`super::EngineBuilder::checkpoint`].
     ///
     /// # Errors
     /// As [`Engine::compute`].
@@ -93,9 +94,21 @@ impl Engine {
     pub fn persist<C: Persist>(&self, collection: &C) -> Result<C> {
         Shared::refuse_nested()?;
         let layer = collection.layer()?;
-        let lowered = lower(vec![layer.clone()], self.shared.passes)?;
+        let mut layers = (self.shared.passes)(vec![layer.clone()]);
+        let mut saving = None;
+        if let (Some(checkpoint), Some(root)) = (&self.checkpoint, layers.first_mut()) {
+            saving = checkpoint.saving(layer.key(), root)?;
+            if let Some(saving) = &saving {
+                *root = saving.layer();
+            }
+        }
+        let lowered = lower(layers, |layers| layers)?;
         let roots = lowered.roots.clone();
-        let executed = self.run(lowered, &roots, 0)?;
+        let executed = self.run(lowered, &roots, 0);
+        // What was finished is kept, whatever became of the run.
+        let flushed = saving.map_or(Ok(()), |saving| saving.flush());
+        let executed = executed?;
+        flushed?;
         if executed.kept.len() != roots.len() {
             return Err(Error::new(ErrorKind::Invalid, "a persisted block is missing; this is a defect of the engine"));
         }

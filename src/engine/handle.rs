@@ -1,8 +1,10 @@
 //! The engine.
 
 use super::builder::{EngineBuilder, Scheduler};
+use super::checkpoint::Checkpoint;
 use super::explain::RunReport;
 use crate::exec::Shared;
+use chunkstore_store::Store;
 use parking_lot::Mutex;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
@@ -18,6 +20,7 @@ pub struct Engine {
     pub(super) progress: Option<bool>,
     /// Bytes of results that the caller has got since the process was last measured.
     pub(super) handed_over: Arc<AtomicU64>,
+    pub(super) checkpoint: Option<Arc<Checkpoint>>,
 }
 
 impl Engine {
@@ -26,13 +29,25 @@ impl Engine {
         EngineBuilder::default()
     }
 
-    pub(super) fn new(shared: Arc<Shared>, memory: u64, scheduler: Scheduler, progress: Option<bool>) -> Self {
-        Engine { shared, last: Arc::default(), memory, scheduler, progress, handed_over: Arc::default() }
+    pub(super) fn new(
+        shared: Arc<Shared>,
+        memory: u64,
+        scheduler: Scheduler,
+        progress: Option<bool>,
+        checkpoint: Option<Checkpoint>,
+    ) -> Self {
+        let checkpoint = checkpoint.map(Arc::new);
+        Engine { shared, last: Arc::default(), memory, scheduler, progress, handed_over: Arc::default(), checkpoint }
     }
 
     /// The bound on the memory of the whole process, in bytes.
     pub fn memory(&self) -> u64 {
         self.memory
+    }
+
+    /// The store in the checkpoint folder, where one was named: for saving results beside what is found again.
+    pub fn store(&self) -> Option<&Store> {
+        self.checkpoint.as_ref().map(|checkpoint| checkpoint.store())
     }
 
     /// The part of the bound that tasks, results, graphs and buffers for input and output share, in bytes: the bound less what the

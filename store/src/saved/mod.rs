@@ -1,0 +1,30 @@
+//! Saved data: a store is a folder of named datasets, written by one process at a time and read by any number.
+
+mod commit;
+mod dataset;
+mod info;
+mod inner;
+mod keyed;
+mod layer;
+mod lock;
+mod name;
+mod options;
+mod overlay;
+mod pins;
+mod stats;
+mod store;
+#[cfg(test)]
+mod tests;
+mod value;
+mod writer;
+
+pub(crate) use commit::Change;
+pub use dataset::{Dataset, StoredChunk};
+pub use info::{DatasetInfo, DatasetKind};
+pub(crate) use inner::{Inner, random_id};
+pub(crate) use keyed::KeyedWriter;
+pub(crate) use lock::take as take_lock;
+pub use options::StoreOptions;
+pub use stats::StoreStats;
+pub use store::Store;
+pub use writer::DatasetWriter;
