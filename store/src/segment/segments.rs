@@ -241,11 +241,13 @@ impl Inner {
         }
         let path = self.path_of(segment);
         let file = self.backend.open(&path, Open::Read)?;
-        let mut block = [0; BLOCK_BYTES];
-        file.read_at(0, &mut block)?;
-        let header = SegmentHeader::decode(&block).map_err(|e| e.at(&path).offset(0))?;
-        if header.id != segment {
-            return Err(corrupt(format!("this is the segment {:016x} under the name of another", header.id)).at(&path));
+        if !self.options.any_header {
+            let mut block = [0; BLOCK_BYTES];
+            file.read_at(0, &mut block)?;
+            let header = SegmentHeader::decode(&block).map_err(|e| e.at(&path).offset(0))?;
+            if header.id != segment {
+                return Err(corrupt(format!("this is the segment {:016x} under the name of another", header.id)).at(&path));
+            }
         }
         self.files.lock().put(segment, Arc::clone(&file));
         Ok(file)

@@ -353,7 +353,8 @@ struct Model {
 }
 
 impl Model {
-    const OPTIONS: SegmentOptions = SegmentOptions { segment_bytes: 200 << 10, quota: None, encoding: None, threads: 2, read_only: false };
+    const OPTIONS: SegmentOptions =
+        SegmentOptions { segment_bytes: 200 << 10, quota: None, encoding: None, threads: 2, read_only: false, any_header: false };
 
     fn new() -> Self {
         let (faulty, backend) = in_memory();
