@@ -93,7 +93,9 @@ impl Segments {
         let threads = options.threads.clamp(1, 64);
         let staging = (0..threads).map(|_| Staging::new(arena)).collect::<Result<Vec<_>>>()?;
         if !options.read_only {
-            backend.create_folder(folder)?;
+            for made in backend.create_folder(folder)? {
+                backend.sync_folder(made.parent().unwrap_or(&made))?;
+            }
         }
         let most = NonZeroUsize::new(OPEN_FILES).unwrap_or(NonZeroUsize::MIN);
         Ok(Segments(Arc::new(Inner {
