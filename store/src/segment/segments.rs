@@ -123,26 +123,22 @@ impl Segments {
     }
 
     /// Makes the segments of the manifest known, at the opening, and cuts from those that are not sealed what is beyond their
-    /// committed length. Who only reads cuts nothing, and may do this again: then only these segments are known.
+    /// committed length. It is done once, before anything is appended. Who only reads cuts nothing, and may do this again: then these
+    /// segments are the known ones, all at once.
     ///
     /// # Errors
     /// Out of memory where there is no room to remember them; the error of a failed cut. Files that are missing or too
     /// short are no error here, but when they are read.
     pub(crate) fn restore(&self, commits: &[Commit]) -> Result<()> {
-        if self.0.options.read_only {
-            self.0.known.write().clear();
-            self.0.disk_bytes.store(0, Relaxed);
-        }
+        let (mut fresh, mut bytes) = (FxHashMap::default(), 0);
         for commit in commits {
-            let mut allocated = commit.len;
-            if !commit.sealed {
-                allocated = self.0.cut(commit)?;
-            }
+            let allocated = if commit.sealed { commit.len } else { self.0.cut(commit)? };
             let shared = Shared::new(commit.segment, commit.len, allocated, commit.sealed, self.0.arena.ledger())?;
-            if self.0.known.write().insert(commit.segment, Arc::new(shared)).is_none() {
-                self.0.disk_bytes.fetch_add(allocated, Relaxed);
-            }
+            fresh.insert(commit.segment, Arc::new(shared));
+            bytes += allocated;
         }
+        *self.0.known.write() = fresh;
+        self.0.disk_bytes.store(bytes, Relaxed);
         Ok(())
     }
 

@@ -436,7 +436,7 @@ fn run(model: &mut Model) {
             seed += 1;
             model.append(len, seed);
             if seed == 11 {
-                model.append(530_000, seed);
+                model.append(262_000, seed);
             }
         }
         if round != 1 {
@@ -461,7 +461,9 @@ fn whatever_operation_fails_nothing_committed_is_lost() {
     let operations = sound.faulty.operations();
     assert!(operations > 50);
     for fault in [Fault::Io, Fault::Torn, Fault::DiskFull, Fault::FlippedBit] {
-        for (skip, count) in (0..operations).map(|skip| (skip, 1)).chain((0..operations).step_by(3).map(|skip| (skip, 6))) {
+        let every = if matches!(fault, Fault::Io | Fault::Torn) { 1 } else { 3 };
+        let single = (0..operations).step_by(every).map(|skip| (skip, 1));
+        for (skip, count) in single.chain((0..operations).step_by(5).map(|skip| (skip, 6))) {
             let mut model = Model::new();
             model.faulty.fail(fault, skip, count);
             run(&mut model);
