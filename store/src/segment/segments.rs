@@ -8,9 +8,10 @@
 //! write at once. A segment that is long enough is sealed, and the lane takes the next. Lock order: staging buffer, lane,
 //! the state of a segment; the maps and lists here are locked last and never across I/O.
 
+use super::active::Page;
 use super::frame::corrupt;
 use super::header::{SegmentHeader, id_of, name_of};
-use super::lane::{Lane, Page};
+use super::lane::Lane;
 use super::options::SegmentOptions;
 use super::place::Place;
 use super::shared::{Commit, Shared};
