@@ -73,6 +73,9 @@ fn put_away(inner: &Inner) -> Result<()> {
     for stray in inner.segments.strays()? {
         inner.segments.remove(stray)?;
     }
+    for unfinished in inner.segments.unfinished()? {
+        inner.backend.remove(&unfinished)?;
+    }
     Ok(())
 }
 
@@ -124,6 +127,7 @@ fn assemble(
         encoding: options.encoding,
         threads: options.threads,
         read_only: writer.is_none(),
+        any_header: false,
     };
     let segments = Segments::open(Arc::clone(&backend), &folder.join(SEGMENTS_NAME), store_id, &arena, segment_options)?;
     segments.restore(commits)?;
@@ -169,7 +173,9 @@ fn replay_once(file: &dyn BackendFile, index: &Index) -> Result<(Scan, Vec<Commi
     let scan = scan(file, |kind, sequence, payload| {
         let changes = Changes::decode(payload)?;
         segments.extend(changes.segments.iter().map(|commit| (commit.segment, *commit)));
-        changes.dropped.iter().for_each(|segment| drop(segments.remove(segment)));
+        for segment in &changes.dropped {
+            segments.remove(segment);
+        }
         let news = match kind {
             Kind::Changes => sequence > index.sequence(),
             Kind::State | Kind::Part => {

@@ -42,7 +42,12 @@ fn state_of(store: &Store) -> State {
 fn in_memory() -> (FaultyBackend, StoreOptions) {
     let faulty = FaultyBackend::new(Arc::new(MemoryBackend::new(1 << 30)));
     faulty.create_folder(Path::new("/")).unwrap();
-    let options = Store::options().memory(64 << 20).segment_bytes(1 << 20).threads(1).backend(Arc::new(faulty.clone()));
+    let options = Store::options()
+        .memory(64 << 20)
+        .segment_bytes(1 << 20)
+        .threads(1)
+        .encoding(Some(crate::Encoding::Raw))
+        .backend(Arc::new(faulty.clone()));
     (faulty, options)
 }
 
@@ -198,6 +203,7 @@ fn a_writer_goes_on_over_many_commits() {
     model.insert(b"new".to_vec(), "!".into());
     assert_eq!(state_of(&store)["chest"], model);
     let writer = store.update("chest").unwrap();
+    assert_eq!(store.update("chest").unwrap_err().kind(), ErrorKind::Locked);
     store.remove("chest").unwrap();
     writer.put_key(b"new", &bytes("!")).unwrap();
     assert_eq!(writer.commit().unwrap_err().kind(), ErrorKind::NotFound);
@@ -238,6 +244,8 @@ enum Step {
     Rename(u8, u8),
     Copy(u8, u8),
     Reopen,
+    Compact,
+    Gc,
 }
 
 fn step() -> impl Strategy<Value = Step> {
@@ -250,12 +258,14 @@ fn step() -> impl Strategy<Value = Step> {
         1 => (name.clone(), name.clone()).prop_map(|(from, to)| Step::Rename(from, to)),
         1 => (name.clone(), name).prop_map(|(from, to)| Step::Copy(from, to)),
         1 => Just(Step::Reopen),
+        2 => Just(Step::Compact),
+        1 => Just(Step::Gc),
     ]
 }
 
 fn content(number: usize, len: u16) -> String {
     // Some are long enough for frames of whole blocks.
-    let len = if len % 7 == 0 { usize::from(len) * 50 } else { usize::from(len) };
+    let len = if len.is_multiple_of(7) { usize::from(len) * 50 } else { usize::from(len) };
     format!("{number:06} ").chars().cycle().take(len + 7).collect()
 }
 
@@ -289,7 +299,7 @@ fn expect(state: &State, number: usize, step: &Step) -> State {
                 next.insert(name(to), dataset);
             }
         }
-        Step::Reopen => {}
+        Step::Reopen | Step::Compact | Step::Gc => {}
     }
     next
 }
@@ -326,6 +336,8 @@ fn act(store: &Store, number: usize, step: &Step) -> crate::Result<()> {
         Step::Rename(from, to) => store.rename(&name(from), &name(to)).or_else(expected),
         Step::Copy(from, to) => store.copy(&name(from), &name(to)).or_else(expected),
         Step::Reopen => Ok(()),
+        Step::Compact => store.compact().map(|_| ()),
+        Step::Gc => store.gc(false).map(|_| ()),
     }
 }
 
@@ -359,7 +371,10 @@ fn run(steps: &[Step], fault: Fault, skip: u64, count: u64) {
     faulty.heal();
     drop(store);
     assert_eq!(state_of(&options.clone().open_read_only("/s").unwrap()), state);
-    assert_eq!(state_of(&options.open("/s").unwrap()), state);
+    let store = options.open("/s").unwrap();
+    assert_eq!(state_of(&store), state);
+    let verified = store.verify(|_, _| {}).unwrap();
+    assert!(verified.is_sound(), "{verified:?}");
 }
 
 proptest! {
@@ -385,11 +400,166 @@ fn any_one_operation_may_fail() {
         Step::Take { name: 0, key: 1 },
         Step::Reopen,
         Step::Remove(2),
+        Step::Compact,
         Step::Save { name: 0, chunks: vec![5] },
+        Step::Remove(1),
+        Step::Gc,
+        Step::Compact,
+        Step::Update { name: 0, key: 1, len: 30 },
     ];
     for fault in [Fault::Io, Fault::DiskFull, Fault::Torn] {
-        for skip in 0..150 {
+        for skip in 0..250 {
             run(&steps, fault, skip, 1);
         }
     }
+}
+
+#[test]
+fn compaction_gives_room_back_and_loses_nothing() {
+    let (_, options) = in_memory();
+    let store = options.clone().open("/s").unwrap();
+    let long = "long ".repeat(20_000);
+    for n in 0..40 {
+        save(&store, &format!("d{n}"), &["short", &long]);
+    }
+    for n in (0..40).filter(|n| n % 4 != 0) {
+        store.remove(&format!("d{n}")).unwrap();
+    }
+    store.copy("d0", "copy").unwrap();
+    let open = store.dataset("d4").unwrap();
+    let state = state_of(&store);
+    let unreferenced = store.verify(|_, _| {}).unwrap().unreferenced_bytes;
+    assert!(unreferenced > 2_000_000, "{unreferenced}");
+    let compacted = store.compact().unwrap();
+    assert!(compacted.bytes_after < compacted.bytes_before * 6 / 10, "{compacted:?}");
+    assert!(compacted.dropped > 1 && compacted.copied > 1);
+    assert_eq!(state_of(&store), state);
+    assert_eq!(text(&open.chunk(0).unwrap().unwrap()), "short");
+    assert!(store.verify(|_, _| {}).unwrap().is_sound());
+    drop((open, store));
+    let store = options.clone().open("/s").unwrap();
+    assert_eq!(state_of(&store), state);
+    let again = store.compact().unwrap();
+    assert_eq!(store.compact().unwrap().copied, 0, "{again:?}");
+    assert_eq!(state_of(&store), state);
+}
+
+#[test]
+fn collection_removes_what_nothing_leads_to() {
+    let temporary = crate::testing::folder();
+    let folder = temporary.path().join("store");
+    let options = || Store::options().memory(64 << 20).segment_bytes(1 << 20).encoding(Some(crate::Encoding::Raw));
+    let store = options().open(&folder).unwrap();
+    let long = "long ".repeat(30_000);
+    for n in 0..8 {
+        save(&store, &format!("d{n}"), &[&long, &long, &long, &long, &long, &long]);
+    }
+    let reader = options().open_read_only(&folder).unwrap();
+    let (held, not_read) = (reader.dataset("d1").unwrap(), reader.dataset("d2").unwrap());
+    assert_eq!(text(&held.chunk(0).unwrap().unwrap()), long);
+    for n in 1..8 {
+        store.remove(&format!("d{n}")).unwrap();
+    }
+    let would = store.gc(true).unwrap();
+    let done = store.gc(false).unwrap();
+    assert_eq!(would.files, done.files);
+    assert!(done.files.len() >= 4 && done.files.iter().all(|file| !file.exists()), "{done:?}");
+    assert_eq!(store.gc(false).unwrap(), crate::Collected::default());
+    assert_eq!(text(&held.chunk(0).unwrap().unwrap()), long, "open files stay readable");
+    let errors: Vec<_> = (0..6).filter_map(|n| not_read.chunk(n).err()).collect();
+    for error in &errors {
+        assert_eq!(error.kind(), ErrorKind::NotFound, "{error}");
+        assert!(error.to_string().contains("refresh"), "{error}");
+    }
+    assert!(reader.refresh().unwrap());
+    assert_eq!(reader.names().unwrap(), ["d0"]);
+    assert_eq!(state_of(&store), state_of(&reader));
+}
+
+#[test]
+fn readers_beside_a_writer_never_see_half_a_commit() {
+    let temporary = crate::testing::folder();
+    let folder = temporary.path().join("store");
+    let options = || Store::options().memory(64 << 20).segment_bytes(1 << 20).threads(1);
+    let store = options().open(&folder).unwrap();
+    save(&store, "pair", &["0", "0"]);
+    let done = std::sync::atomic::AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        for refreshing in [true, false] {
+            let (folder, done) = (&folder, &done);
+            scope.spawn(move || {
+                let mut reader = options().open_read_only(folder).unwrap();
+                let mut last = 0;
+                while !done.load(std::sync::atomic::Ordering::Relaxed) {
+                    match refreshing {
+                        true => drop(reader.refresh().unwrap()),
+                        false => reader = options().open_read_only(folder).unwrap(),
+                    }
+                    let read = reader.dataset("pair").and_then(|pair| Ok((pair.chunk(0)?, pair.chunk(1)?)));
+                    match read {
+                        Ok((first, second)) => {
+                            let (first, second) = (text(&first.unwrap()), text(&second.unwrap()));
+                            assert_eq!(first, second);
+                            let now: u32 = first.trim().parse().unwrap();
+                            assert!(now >= last, "{now} after {last}");
+                            last = now;
+                        }
+                        Err(error) => assert_eq!(error.kind(), ErrorKind::NotFound, "{error}"),
+                    }
+                }
+            });
+        }
+        for round in 1..150 {
+            let value = format!("{round:>10000}");
+            save(&store, "pair", &[&value, &value]);
+            if round % 40 == 0 {
+                store.compact().unwrap();
+                store.gc(false).unwrap();
+            }
+        }
+        done.store(true, std::sync::atomic::Ordering::Relaxed);
+    });
+}
+
+#[test]
+fn writers_go_on_while_the_store_is_compacted() {
+    let (_, options) = in_memory();
+    let store = options.open("/s").unwrap();
+    let long = "long ".repeat(5_000);
+    let done = std::sync::atomic::AtomicUsize::new(0);
+    std::thread::scope(|scope| {
+        for thread in 0..3u32 {
+            let (store, done, long) = (store.clone(), &done, &long);
+            scope.spawn(move || {
+                let writer = store.create(&format!("w{thread}"), kind()).unwrap();
+                for step in 0..120u32 {
+                    writer.put_key(&(step % 17).to_be_bytes(), &bytes(&format!("{step} {long}"))).unwrap();
+                    if step % 5 == 0 {
+                        writer.flush().unwrap();
+                    }
+                    if step % 3 == 0 {
+                        save(&store, &format!("s{thread}"), &[&format!("{step}"), long]);
+                    }
+                    let read = writer.get(&(step % 17).to_be_bytes()).unwrap().unwrap();
+                    assert!(text(&read).starts_with(&step.to_string()));
+                }
+                writer.commit().unwrap();
+                done.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+            });
+        }
+        while done.load(std::sync::atomic::Ordering::Relaxed) < 3 {
+            store.compact().unwrap();
+            store.gc(false).unwrap();
+        }
+    });
+    let state = state_of(&store);
+    for thread in 0..3 {
+        assert_eq!(state[&format!("w{thread}")].len(), 17);
+        assert_eq!(state[&format!("s{thread}")][&0u64.to_be_bytes().to_vec()], "117");
+    }
+    assert!(store.verify(|_, _| {}).unwrap().is_sound());
+    let before = store.stats().disk_bytes;
+    store.compact().unwrap();
+    assert!(store.stats().disk_bytes <= before);
+    assert_eq!(state_of(&store), state);
 }

@@ -1,5 +1,6 @@
 //! Saved data: framed, checksummed, append-only files.
 
+mod active;
 mod append;
 mod commit;
 mod footer;
@@ -10,8 +11,11 @@ mod link;
 mod options;
 mod place;
 mod read;
+mod retire;
 mod segments;
 mod shared;
+#[cfg(test)]
+mod speed;
 mod table;
 #[cfg(test)]
 mod tests;

@@ -8,9 +8,10 @@
 //! write at once. A segment that is long enough is sealed, and the lane takes the next. Lock order: staging buffer, lane,
 //! the state of a segment; the maps and lists here are locked last and never across I/O.
 
+use super::active::Page;
 use super::frame::corrupt;
 use super::header::{SegmentHeader, id_of, name_of};
-use super::lane::{Lane, Page};
+use super::lane::Lane;
 use super::options::SegmentOptions;
 use super::place::Place;
 use super::shared::{Commit, Shared};
@@ -31,6 +32,9 @@ const OPEN_FILES: usize = 64;
 
 /// The most large frames that are written at once.
 const MOST_LANES: usize = 4;
+
+/// What the name of a copy that is not finished ends with, after a dot.
+pub(super) const PART: &str = "part";
 
 /// The segments of one folder. Clones share them; all calls can come from several threads at once.
 ///
@@ -55,6 +59,8 @@ pub(super) struct Inner {
     pub(super) known: RwLock<FxHashMap<u64, Arc<Shared>>>,
     /// Those that lanes write, and those of which the manifest does not know all.
     pub(super) open: Mutex<FxHashMap<u64, Arc<Shared>>>,
+    /// One checkpoint at a time.
+    pub(super) committing: Mutex<()>,
     /// Those that were neither sealed nor full when the store was opened.
     pub(super) spare: Mutex<Vec<u64>>,
     /// Those that failed, with the small frames that are in memory only.
@@ -88,7 +94,9 @@ impl Segments {
         let threads = options.threads.clamp(1, 64);
         let staging = (0..threads).map(|_| Staging::new(arena)).collect::<Result<Vec<_>>>()?;
         if !options.read_only {
-            backend.create_folder(folder)?;
+            for made in backend.create_folder(folder)? {
+                backend.sync_folder(made.parent().unwrap_or(&made))?;
+            }
         }
         let most = NonZeroUsize::new(OPEN_FILES).unwrap_or(NonZeroUsize::MIN);
         Ok(Segments(Arc::new(Inner {
@@ -103,6 +111,7 @@ impl Segments {
             large: (0..threads.min(MOST_LANES)).map(|_| Mutex::default()).collect(),
             known: RwLock::default(),
             open: Mutex::default(),
+            committing: Mutex::default(),
             spare: Mutex::default(),
             failed: Mutex::default(),
             failures: AtomicU64::new(0),
@@ -114,23 +123,23 @@ impl Segments {
         })))
     }
 
-    /// Makes the segments of the manifest known, at the opening; and, unless nothing is to be written, cuts from those that are
-    /// not sealed what is beyond their committed length.
+    /// Makes the segments of the manifest known, at the opening, and cuts from those that are not sealed what is beyond their
+    /// committed length. It is done once, before anything is appended. Who only reads cuts nothing, and may do this again: then these
+    /// segments are the known ones, all at once.
     ///
     /// # Errors
     /// Out of memory where there is no room to remember them; the error of a failed cut. Files that are missing or too
     /// short are no error here, but when they are read.
     pub(crate) fn restore(&self, commits: &[Commit]) -> Result<()> {
+        let (mut fresh, mut bytes) = (FxHashMap::default(), 0);
         for commit in commits {
-            let mut allocated = commit.len;
-            if !commit.sealed {
-                allocated = self.0.cut(commit)?;
-            }
+            let allocated = if commit.sealed { commit.len } else { self.0.cut(commit)? };
             let shared = Shared::new(commit.segment, commit.len, allocated, commit.sealed, self.0.arena.ledger())?;
-            if self.0.known.write().insert(commit.segment, Arc::new(shared)).is_none() {
-                self.0.disk_bytes.fetch_add(allocated, Relaxed);
-            }
+            fresh.insert(commit.segment, Arc::new(shared));
+            bytes += allocated;
         }
+        *self.0.known.write() = fresh;
+        self.0.disk_bytes.store(bytes, Relaxed);
         Ok(())
     }
 
@@ -150,6 +159,18 @@ impl Segments {
         let known = self.0.known.read();
         let ids = self.0.backend.list(&self.0.folder)?;
         Ok(ids.iter().filter_map(|path| id_of(path)).filter(|id| !known.contains_key(id)).collect())
+    }
+
+    /// Copies of segments that were begun and not finished; they can be removed.
+    ///
+    /// # Errors
+    /// Those of the operating system.
+    pub(crate) fn unfinished(&self) -> Result<Vec<PathBuf>> {
+        let all = self.0.backend.list(&self.0.folder)?;
+        Ok(all
+            .into_iter()
+            .filter(|path| path.extension().is_some_and(|end| end == PART) && id_of(&path.with_extension("seg")).is_some())
+            .collect())
     }
 
     /// Removes a segment, known or stray, that nothing needs any more and no lane writes. Who reads it can go on.
@@ -219,11 +240,13 @@ impl Inner {
         }
         let path = self.path_of(segment);
         let file = self.backend.open(&path, Open::Read)?;
-        let mut block = [0; BLOCK_BYTES];
-        file.read_at(0, &mut block)?;
-        let header = SegmentHeader::decode(&block).map_err(|e| e.at(&path).offset(0))?;
-        if header.id != segment {
-            return Err(corrupt(format!("this is the segment {:016x} under the name of another", header.id)).at(&path));
+        if !self.options.any_header {
+            let mut block = [0; BLOCK_BYTES];
+            file.read_at(0, &mut block)?;
+            let header = SegmentHeader::decode(&block).map_err(|e| e.at(&path).offset(0))?;
+            if header.id != segment {
+                return Err(corrupt(format!("this is the segment {:016x} under the name of another", header.id)).at(&path));
+            }
         }
         self.files.lock().put(segment, Arc::clone(&file));
         Ok(file)
