@@ -4,6 +4,7 @@
 //! memory, an [`Arena`] hands out counted [`BufferMut`]s, a [`Chunk`] is what can be kept, and the chest keeps
 //! chunks within a bound by spilling them to scratch files.
 
+mod append_log;
 mod buffer;
 mod chest;
 mod chunk;
@@ -17,6 +18,7 @@ mod serial;
 #[cfg(test)]
 mod testing;
 
+pub use append_log::{AppendLog, Attempt, ByteLog, Gather, LogEntry, LogOptions, LogRecords, LogSizes, LogStats, LogVerified};
 pub use buffer::{Arena, Buffer, BufferMut};
 pub use chest::{Chest, ChestKey, ChestOptions, ChestStats, Left, Pinned, Residence, Storable, Table};
 pub use chunk::{Block, Bytes, Chunk, ChunkHeader, ChunkKind, DType, Element, Records, RecordsIter, Scalar, Shape};
