@@ -219,10 +219,7 @@ impl IndexWriter {
     pub(super) fn append(&mut self, frame: &[u8]) -> Result<()> {
         self.file.write_at(self.end, frame)?;
         self.file.sync()?;
-        let mut acknowledgement = LOG_ACK_MAGIC.to_vec();
-        acknowledgement.extend([0; 4]);
-        acknowledgement.extend(self.sequence.to_le_bytes());
-        acknowledgement.extend(checksum(&acknowledgement).to_le_bytes());
+        let acknowledgement = acknowledgement(self.sequence);
         // What is durable is durable: this only tells damage from a torn write.
         let end = self.end + frame.len() as u64;
         self.file.write_at(end, &acknowledgement).ok();
@@ -325,8 +322,17 @@ fn frame_header(header: &[u8; LOG_FRAME_BYTES]) -> Option<(u8, u64, u64, u64)> {
     (magic == LOG_FRAME_MAGIC).then_some(fields)
 }
 
+/// What stands behind a frame that is durable.
+pub(super) fn acknowledgement(sequence: u64) -> Vec<u8> {
+    let mut out = LOG_ACK_MAGIC.to_vec();
+    out.extend([0; 4]);
+    out.extend(sequence.to_le_bytes());
+    out.extend(checksum(&out).to_le_bytes());
+    out
+}
+
 /// The sequence of the frame that is acknowledged at the beginning of `bytes`.
-pub(super) fn acknowledged(bytes: &[u8]) -> Option<u64> {
+fn acknowledged(bytes: &[u8]) -> Option<u64> {
     let mut reader = Reader(bytes);
     let content = reader.bytes(LOG_ACK_BYTES - 8).ok()?;
     let sound = reader.u64().ok()? == checksum(content) && content.starts_with(&LOG_ACK_MAGIC);

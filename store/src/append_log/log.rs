@@ -469,4 +469,322 @@ mod tests {
         assert_eq!(all(&log, 99).len(), 10);
         assert_eq!(log.stats().written, 0);
     }
+
+    #[test]
+    fn attempts_replace_each_other_whatever_the_order() {
+        let folder = crate::testing::folder();
+        let log = ByteLog::temporary(2, LogOptions::new().memory(LEAST).folder(folder.path())).unwrap();
+        let gather = || (0..2).map(|p| all(&log, p).concat()).collect::<Vec<_>>();
+        log.append(0, (5, 0), b"a").unwrap();
+        log.append(0, (4, 1), b"b").unwrap();
+        log.append(1, (4, 1), b"b").unwrap();
+        log.commit((5, 0)).unwrap();
+        assert_eq!(gather(), [b"a".to_vec(), vec![]]);
+        log.commit((4, 1)).unwrap();
+        assert_eq!(gather(), [b"ba".to_vec(), b"b".to_vec()]);
+        // A lower attempt that comes late does not count, nor does one that is aborted.
+        log.append(0, (4, 0), b"c").unwrap();
+        log.commit((4, 0)).unwrap();
+        log.append(0, (4, 9), b"d").unwrap();
+        assert_eq!(log.open_attempts(), [Attempt::new(4, 9)]);
+        log.abort((4, 9));
+        assert_eq!(gather(), [b"ba".to_vec(), b"b".to_vec()]);
+        // The same attempt again replaces itself; to commit it twice changes nothing.
+        log.append(1, (4, 1), b"e").unwrap();
+        log.commit((4, 1)).unwrap();
+        log.commit((4, 1)).unwrap();
+        assert_eq!(gather(), [b"a".to_vec(), b"e".to_vec()]);
+        // One without entries replaces, too.
+        log.commit((5, 1)).unwrap();
+        log.append(0, (), b"f").unwrap();
+        assert_eq!(gather(), [b"f".to_vec(), b"e".to_vec()]);
+        // A gather shows what was there when it was made.
+        let before = log.gather(0).unwrap();
+        log.append(0, (6, 0), b"g").unwrap();
+        log.delete(0).unwrap();
+        assert_eq!(before.map(|entry| entry.unwrap().to_vec()).collect::<Vec<_>>(), [b"f"]);
+        assert_eq!(gather(), [vec![], b"e".to_vec()]);
+        log.commit(6).unwrap();
+        assert_eq!(gather(), [b"g".to_vec(), b"e".to_vec()]);
+        assert_eq!(log.all_sizes().iter().map(|sizes| sizes.bytes).collect::<Vec<_>>(), [1, 1]);
+        log.clear().unwrap();
+        assert_eq!(gather(), [vec![], vec![]]);
+    }
+
+    #[test]
+    fn tasks_that_run_at_the_same_time_are_told_apart() {
+        let folder = crate::testing::folder();
+        let log = ByteLog::temporary(1, LogOptions::new().memory(LEAST).folder(folder.path())).unwrap();
+        std::thread::scope(|scope| {
+            for task in 0..4u64 {
+                let log = &log;
+                scope.spawn(move || {
+                    for i in 0..60u64 {
+                        log.append(0, task, &bytes(task * 1000 + i, 70_000)).unwrap();
+                    }
+                    log.commit(task).unwrap();
+                });
+            }
+        });
+        let want: Vec<_> = (0..4u64).flat_map(|task| (0..60).map(move |i| bytes(task * 1000 + i, 70_000))).collect();
+        assert!(log.stats().blocks > 3 && log.stats().written > 0);
+        assert!(all(&log, 0) == want);
+        assert!(log.verify().unwrap().is_sound());
+    }
+
+    #[test]
+    fn a_full_disk_loses_nothing() {
+        let faulty = FaultyBackend::new(Arc::new(MemoryBackend::new(1 << 30)));
+        faulty.create_folder(Path::new("/m")).unwrap();
+        for kept in [false, true] {
+            let backend: Arc<dyn Backend> = Arc::new(faulty.clone());
+            let options = LogOptions::new().memory(LEAST).folder("/m");
+            let log = match kept {
+                true => ByteLog::open_on(backend, "/m/log", 2, options).unwrap(),
+                false => ByteLog::temporary_on(backend, 2, options).unwrap(),
+            };
+            let (mut want, mut failed) = (Vec::new(), 0);
+            log.append(0, (), b"x").unwrap();
+            want.push(b"x".to_vec());
+            faulty.fail(Fault::DiskFull, 0, u64::MAX / 2);
+            for i in 0..160 {
+                let entry = bytes(i * 2, 100_000);
+                if i == 100 {
+                    assert_eq!(log.flush().unwrap_err().kind(), ErrorKind::DiskFull);
+                    faulty.heal();
+                }
+                match log.append(0, (), &entry) {
+                    Ok(()) => want.push(entry),
+                    Err(e) => {
+                        assert_eq!(e.kind(), ErrorKind::DiskFull, "{e}");
+                        failed += 1;
+                    }
+                }
+            }
+            assert!(failed > 10 && want.len() > 60);
+            log.seal().unwrap();
+            assert!(all(&log, 0) == want);
+        }
+    }
+
+    #[test]
+    fn deleting_makes_room_within_the_quota() {
+        let folder = crate::testing::folder();
+        let options = LogOptions::new().memory(LEAST).folder(folder.path()).quota(Some(16 << 20)).encoding(Some(Encoding::Raw));
+        let log = ByteLog::temporary(4, options).unwrap();
+        for round in 0..6u64 {
+            for i in 0..100u64 {
+                log.append((round % 4) as u32, (), &bytes(2 * i, 100_000)).unwrap();
+            }
+            log.flush().unwrap();
+            log.delete((round % 4) as u32).unwrap();
+        }
+        let error = (0..1000u64).find_map(|i| log.append(0, (), &bytes(2 * i, 100_000)).err()).unwrap();
+        assert!(error.kind() == ErrorKind::DiskFull && error.to_string().contains("quota"), "{error}");
+        let held = log.sizes(0).unwrap();
+        log.clear().unwrap();
+        log.append(0, (), b"again").unwrap();
+        assert!(held.bytes > 16 << 20);
+        assert_eq!(all(&log, 0), [b"again"]);
+    }
+
+    fn small_log(backend: &MemoryBackend) -> Vec<Vec<Vec<u8>>> {
+        let log = ByteLog::open_on(Arc::new(backend.clone()), "/m", 2, LogOptions::new().memory(LEAST)).unwrap();
+        log.append(0, 1, b"one entry").unwrap();
+        log.append(0, (), &[7; 300]).unwrap();
+        log.append(1, (2, 3), &bytes(2, 99)).unwrap();
+        log.commit(1).unwrap();
+        log.flush().unwrap();
+        log.append(1, (), b"after the first flush").unwrap();
+        log.delete(0).unwrap();
+        log.append(0, (), b"after it was deleted").unwrap();
+        log.seal().unwrap();
+        (0..2).map(|p| all(&log, p)).collect()
+    }
+
+    #[test]
+    fn every_flipped_bit_is_found_and_no_wrong_byte_given() {
+        let backend = MemoryBackend::new(1 << 30);
+        backend.create_folder(Path::new("/m")).unwrap();
+        let want = small_log(&backend);
+        let arc: Arc<dyn Backend> = Arc::new(backend.clone());
+        let open = || ByteLog::open_on(Arc::clone(&arc), "/m", 2, LogOptions::new().memory(LEAST).threads(1));
+        let mut flips = 0;
+        for path in backend.list(Path::new("/m")).unwrap() {
+            let file = backend.open(&path, crate::io::Open::Existing).unwrap();
+            for at in 0..file.len().unwrap() {
+                // Padding is all alike.
+                if at > 2048 && !at.is_multiple_of(61) {
+                    continue;
+                }
+                let mut byte = [0];
+                file.read_at(at, &mut byte).unwrap();
+                file.write_at(at, &[byte[0] ^ 1 << (at % 8)]).unwrap();
+                let mut found = false;
+                match open() {
+                    Err(e) => {
+                        assert!(matches!(e.kind(), ErrorKind::Corrupt | ErrorKind::Unsupported), "{e}");
+                        assert_eq!(e.path(), Some(&*path));
+                        found = true;
+                    }
+                    Ok(log) => {
+                        for (p, want) in want.iter().enumerate() {
+                            match log.gather(p as u32).and_then(|entries| entries.map(|e| Ok(e?.to_vec())).collect::<Result<Vec<_>>>()) {
+                                Ok(got) => assert_eq!(got, *want, "{} {at}", path.display()),
+                                Err(e) => {
+                                    assert!(matches!(e.kind(), ErrorKind::Corrupt | ErrorKind::Unsupported), "{e}");
+                                    found = true;
+                                }
+                            }
+                        }
+                        let damage = log.verify().unwrap().damage;
+                        assert!(damage.iter().all(|e| e.path() == Some(&*path)));
+                        found |= !damage.is_empty();
+                    }
+                }
+                assert!(found, "{} {at}", path.display());
+                file.write_at(at, &byte).unwrap();
+                flips += 1;
+            }
+        }
+        assert!(flips > 1000);
+        let log = open().unwrap();
+        assert!(log.verify().unwrap().is_sound() && (0..2).all(|p| all(&log, p) == want[p as usize]));
+    }
+
+    /// One operation of the model test.
+    #[derive(Debug, Clone)]
+    enum Op {
+        Append(u32, Option<(u64, u32)>, usize, bool),
+        Commit(u64, u32),
+        Abort(u64, u32),
+        Delete(u32),
+        Flush,
+        Gather(u32),
+        Reopen,
+        Fail(Fault, u64, u64),
+    }
+
+    fn ops() -> impl Strategy<Value = Vec<Op>> {
+        let task = || (0u64..4, 0u32..3);
+        let len = prop_oneof![4 => 0usize..200, 2 => 50_000usize..300_000, 1 => 1_000_000usize..2_500_000];
+        let fault = prop::sample::select(vec![Fault::Io, Fault::DiskFull, Fault::Torn]);
+        let op = prop_oneof![
+            20 => (0u32..3, prop::option::of(task()), len, any::<bool>()).prop_map(|(p, who, len, own)| Op::Append(p, who, len, own)),
+            5 => task().prop_map(|(t, a)| Op::Commit(t, a)),
+            1 => task().prop_map(|(t, a)| Op::Abort(t, a)),
+            1 => (0u32..3).prop_map(Op::Delete),
+            2 => Just(Op::Flush),
+            4 => (0u32..3).prop_map(Op::Gather),
+            1 => Just(Op::Reopen),
+            1 => (fault, 0u64..12, 1u64..4).prop_map(|(f, skip, n)| Op::Fail(f, skip, n)),
+        ];
+        proptest::collection::vec(op, 1..70)
+    }
+
+    type Parts = BTreeMap<u32, Vec<Vec<u8>>>;
+
+    /// What is visible: entries of tasks by task, then those of nobody.
+    #[derive(Debug, Clone, Default)]
+    struct Model {
+        tasks: BTreeMap<u64, (u32, Parts)>,
+        loose: Parts,
+    }
+
+    impl Model {
+        fn of(&self, p: u32) -> Vec<Vec<u8>> {
+            let tasks = self.tasks.values().filter_map(|(_, parts)| parts.get(&p));
+            tasks.chain(self.loose.get(&p)).flatten().cloned().collect()
+        }
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig { cases: 48, failure_persistence: None, ..ProptestConfig::default() })]
+
+        #[test]
+        fn it_is_a_map_of_what_was_committed(ops in ops(), seed in any::<u64>()) {
+            let memory = MemoryBackend::new(1 << 30);
+            memory.create_folder(Path::new("/m")).unwrap();
+            let backend = FaultyBackend::new(Arc::new(memory.clone()));
+            let arc: Arc<dyn Backend> = Arc::new(backend.clone());
+            let open = || ByteLog::open_on(Arc::clone(&arc), "/m", 3, LogOptions::new().memory(LEAST).threads(1)).unwrap();
+            let mut log = open();
+            let mut model = Model::default();
+            let mut going: BTreeMap<(u64, u32), Parts> = BTreeMap::new();
+            // What the folder may hold: what the last flush made durable, or what a flush that failed may have.
+            let mut durable = vec![Model::default()];
+            for (i, op) in ops.into_iter().chain([Op::Flush, Op::Reopen]).enumerate() {
+                let mut reopen = false;
+                match op {
+                    Op::Append(p, who, len, own) => {
+                        let entry = bytes(seed.wrapping_add(i as u64), len);
+                        let attempt = who.map_or(Attempt::none(), Attempt::from);
+                        let done = match own {
+                            true => log.append_buffer(p, attempt, Buffer::from_vec(Arc::new(entry.clone()))),
+                            false => log.append(p, attempt, &entry),
+                        };
+                        if done.is_ok() {
+                            let parts = match who {
+                                Some(who) => going.entry(who).or_default(),
+                                None => &mut model.loose,
+                            };
+                            parts.entry(p).or_default().push(entry);
+                        }
+                    }
+                    Op::Commit(t, a) => {
+                        let open = going.contains_key(&(t, a));
+                        if log.commit((t, a)).is_ok() {
+                            let parts = going.remove(&(t, a)).unwrap_or_default();
+                            let before = model.tasks.get(&t).map(|task| task.0);
+                            if before.is_none_or(|before| before < a || (before == a && open)) {
+                                model.tasks.insert(t, (a, parts));
+                            }
+                        }
+                    }
+                    Op::Abort(t, a) => {
+                        log.abort((t, a));
+                        going.remove(&(t, a));
+                    }
+                    Op::Delete(p) => {
+                        if log.delete(p).is_ok() {
+                            model.loose.remove(&p);
+                            model.tasks.values_mut().for_each(|(_, parts)| { parts.remove(&p); });
+                        }
+                    }
+                    Op::Flush => match log.flush() {
+                        Ok(()) => durable = vec![model.clone()],
+                        Err(e) if e.kind() == ErrorKind::DiskFull => {}
+                        Err(_) => {
+                            durable.push(model.clone());
+                            reopen = true;
+                        }
+                    },
+                    Op::Gather(p) => {
+                        let got = log.gather(p).and_then(|entries| entries.map(|e| Ok(e?.to_vec())).collect::<Result<Vec<_>>>());
+                        if let Ok(got) = got {
+                            prop_assert!(got == model.of(p));
+                            let bytes = got.iter().map(|entry| entry.len() as u64).sum();
+                            prop_assert_eq!(log.sizes(p).unwrap(), LogSizes { records: got.len() as u64, bytes });
+                        }
+                    }
+                    Op::Reopen => reopen = true,
+                    Op::Fail(fault, skip, count) => backend.fail(fault, skip, count),
+                }
+                if reopen {
+                    backend.heal();
+                    drop(log);
+                    log = open();
+                    let got: Vec<_> = (0..3).map(|p| all(&log, p)).collect();
+                    let matches = |model: &&Model| (0..3).all(|p| got[p as usize] == model.of(p));
+                    let Some(found) = durable.iter().find(matches).cloned() else {
+                        return Err(TestCaseError::fail("what was durable is not there"));
+                    };
+                    prop_assert!(log.verify().unwrap().is_sound());
+                    model = found;
+                    durable = vec![model.clone()];
+                    going.clear();
+                }
+            }
+        }
+    }
 }
