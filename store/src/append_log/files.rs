@@ -116,12 +116,12 @@ impl Writer {
     }
 }
 
-/// Removes the files of a writer, the index last.
+/// Removes the files of a writer, the index first: data files without one are nobody's.
 pub(super) fn remove_writer(backend: &dyn Backend, folder: &Path, id: u64, files: u32) {
+    backend.remove(&index_path(folder, id)).ok();
     for number in 0..files.min(100) {
         backend.remove(&data_path(folder, id, number)).ok();
     }
-    backend.remove(&index_path(folder, id)).ok();
 }
 
 /// Another writer of the folder, alive or dead.
@@ -182,6 +182,14 @@ pub(super) fn tidy(backend: &dyn Backend, folder: &Path) -> Result<()> {
     for (id, path) in writers(backend, folder)? {
         if let Ok(Some(_lock)) = backend.lock(&path) {
             tidy_writer(backend, folder, id, &path).ok();
+        }
+    }
+    for path in backend.list(folder)? {
+        // A writer makes its index before its data files.
+        if let Some((id, Some(_))) = parse_name(&path)
+            && !backend.exists(&index_path(folder, id))?
+        {
+            backend.remove(&path).ok();
         }
     }
     Ok(())

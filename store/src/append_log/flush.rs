@@ -226,7 +226,13 @@ impl Shared {
             if table.others.iter().any(|(other, _)| other.header.writer == id) {
                 continue;
             }
-            let Some(other) = super::files::Other::open(&*self.backend, &path, id)? else { continue };
+            let other = match Other::open(&*self.backend, &path, id) {
+                Ok(Some(other)) => other,
+                Ok(None) => continue,
+                // One that was dead and made nothing known was removed meanwhile.
+                Err(_) if !self.backend.exists(&path)? => continue,
+                Err(e) => return Err(e),
+            };
             if other.header.partitions != self.partitions {
                 let message = format!("the log has {} partitions, not {}", other.header.partitions, self.partitions);
                 return Err(Error::new(ErrorKind::Invalid, message).at(path).hint("open it with the number that it was made with"));

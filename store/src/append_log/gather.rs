@@ -19,6 +19,7 @@ use super::head::{Head, Order};
 use super::log::ByteLog;
 use super::shared::Shared;
 use super::sizes::LogSizes;
+use super::work::caught;
 use crate::{Buffer, BufferMut, Error, ErrorKind, Result};
 use parking_lot::{Condvar, Mutex};
 use std::collections::VecDeque;
@@ -83,7 +84,7 @@ impl Job {
     }
 
     pub(super) fn run(&self, shared: &Shared, desk: &mut Desk) {
-        let decoded = shared.decode(&self.window, desk);
+        let decoded = caught(|| shared.decode(&self.window, desk));
         *self.result.lock() = Some(decoded);
         self.done.notify_all();
     }

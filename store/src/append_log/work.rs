@@ -13,7 +13,7 @@ use crate::{Encoding, Error, ErrorKind, Result};
 use std::collections::VecDeque;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// What is to be done.
 #[derive(Debug, Default)]
@@ -97,11 +97,16 @@ fn most_bytes(block: &Block) -> usize {
 pub(super) struct Patience {
     since: u64,
     tried: bool,
+    /// How often in a row it waited with nothing under way.
+    idle: u32,
 }
+
+/// So often in a row somebody waits for memory that nobody is about to give back.
+const IDLE_MOST: u32 = 500;
 
 impl Patience {
     pub(super) fn new(shared: &Shared) -> Self {
-        Patience { since: shared.work.lock().failures(), tried: false }
+        Patience { since: shared.work.lock().failures(), tried: false, idle: 0 }
     }
 
     /// What failed before is tried again, once; what fails then is the error.
@@ -122,6 +127,11 @@ impl Patience {
     /// Waits a while for memory.
     pub(super) fn wait(&mut self, shared: &Shared) -> Result<()> {
         self.check(shared)?;
+        self.idle = if shared.work.lock().flying == 0 { self.idle + 1 } else { 0 };
+        if self.idle > IDLE_MOST {
+            let message = "all of the buffer is in use by partitions that are being gathered";
+            return Err(Error::new(ErrorKind::OutOfMemory, message).hint("read or drop the gathers, or give the log more memory"));
+        }
         shared.pool.wait();
         Ok(())
     }
@@ -160,21 +170,27 @@ pub(super) fn run(shared: &Shared, mut desk: Desk) {
     }
 }
 
+/// What `f` gives; a panic becomes an error, so that nobody waits for a thread that is gone.
+pub(super) fn caught<R>(f: impl FnOnce() -> Result<R>) -> Result<R> {
+    let panicked = |_| Err(Error::new(ErrorKind::Io, "a background thread of an append log panicked"));
+    std::panic::catch_unwind(std::panic::AssertUnwindSafe(f)).unwrap_or_else(panicked)
+}
+
 impl Shared {
     fn write(&self, batch: Vec<(Arc<Block>, u64)>, desk: &mut Desk) {
         let weight: u64 = batch.iter().map(|(_, weight)| weight).sum();
         let mut blocks: Vec<_> =
             batch.into_iter().map(|(block, _)| block).filter(|block| !block.is_gone() && block.is_in_memory()).collect();
-        let result = match self.write_blocks(&blocks, desk, None) {
+        let written = caught(|| match self.write_blocks(&blocks, desk, None) {
             Err(e) if e.kind() == ErrorKind::DiskFull && self.options.encoding.is_none() => {
                 // What does not pay in time may still fit.
                 self.write_blocks(&blocks, desk, Some(Encoding::ShuffleZstd)).map_err(|_| e)
             }
             other => other,
-        };
+        });
         let mut work = self.work.lock();
         work.flying -= weight;
-        if let Err(e) = result {
+        if let Err(e) = written {
             work.failures += 1;
             work.failed = Some((e.kind(), e.to_string()));
             blocks.retain(|block| block.is_in_memory());
@@ -196,8 +212,10 @@ impl Shared {
             let sample = held.parts.iter().map(|part| held.bytes(part)).max_by_key(|bytes| bytes.len()).unwrap_or_default();
             let encoding = encoding.unwrap_or_else(|| self.pace.encoding(codec, sample, self.options.item_size));
             let how = How { encoding, item_size: self.options.item_size };
+            let begin = Instant::now();
             match encode(&held, &dead, (block.partition, how), (codec, joined), stretch, at)? {
                 Some(one) => {
+                    self.pace.encoded(encoding, one.raw, begin.elapsed());
                     let end = one.at + one.stored;
                     at = end.next_multiple_of(LOG_ALIGN);
                     stretch.get_mut(end..at).unwrap_or_default().fill(0);
