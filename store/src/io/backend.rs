@@ -22,11 +22,11 @@ pub enum Open {
 
 /// A file system, or what stands for one. Paths are absolute; every error names its path.
 pub trait Backend: Send + Sync + Debug {
-    /// Makes a folder, and those above it, unless they exist.
+    /// Makes a folder, and those above it, unless they exist. Gives those that it made, the outermost first.
     ///
     /// # Errors
-    /// Unusable where it is not allowed or something else has that name.
-    fn create_folder(&self, folder: &Path) -> Result<()>;
+    /// Unusable where it is not allowed or something else has that name; what was made is removed again then.
+    fn create_folder(&self, folder: &Path) -> Result<Vec<PathBuf>>;
 
     /// Checks that spilled data can go to `folder`: it exists, is a folder, can be written, and is not memory.
     ///
@@ -91,6 +91,12 @@ pub trait Backend: Send + Sync + Debug {
     /// # Errors
     /// Those of the operating system.
     fn remove_folder(&self, folder: &Path) -> Result<()>;
+
+    /// Removes a folder that is empty.
+    ///
+    /// # Errors
+    /// Those of the operating system, one of which is that something is in it.
+    fn remove_empty_folder(&self, folder: &Path) -> Result<()>;
 
     /// Takes the lock that the file `path` stands for, making the file where it is missing. Nothing where another
     /// holder has it, in this process or another; a lock ends with its holder, however that ends.

@@ -11,8 +11,11 @@ use std::path::Path;
 /// Invalid, naming the promise that is not kept; else the errors of the backend.
 pub fn check_backend(backend: &dyn Backend, folder: &Path) -> Result<()> {
     let sub = folder.join("a").join("b");
-    backend.create_folder(&sub)?;
-    backend.create_folder(&sub)?;
+    promise(backend.create_folder(&sub)? == [folder.join("a"), sub.clone()], "making folders tells which")?;
+    promise(backend.create_folder(&sub)?.is_empty(), "folders that exist are not made")?;
+    promise(backend.remove_empty_folder(&folder.join("a")).is_err(), "a folder with something in it is not removed as an empty one")?;
+    backend.remove_empty_folder(&sub)?;
+    promise(backend.create_folder(&sub)? == [sub.clone()], "an empty folder that was removed is gone")?;
     backend.check_folder(&sub)?;
     promise(backend.check_folder(&folder.join("none")).is_err_and(|e| e.kind() == ErrorKind::Unusable), "a missing folder is unusable")?;
     files(backend, &sub)?;

@@ -96,7 +96,7 @@ fn meet(plan: &Mutex<Plan>, does: Does, path: &Path) -> Result<Option<Fault>> {
 }
 
 impl Backend for FaultyBackend {
-    fn create_folder(&self, folder: &Path) -> Result<()> {
+    fn create_folder(&self, folder: &Path) -> Result<Vec<PathBuf>> {
         meet(&self.plan, Does::Other, folder)?;
         self.inner.create_folder(folder)
     }
@@ -142,6 +142,11 @@ impl Backend for FaultyBackend {
     fn remove_folder(&self, folder: &Path) -> Result<()> {
         meet(&self.plan, Does::Remove, folder)?;
         self.inner.remove_folder(folder)
+    }
+
+    fn remove_empty_folder(&self, folder: &Path) -> Result<()> {
+        meet(&self.plan, Does::Remove, folder)?;
+        self.inner.remove_empty_folder(folder)
     }
 
     fn lock(&self, path: &Path) -> Result<Option<Lock>> {

@@ -59,9 +59,33 @@ fn unusable(what: &str, path: &Path, e: std::io::Error) -> Error {
     }
 }
 
+/// Makes a folder and those above it, and notes those that it made, also where it fails.
+fn make_folder(folder: &Path, made: &mut Vec<PathBuf>) -> std::io::Result<()> {
+    match (std::fs::create_dir(folder), folder.parent()) {
+        (Ok(()), _) => {}
+        (Err(e), Some(above)) if e.kind() == std::io::ErrorKind::NotFound => {
+            make_folder(above, made)?;
+            // Another process may have been faster.
+            match std::fs::create_dir(folder) {
+                Err(_) if folder.is_dir() => return Ok(()),
+                outcome => outcome?,
+            }
+        }
+        (Err(_), _) if folder.is_dir() => return Ok(()),
+        (Err(e), _) => return Err(e),
+    }
+    made.push(folder.to_path_buf());
+    Ok(())
+}
+
 impl Backend for FileBackend {
-    fn create_folder(&self, folder: &Path) -> Result<()> {
-        std::fs::create_dir_all(folder).map_err(|e| unusable("the folder cannot be made", folder, e))
+    fn create_folder(&self, folder: &Path) -> Result<Vec<PathBuf>> {
+        let mut made = Vec::new();
+        let outcome = make_folder(folder, &mut made);
+        if outcome.is_err() {
+            made.iter().rev().for_each(|path| _ = std::fs::remove_dir(path));
+        }
+        outcome.map(|()| made).map_err(|e| unusable("the folder cannot be made", folder, e))
     }
 
     fn check_folder(&self, folder: &Path) -> Result<()> {
@@ -136,6 +160,10 @@ impl Backend for FileBackend {
 
     fn remove_folder(&self, folder: &Path) -> Result<()> {
         std::fs::remove_dir_all(folder).map_err(|e| Error::io("the folder cannot be removed", e).at(folder))
+    }
+
+    fn remove_empty_folder(&self, folder: &Path) -> Result<()> {
+        std::fs::remove_dir(folder).map_err(|e| Error::io("the folder cannot be removed", e).at(folder))
     }
 
     fn lock(&self, path: &Path) -> Result<Option<Lock>> {

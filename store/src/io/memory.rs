@@ -75,13 +75,15 @@ fn taken(path: &Path) -> Error {
 }
 
 impl Backend for MemoryBackend {
-    fn create_folder(&self, folder: &Path) -> Result<()> {
+    fn create_folder(&self, folder: &Path) -> Result<Vec<PathBuf>> {
         let mut disk = self.disk.lock();
         if let Some(file) = folder.ancestors().find(|above| disk.files.contains_key(*above)) {
             return Err(Error::new(ErrorKind::Unusable, "a file has the name of the folder").at(file).hint("choose another path"));
         }
-        disk.folders.extend(folder.ancestors().map(Path::to_path_buf));
-        Ok(())
+        let mut made: Vec<PathBuf> = folder.ancestors().filter(|path| !disk.folders.contains(*path)).map(Path::to_path_buf).collect();
+        made.reverse();
+        disk.folders.extend(made.iter().cloned());
+        Ok(made)
     }
 
     fn check_folder(&self, folder: &Path) -> Result<()> {
@@ -170,6 +172,14 @@ impl Backend for MemoryBackend {
             return Err(missing(folder));
         }
         disk.folders.retain(|path| !path.starts_with(folder));
+        Ok(())
+    }
+
+    fn remove_empty_folder(&self, folder: &Path) -> Result<()> {
+        if !self.list(folder)?.is_empty() {
+            return Err(Error::io("the folder cannot be removed", std::io::ErrorKind::DirectoryNotEmpty.into()).at(folder));
+        }
+        self.disk.lock().folders.remove(folder);
         Ok(())
     }
 

@@ -2,6 +2,7 @@
 
 mod backend;
 mod conformance;
+mod crash;
 mod faulty;
 mod file;
 mod input;
@@ -12,6 +13,7 @@ mod writeback;
 
 pub use backend::{Backend, BackendFile, Lock, Open};
 pub use conformance::check_backend;
+pub use crash::CrashBackend;
 pub use faulty::{Fault, FaultyBackend};
 pub use file::FileBackend;
 pub use input::{InputFile, Stamp};
