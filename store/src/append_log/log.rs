@@ -508,7 +508,7 @@ mod tests {
         assert_eq!(gather(), [b"g".to_vec(), b"e".to_vec()]);
         assert_eq!(log.all_sizes().iter().map(|sizes| sizes.bytes).collect::<Vec<_>>(), [1, 1]);
         log.clear().unwrap();
-        assert_eq!(gather(), [vec![], vec![]]);
+        assert!(gather().iter().all(Vec::is_empty));
     }
 
     #[test]

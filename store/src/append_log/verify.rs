@@ -33,11 +33,14 @@ fn is_damage(e: &Error) -> bool {
     matches!(e.kind(), ErrorKind::Corrupt | ErrorKind::Truncated | ErrorKind::Unsupported)
 }
 
+/// A block on disk, and where it is.
+type Placed = (Arc<Block>, Arc<Place>);
+
 /// Reads all blocks on disk, what pads them, and the indexes.
 pub(super) fn verify(shared: &Shared) -> Result<LogVerified> {
     let mut verified = LogVerified::default();
     let blocks: Vec<_> = shared.table.lock().blocks.iter().flatten().cloned().collect();
-    let mut files: BTreeMap<(u32, u32), Vec<(Arc<Block>, Arc<Place>)>> = BTreeMap::new();
+    let mut files: BTreeMap<(u32, u32), Vec<Placed>> = BTreeMap::new();
     for block in blocks {
         if let Body::Disk(place) = block.body() {
             files.entry((block.writer, place.file)).or_default().push((block, place));
