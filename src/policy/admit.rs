@@ -16,6 +16,9 @@ enum Admission {
 /// How many tasks in order are looked at, beyond those that do not fit, for one that does.
 const LOOK_AHEAD: usize = 8;
 
+/// Loads that need less than this may all take memory that nobody has touched yet.
+const LITTLE: u64 = 1 << 20;
+
 impl Policy {
     /// The next task for a worker that has nothing to do; `None` if there is none that may start now.
     pub(crate) fn pick(&mut self) -> Option<u32> {
@@ -27,11 +30,15 @@ impl Policy {
         let mut refused = 0;
         while let Some(task) = self.ready.next(from) {
             let head = task == self.head;
+            if self.staged >= most_staged && !head {
+                break;
+            }
             match self.admit(task, head) {
                 Admission::Start => {
                     self.ready.remove(task);
                     self.state[task as usize] = State::Running;
                     self.running += 1;
+                    self.prefetch();
                     return Some(task);
                 }
                 Admission::Staged => {
@@ -48,9 +55,6 @@ impl Policy {
                     }
                 }
             }
-            if self.staged >= most_staged {
-                break;
-            }
             from = task + 1;
         }
         if refused == 0 {
@@ -60,24 +64,49 @@ impl Policy {
     }
 
     /// Idle input and output time loads what the next tasks in order will take, though they cannot be booked yet: only into
-    /// room that is free, and beside all that the head needs.
+    /// room that is free, and beside all that the head needs. Each call looks at a few tasks, and goes on where the last one
+    /// ended: the next tasks may have all their inputs already.
     fn prefetch(&mut self) {
-        let mut task = self.head;
-        let last = self.head.saturating_add(LOOK_AHEAD as u32).min(self.len());
-        while self.pressure && task < last && self.io_under_way < self.io_threads {
+        if !self.pressure || self.io_under_way >= self.io_threads {
+            return;
+        }
+        let mut task = if self.ahead < self.len() { self.ahead.max(self.head) } else { self.head };
+        let last = task.saturating_add(LOOK_AHEAD as u32).min(self.len());
+        while task < last && self.io_under_way < self.io_threads {
             if self.state[task as usize] == State::Waiting {
                 for at in self.inputs_range(task) {
                     let input = self.inputs[at];
                     let bytes = self.out[input as usize];
-                    let fits = self.used + bytes <= self.bound && self.firm + bytes + self.unmet_need_of_head() <= self.bound;
-                    if self.state[input as usize] == State::Absent && fits {
-                        self.hold(bytes);
-                        self.firm += bytes;
-                        self.begin_load(input);
+                    if self.state[input as usize] != State::Absent {
+                        continue;
                     }
+                    let room = self.room_for_load(bytes);
+                    if self.used + bytes > room || self.firm + bytes + self.unmet_need_of_head() > room {
+                        self.ahead = task;
+                        return;
+                    }
+                    let before = self.warm;
+                    self.hold(bytes);
+                    self.firm += bytes;
+                    self.grow_for(input, before);
+                    self.begin_load(input);
                 }
             }
             task += 1;
+        }
+        self.ahead = task;
+    }
+
+    /// What may be booked in all with a load that needs so many bytes: all of the bound, or what has been in use already while
+    /// another load takes memory that has not.
+    fn room_for_load(&self, need: u64) -> u64 {
+        if !self.gradual || self.growing.is_none() || need < LITTLE { self.bound } else { self.warm.min(self.bound) }
+    }
+
+    /// Notes that a load takes memory that was not in use `before`.
+    fn grow_for(&mut self, chunk: u32, before: u64) {
+        if self.gradual && self.growing.is_none() && self.warm > before && self.out[chunk as usize] >= LITTLE {
+            self.growing = Some(chunk);
         }
     }
 
@@ -110,10 +139,11 @@ impl Policy {
             }
         }
         let need = own + absent;
-        if self.pressure && !self.make_room(task, need, head) {
+        if self.pressure && !self.make_room(task, need, head, absent > 0) {
             self.unpin_inputs(task);
             return Admission::Refused;
         }
+        let before = self.warm;
         self.hold(need);
         self.firm += need;
         let mut loads = 0;
@@ -121,6 +151,7 @@ impl Policy {
             let input = self.inputs[at];
             match self.state[input as usize] {
                 State::Absent => {
+                    self.grow_for(input, before);
                     self.begin_load(input);
                     loads += 1;
                 }
@@ -136,14 +167,15 @@ impl Policy {
     }
 
     /// Whether there are `need` bytes for `task`, whose inputs are pinned; evicts what it may for that.
-    fn make_room(&mut self, task: u32, need: u64, head: bool) -> bool {
+    fn make_room(&mut self, task: u32, need: u64, head: bool, loads: bool) -> bool {
         if !head {
             let reserve = self.unmet_need_of_head();
             if self.firm + need + reserve > self.bound {
                 return false;
             }
         }
-        while self.used + need > self.bound {
+        let room = if loads { self.room_for_load(need) } else { self.bound };
+        while self.used + need > room {
             if !self.drop_clean(task) {
                 break;
             }

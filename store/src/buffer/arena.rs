@@ -112,6 +112,16 @@ impl Arena {
         Ok(buffer)
     }
 
+    /// Makes the system provide memory for a buffer of `len` bytes before it is needed, where no such memory waits already; it
+    /// then waits to be used again. Nothing happens where the ledger or the system has none.
+    pub fn touch(&self, len: usize) {
+        if let Ok(mut buffer) = self.alloc(len)
+            && buffer.is_fresh()
+        {
+            buffer.padded_mut().chunks_mut(PAGE).filter_map(<[u8]>::first_mut).for_each(|byte| *byte = 0);
+        }
+    }
+
     /// The bytes that are booked and wait to be used again; they are given back before a booking is refused.
     pub fn idle(&self) -> u64 {
         self.0.pool.lock().bytes() as u64
