@@ -16,8 +16,11 @@ enum Admission {
 /// How many tasks in order are looked at, beyond those that do not fit, for one that does.
 const LOOK_AHEAD: usize = 8;
 
+/// How many tasks in order are looked at for inputs to load, where those before them have theirs.
+const FAR_AHEAD: u32 = 64;
+
 /// Loads that need less than this may all take memory that nobody has touched yet.
-const LITTLE: u64 = 1 << 20;
+const LITTLE: u64 = if cfg!(test) { 4 } else { 1 << 20 };
 
 impl Policy {
     /// The next task for a worker that has nothing to do; `None` if there is none that may start now.
@@ -64,49 +67,59 @@ impl Policy {
     }
 
     /// Idle input and output time loads what the next tasks in order will take, though they cannot be booked yet: only into
-    /// room that is free, and beside all that the head needs. Each call looks at a few tasks, and goes on where the last one
-    /// ended: the next tasks may have all their inputs already.
+    /// room that is free, and beside all that the head needs. Where the next tasks have their inputs, those after them are looked
+    /// at, too: then beside the outputs of all between, so that what is loaded for later is not evicted before.
     fn prefetch(&mut self) {
-        if !self.pressure || self.io_under_way >= self.io_threads {
+        if !self.pressure {
             return;
         }
-        let mut task = if self.ahead < self.len() { self.ahead.max(self.head) } else { self.head };
-        let last = task.saturating_add(LOOK_AHEAD as u32).min(self.len());
+        let (mut task, mut between) = (self.head, 0);
+        let near = self.head.saturating_add(LOOK_AHEAD as u32);
+        let last = self.head.saturating_add(FAR_AHEAD).min(self.len());
         while task < last && self.io_under_way < self.io_threads {
             if self.state[task as usize] == State::Waiting {
+                if task >= near && self.waits[task as usize] > 0 {
+                    return;
+                }
                 for at in self.inputs_range(task) {
                     let input = self.inputs[at];
-                    let bytes = self.out[input as usize];
                     if self.state[input as usize] != State::Absent {
                         continue;
                     }
+                    let bytes = self.out[input as usize];
                     let room = self.room_for_load(bytes);
-                    if self.used + bytes > room || self.firm + bytes + self.unmet_need_of_head() > room {
-                        self.ahead = task;
+                    let ahead = if task < near { 0 } else { between };
+                    if self.used + ahead + bytes <= room && self.firm + bytes + self.unmet_need_of_head() <= room {
+                        let before = self.warm;
+                        self.hold(bytes);
+                        self.firm += bytes;
+                        self.grow_for(input, before);
+                        self.begin_load(input);
+                    } else if task >= near {
                         return;
                     }
-                    let before = self.warm;
-                    self.hold(bytes);
-                    self.firm += bytes;
-                    self.grow_for(input, before);
-                    self.begin_load(input);
                 }
+                between += self.out[task as usize] + self.scratch[task as usize];
             }
             task += 1;
         }
-        self.ahead = task;
     }
 
     /// What may be booked in all with a load that needs so many bytes: all of the bound, or what has been in use already while
-    /// another load takes memory that has not.
+    /// other loads take memory that has not.
     fn room_for_load(&self, need: u64) -> u64 {
-        if !self.gradual || self.growing.is_none() || need < LITTLE { self.bound } else { self.warm.min(self.bound) }
+        if self.may_grow() || need < LITTLE { self.bound } else { self.warm.min(self.bound) }
+    }
+
+    /// Whether a further load may take memory that was not in use before.
+    fn may_grow(&self) -> bool {
+        !self.gradual || self.growing.len() < (self.io_threads as usize / 2).max(1)
     }
 
     /// Notes that a load takes memory that was not in use `before`.
     fn grow_for(&mut self, chunk: u32, before: u64) {
-        if self.gradual && self.growing.is_none() && self.warm > before && self.out[chunk as usize] >= LITTLE {
-            self.growing = Some(chunk);
+        if self.gradual && self.may_grow() && self.warm > before && self.out[chunk as usize] >= LITTLE {
+            self.growing.push(chunk);
         }
     }
 

@@ -111,7 +111,7 @@ pub(crate) struct Policy {
     pub(super) io_threads: u32,
     /// Whether a task that is not the head may have chunks written to make room for it.
     pub(super) speculative_spill: bool,
-    /// Whether memory that was not in use before is taken for one load at a time: see [`Policy::touched`].
+    /// Whether memory that was not in use before is taken for few loads at a time: see [`Policy::touched`].
     pub(super) gradual: bool,
 
     pub(super) input_start: Vec<u32>,
@@ -137,10 +137,8 @@ pub(crate) struct Policy {
     pub(super) peak: u64,
     /// The most that was booked at a time since nothing was; what is booked beyond it is memory that nobody has touched yet.
     pub(super) warm: u64,
-    /// The chunk that is being loaded into memory that nobody has touched yet.
-    pub(super) growing: Option<u32>,
-    /// The next task of which the inputs are looked at for idle input and output threads.
-    pub(super) ahead: u32,
+    /// The chunks that are being loaded into memory that nobody has touched yet.
+    pub(super) growing: Vec<u32>,
     /// What everything would take if nothing were ever dropped; while that is within the bound, nothing is evicted.
     pub(super) total: u64,
     pub(super) pressure: bool,
@@ -193,8 +191,7 @@ impl Policy {
             firm: 0,
             peak: 0,
             warm: 0,
-            growing: None,
-            ahead: 0,
+            growing: Vec::new(),
             total: 0,
             pressure: false,
             evictable: Default::default(),
@@ -300,25 +297,23 @@ impl Policy {
         self.speculative_spill = allowed;
     }
 
-    /// Whether loads into memory that nobody has touched yet go one at a time, until the driver says that it has been
-    /// [`Policy::touched`].
+    /// Whether only half of the input and output threads may load into memory that nobody has touched yet, until the driver says
+    /// that it has been [`Policy::touched`].
     pub(crate) fn set_gradual(&mut self, gradual: bool) {
         self.gradual = gradual;
     }
 
     /// Whether the memory for a chunk that is to be loaded is to be touched first, and [`Policy::touched`] be told.
     pub(crate) fn is_growing(&self, chunk: u32) -> bool {
-        self.growing == Some(chunk)
+        self.growing.contains(&chunk)
     }
 
     /// The memory for a chunk has been touched; the next load may take more that has not.
     ///
     /// On some machines this takes longer than to fill it from disk. Then loads that evict what could be kept are better than
-    /// loads that all wait for memory: what is kept grows only as fast as one thread can touch it.
+    /// loads that all wait for memory: what is kept grows only as fast as it can be touched beside them.
     pub(crate) fn touched(&mut self, chunk: u32) {
-        if self.growing == Some(chunk) {
-            self.growing = None;
-        }
+        self.growing.retain(|growing| *growing != chunk);
     }
 
     /// Changes the bound. Where more is booked than that, tasks start again when enough of it has been evicted.

@@ -286,6 +286,18 @@ mod tests {
     }
 
     #[test]
+    fn touched_memory_waits_for_a_buffer() {
+        let arena = Arena::new(Ledger::new(16 << 20));
+        arena.touch(1 << 20);
+        assert_eq!((arena.idle(), arena.ledger().used()), (1 << 20, 1 << 20));
+        arena.touch(1 << 20);
+        assert!(!arena.alloc(1 << 20).unwrap().is_fresh());
+        assert_eq!(arena.idle(), 1 << 20);
+        arena.touch(32 << 20);
+        assert!(arena.ledger().used() <= 1 << 20);
+    }
+
+    #[test]
     fn small_buffers_fit_where_a_slab_does_not() {
         let arena = Arena::new(Ledger::new(3 * PAGE as u64));
         let buffers: Vec<_> = (0..3).map(|_| arena.alloc(100).unwrap()).collect();
