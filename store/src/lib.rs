@@ -9,6 +9,7 @@ mod chest;
 mod chunk;
 mod codec;
 mod error;
+mod events;
 mod format;
 pub mod io;
 mod ledger;
@@ -22,6 +23,7 @@ pub use chest::{Chest, ChestKey, ChestOptions, ChestStats, Left, Pinned, Residen
 pub use chunk::{Block, Bytes, Chunk, ChunkHeader, ChunkKind, DType, Element, Records, RecordsIter, Scalar, Shape};
 pub use codec::{Codec, Encoding, checksum};
 pub use error::{Error, ErrorKind, Result};
+pub use events::{Event, EventKind, EventLog, EventWriter, read_events};
 pub use io::{InputFile, Stamp};
 pub use ledger::{Booking, External, Lease, Ledger, external_bytes, memory_limit_of_machine, peak_resident_bytes, resident_bytes};
 pub use scratch::{Scratch, ScratchOptions, ScratchStats, Slot};
