@@ -35,17 +35,17 @@ impl Policy {
         }
         let most_staged = self.workers + self.io_threads;
         let mut from = 0;
-        let (mut refused, mut passed) = (0, 0);
+        let (mut refused, mut waiting) = (0, 0);
         while let Some(task) = self.ready.next(from) {
             if let Err(end) = self.gives(task, by) {
                 from = end;
                 continue;
             }
             let head = task == self.head;
-            // Enough is being loaded; but what is in memory already can start.
-            if self.staged >= most_staged && !head && !self.has_inputs(task) {
-                passed += 1;
-                if passed == LOOK_AHEAD {
+            // What cannot start at once is booked no further ahead than workers and disk need to have something to do; what is first always is.
+            if self.staged >= most_staged && !head && self.needs_loads(task) {
+                waiting += 1;
+                if waiting == LOOK_AHEAD {
                     break;
                 }
                 from = task + 1;
@@ -81,9 +81,8 @@ impl Policy {
         None
     }
 
-    /// Whether all inputs of a task are in memory.
-    fn has_inputs(&self, task: u32) -> bool {
-        self.inputs_range(task).all(|at| self.state[self.inputs[at] as usize] == State::Resident)
+    fn needs_loads(&self, task: u32) -> bool {
+        self.inputs_range(task).any(|at| matches!(self.state[self.inputs[at] as usize], State::Absent | State::Loading))
     }
 
     /// Idle input and output time loads what the next tasks in order will take, though they cannot be booked yet: only into
@@ -207,9 +206,11 @@ impl Policy {
                 return false;
             }
         }
+        // What was loaded ahead for the very next tasks is not dropped for one after them: it would be loaded again at once.
+        let keep = if head { task } else { task.max(self.head.saturating_add(LOOK_AHEAD as u32 - 1)) };
         let room = if loads { self.room_for_load(need) } else { self.bound };
         while self.used + need > room {
-            if !self.drop_clean(task) {
+            if !self.drop_clean(task, keep) {
                 break;
             }
         }
@@ -301,7 +302,7 @@ impl Policy {
         self.total += more;
         self.update_pressure();
         while self.used + more > self.bound {
-            if !self.drop_clean(task) {
+            if !self.drop_clean(task, task) {
                 self.total -= more;
                 return false;
             }

@@ -5,6 +5,7 @@
 
 mod checksum;
 mod compress;
+mod fields;
 mod probe;
 mod shuffle;
 mod staging;
@@ -13,6 +14,7 @@ mod verdicts;
 
 pub use checksum::checksum;
 pub use compress::{Codec, Encoding};
+pub(crate) use fields::Fields;
 pub(crate) use staging::{STAGING_BYTES, Staging};
 pub(crate) use staging_pool::StagingPool;
 pub(crate) use verdicts::Verdicts;
