@@ -134,6 +134,7 @@ impl Core {
         let bound = plan::policy_bound(&arena, reserved + spill.reserved_bytes());
         let mut policy = Policy::new(bound, settings.threads as u32, settings.io_threads.max(1) as u32);
         policy.set_speculative_spill(settings.speculative_spill);
+        policy.set_gradual(true);
         let state = State {
             policy,
             entries: Table::new(),

@@ -30,6 +30,14 @@ pub(super) fn serve(core: &Core) {
 pub(super) fn perform(core: &Core, state: &mut MutexGuard<'_, State>, io: Io, garbage: &mut Garbage) {
     match io {
         Io::Load(chunk) => {
+            if state.policy.is_growing(chunk) {
+                let bytes = usize::try_from(state.policy.bytes_of(chunk)).unwrap_or(usize::MAX);
+                MutexGuard::unlocked(state, || {
+                    garbage.clear();
+                    core.arena.touch(bytes);
+                });
+                state.policy.touched(chunk);
+            }
             let slot = state.entries.take_for_load(chunk);
             let loaded = match slot {
                 Some(slot) => MutexGuard::unlocked(state, || {
