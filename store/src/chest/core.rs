@@ -63,6 +63,8 @@ pub(super) enum Want<'a> {
     Copy(&'a mut Vec<u8>),
     /// To be kept.
     Share,
+    /// To be in memory, by who must not wait.
+    Warm,
 }
 
 impl Core {

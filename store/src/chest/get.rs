@@ -187,6 +187,9 @@ impl Shared {
 
     /// Reads a small value, alone or with its pack; gives it, or nothing where it is in memory now or has gone.
     fn load_small(&self, state: &mut Guard<'_>, hash: u64, key: &[u8], loc: Loc, home: Home, want: &mut Want<'_>) -> Result<Option<Got>> {
+        if state.rejoin(hash, key, loc, home) {
+            return Ok(None);
+        }
         let pack = Home { place: home.place, offset: 0 };
         let place = state.places.get(home.place).map(|place| (Arc::clone(&place.slot), place.used as usize));
         if let Some((slot, used)) = &place {
@@ -219,6 +222,7 @@ impl Shared {
             state.remember(at, loc, home, bytes.get(..record.len()).unwrap_or(&bytes));
         }
         match want {
+            Want::Warm => Ok(None),
             Want::Copy(out) if record.header.is_empty() => {
                 out.clear();
                 out.extend_from_slice(record.payload);
@@ -281,6 +285,9 @@ impl Shared {
             }
             return;
         }
+        if state.rejoin(hash, key, loc, home) {
+            return;
+        }
         let next = state.ahead.front().and_then(|next| state.index.find(hash_of(next), next)).and_then(|at| state.index.loc(at));
         let together = next.and_then(Loc::home).is_some_and(|next| next.place == home.place);
         let pack = state.places.get(home.place).map(|place| (Arc::clone(&place.slot), place.used as usize));
@@ -292,7 +299,7 @@ impl Shared {
                 }
             }
             _ => {
-                self.load_small(state, hash, key, loc, home, &mut Want::Copy(&mut Vec::new())).ok();
+                self.load_small(state, hash, key, loc, home, &mut Want::Warm).ok();
             }
         }
     }

@@ -885,6 +885,26 @@ mod tests {
     }
 
     #[test]
+    fn a_value_that_left_beside_its_pack_is_found_in_it() {
+        // It was read alone, then its pack as a whole; the unit in which it was alone leaves first. This was once looked for forever.
+        let (_, chest) = chest_on(1 << 30, 64 * KIB, 1);
+        for k in 0..200 {
+            chest.put(&k, &value(150, k)).unwrap();
+        }
+        chest.shrink(0).unwrap();
+        for step in [1u64, 7, 3] {
+            for k in (0..600).map(|k| (k * step) % 200) {
+                assert!(is(&chest, k, &value(150, k)));
+                if k % 13 == 0 {
+                    chest.shared().state.lock().seal_cache();
+                    chest.shared().state.lock().evict_clean();
+                }
+            }
+        }
+        chest.check();
+    }
+
+    #[test]
     fn hooks_are_told_keys() {
         let (_, chest) = chest_on(1 << 30, 64 * KIB, 2);
         let (missed, gone) = (Arc::new(Mutex::new(Vec::new())), Arc::new(Mutex::new(Vec::new())));

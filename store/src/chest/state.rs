@@ -332,6 +332,21 @@ impl State {
         self.settle(id);
     }
 
+    /// Finds a small value whose home is a pack that is in memory. It was not found there because, when that was read, it was in another
+    /// unit, which has left since.
+    pub(super) fn rejoin(&mut self, hash: u64, key: &[u8], loc: Loc, home: Home) -> bool {
+        let Some(id) = self.places.get(home.place).and_then(|place| place.copy) else { return false };
+        let there = self.units.get_mut(id).filter(|unit| matches!(unit.body, Body::Pack(_)));
+        match (there, self.index.find(hash, key).filter(|at| self.index.loc(*at) == Some(loc))) {
+            (Some(unit), Some(at)) => {
+                unit.gains(loc.bytes());
+                self.index.set(at, loc.moved(id, home.offset));
+                true
+            }
+            _ => false,
+        }
+    }
+
     /// Takes a value on its own, whose bytes are reserved, and gives its place.
     pub(super) fn keep(&mut self, hash: u64, chunk: Chunk, homes: Homes, bytes: u64, ahead: bool) -> Loc {
         let len = chunk.nbytes();
