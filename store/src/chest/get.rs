@@ -159,7 +159,9 @@ impl Shared {
         });
         state.busy -= 1;
         state.loading.remove(&home);
-        let result = match (read, here(&state.index)) {
+        // Places are used again, so that the same one may be another by now.
+        let same = state.is_same_place(home, slot.as_ref());
+        let result = match (read, here(&state.index).filter(|_| same)) {
             (Ok(chunk), Some(at)) => {
                 let homes = self.disk.homes_alone(home);
                 let place = matches!(homes, Homes::Place(_));
@@ -215,9 +217,11 @@ impl Shared {
             self.disk.read_small(place.as_ref().map(|(slot, _)| &**slot), home, loc, key, hash, &mut bytes)
         });
         read?;
+        // Places are used again, so that the same one may be another by now.
+        let same = state.is_same_place(home, place.as_ref().map(|(slot, _)| slot));
         let damaged = || Error::new(ErrorKind::Corrupt, "a small value on disk is not what was written");
         let record = Record::at(&bytes, 0).ok_or_else(damaged)?;
-        if let Some(at) = state.index.find(hash, key).filter(|at| state.index.loc(*at) == Some(loc)) {
+        if let Some(at) = state.index.find(hash, key).filter(|at| same && state.index.loc(*at) == Some(loc)) {
             let loc = loc.with_len(record.len() as u64);
             state.remember(at, loc, home, bytes.get(..record.len()).unwrap_or(&bytes));
         }

@@ -347,6 +347,11 @@ impl State {
         }
     }
 
+    /// Whether a place on disk is still that of a slot; always so where values have homes that are not used again.
+    pub(super) fn is_same_place(&self, home: Home, slot: Option<&Arc<Slot>>) -> bool {
+        slot.is_none_or(|slot| self.places.get(home.place).is_some_and(|place| Arc::ptr_eq(&place.slot, slot)))
+    }
+
     /// Takes a value on its own, whose bytes are reserved, and gives its place.
     pub(super) fn keep(&mut self, hash: u64, chunk: Chunk, homes: Homes, bytes: u64, ahead: bool) -> Loc {
         let len = chunk.nbytes();
@@ -809,10 +814,14 @@ impl State {
     /// Puts records of a pack whose place is as wanted into the open pack; whether there was room for all.
     fn move_live(&mut self, buffer: &Buffer, used: usize, wanted: impl Fn(&Slab<Unit>, Loc, u32) -> bool) -> bool {
         for (offset, record) in record::records(buffer, used) {
-            let units = &self.units;
-            let found = self.index.find_where(record.hash, |loc| wanted(units, loc, offset));
-            let Some((at, old)) = found.and_then(|at| Some((at, self.index.loc(at)?))) else { continue };
+            let find = |state: &Self| {
+                let at = state.index.find_where(record.hash, |loc| wanted(&state.units, loc, offset))?;
+                Some((at, state.index.loc(at)?))
+            };
             let draft = record.draft();
+            if find(self).is_none() {
+                continue;
+            }
             if !self.open_has_room(draft.len()) {
                 let cost = self.pack_cost();
                 if !self.reserve(cost) {
@@ -823,6 +832,8 @@ impl State {
                     return false;
                 }
             }
+            // Making room may have sent the value home.
+            let Some((at, old)) = find(self) else { continue };
             let Some((id, offset)) = self.append(record.hash, &draft, draft.check()).and_then(Loc::memory) else { return false };
             self.index.set(at, old.moved(id, offset));
             self.forget(old);
