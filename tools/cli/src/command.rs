@@ -19,16 +19,18 @@ pub(crate) struct Cli {
 const LONG: &str = "\
 Looks into stores of chunked arrays, checks and repairs them, and moves data in and out.
 
-A store is a folder. The datasets in it have names such as `climate/temperature`. A command is given a path: its longest part that is a store \
-is the store, and what follows is the name of a dataset in it:
+A store is a folder. The datasets in it have names such as `climate/temperature`. A command is given
+a path: its longest part that is a store is the store, and what follows is the name of a dataset in
+it:
 
   data/store                       the store in the folder data/store
   data/store/climate/temperature   the dataset climate/temperature in it
   data/store//climate              the same with the end of the store marked by two slashes, which is never needed to find a store that exists
   climate/temperature              the dataset, where the current folder is the store
 
-Reading commands take no lock: they work beside a program that writes to the store, and show what it had committed when they began. \
-All commands take --json; the fields are listed in their long help (--help).";
+Reading commands take no lock: they work beside a program that writes to the store, and show what it
+had committed when they began. All commands take --json; the fields are listed in their long help
+(--help).";
 
 #[derive(clap::Subcommand)]
 enum Command {

@@ -38,11 +38,11 @@ pub(crate) fn is_pattern(name: &str) -> bool {
 /// The datasets that are meant: all, those of a pattern, or that of a name and those below it.
 pub(crate) fn select(store: &Store, name: Option<&str>) -> Result<Vec<DatasetInfo>> {
     let mut found = match name {
-        None => store.infos("**")?,
+        None => store.infos("")?,
         Some(pattern) if is_pattern(pattern) => store.infos(pattern)?,
         Some(name) => {
             let below = format!("{name}/");
-            store.infos("**")?.into_iter().filter(|info| info.name == name || info.name.starts_with(&below)).collect()
+            store.infos("")?.into_iter().filter(|info| info.name == name || info.name.starts_with(&below)).collect()
         }
     };
     match name {

@@ -13,14 +13,16 @@ use std::path::Path;
 
 const HELP: &str = "\
 Examples:
-  chunkstore cp data/store/x data/store/y              in one store: the copy shares the bytes on disk
+  chunkstore cp data/store/x data/store/y              in one store: the copy shares the bytes on disk, unless it replaces something
   chunkstore cp data/store/x backup/store/x            into another store, chunk by chunk
   chunkstore cp data/store/x backup//x --create        the other store is made
   chunkstore cp data/store/x backup/store/x --replace  in place of what is there
 
-Every chunk that goes to another store is read and checked; a damaged one ends the command, and nothing of the copy is visible then.
+Every chunk that goes to another store is read and checked; a damaged one ends the command, and
+nothing of the copy is visible then.
 
-JSON: one document: from {store, name}, to {store, name}, chunks, bytes, shared (whether the bytes on disk are).";
+JSON: one document: from {store, name}, to {store, name}, chunks, bytes, shared (whether the bytes
+on disk are).";
 
 /// Copy a dataset, within a store or to another.
 #[derive(clap::Args)]
@@ -50,17 +52,19 @@ pub(crate) fn run(args: &Args, output: &mut Output) -> Result<Exit> {
     let target = Address::target(&args.to, args.create)?;
     let (to_folder, to_name) = (target.store, target.name.unwrap_or_default());
     let arena = args.memory.arena();
-    let shared = same(&folder, &to_folder);
+    let one_store = same(&folder, &to_folder);
+    // A copy that shares what is on disk cannot take the place of another in one step; one that is written can.
+    let shared = one_store && !args.replace;
+    if one_store && name == to_name {
+        return Err(Failure::new(Exit::Usage, format!("{name} cannot be copied onto itself")));
+    }
+    let store = open::to_write(&to_folder, &arena)?;
+    let from = if one_store { open::dataset(&store, &name)? } else { open::dataset(&open::to_read(&folder, &arena)?, &name)? };
     let copy = if shared {
-        let store = open::to_write(&folder, &arena)?;
-        let from = open::dataset(&store, &name)?;
-        if name == to_name {
-            return Err(Failure::new(Exit::Usage, format!("{name} cannot be copied onto itself")));
-        }
-        copy_within(&store, &from, &to_name, args.replace)?
+        store.copy(&name, &to_name)?;
+        open::dataset(&store, &to_name)?
     } else {
-        let from = open::dataset(&open::to_read(&folder, &arena)?, &name)?;
-        copy_between(&from, &open::to_write(&to_folder, &arena)?, &to_name, args.replace)?
+        write(&from, &store, &to_name, args.replace)?
     };
     let info = copy.info();
     if output.is_json() {
@@ -84,26 +88,18 @@ fn same(a: &Path, b: &Path) -> bool {
     matches!((a.canonicalize(), b.canonicalize()), (Ok(a), Ok(b)) if a == b)
 }
 
-fn copy_within(store: &Store, from: &Dataset, to: &str, replace: bool) -> Result<Dataset> {
-    if replace {
-        store.remove(to)?;
-    }
-    store.copy(&from.info().name, to)?;
-    Ok(store.dataset(to)?)
-}
-
-fn copy_between(from: &Dataset, store: &Store, to: &str, replace: bool) -> Result<Dataset> {
+/// Reads every chunk and writes it again.
+fn write(from: &Dataset, store: &Store, to: &str, replace: bool) -> Result<Dataset> {
     let info = from.info();
-    let mut writer = store.create(to, DatasetKind::new(&info.kind, info.meta.clone()))?.replace(replace);
+    let writer = store.create(to, DatasetKind::new(&info.kind, info.meta.clone()))?.replace(replace);
     for key in from.keys()? {
-        let key = key?;
         let about = |error| Failure::from(error).about(format!("key {} of {}", crate::hex::hex(&key, 32), info.name));
         if let Some(chunk) = from.get(&key).map_err(about)? {
             writer.put_key(&key, &chunk)?;
         }
     }
     for (name, value) in &info.attributes {
-        writer.attribute(name, value.clone())?;
+        writer.attribute(name.as_str(), value.clone())?;
     }
     Ok(writer.commit()?)
 }

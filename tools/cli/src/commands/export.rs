@@ -20,11 +20,14 @@ Examples:
   chunkstore export data/store/table table.tsv                       the same with tabs
   chunkstore export data/store/x - --format jsonl | jq length        to standard output
 
-Formats: npy; csv, a line for each row along the last axis (an array of one axis has a number a line), with a first line of names where the array has an attribute
-`columns`; jsonl, a line of JSON for each index of the first axis, where what is no number is null and infinities are texts. Parquet and Arrow are not supported yet.
-The array goes through memory in pieces, however large it is. The file has its name only once it is whole; an array with missing or damaged chunks gives none.
+Formats: npy; csv, a line for each row along the last axis (an array of one axis has a number a
+line), with a first line of names where the array has an attribute `columns`; jsonl, a line of JSON
+for each index of the first axis, where what is no number is null and infinities are texts. Parquet
+and Arrow are not supported yet. The array goes through memory in pieces, however large it is. The
+file has its name only once it is whole; an array with missing or damaged chunks gives none.
 
-JSON: one document: name, path, format, dtype, shape, bytes (of the array), file_bytes. There is none with standard output as target.";
+JSON: one document: name, path, format, dtype, shape, bytes (of the array), file_bytes. There is
+none with standard output as target.";
 
 /// Write an array to a file: .npy, CSV or JSON lines.
 #[derive(clap::Args)]

@@ -19,12 +19,14 @@ Examples:
   chunkstore head data/store/climate/temperature --chunk 1,3  those of the chunk at this place in the grid
   chunkstore head data/store/x --rows 100 --columns 20        more of them
 
-Rows run along the last axis; the numbers beside and above are indices in the whole array. Chunks that hold no numbers are shown as bytes in
-hexadecimal digits; of datasets with keys the first keys are listed.
+Rows run along the last axis; the numbers beside and above are indices in the whole array. Chunks
+that hold no numbers are shown as bytes in hexadecimal digits; of datasets with keys the first keys
+are listed.
 
-JSON: one document: name, chunk, position, start, and of a block type (\"block\"), dtype, shape, rows [{index, values}], rows_left, columns_left;
-of others type (\"records\", \"bytes\", \"scalar\") with records, bytes, hex or value; of a dataset with keys: keys [{hex, bytes, ...}], keys_left.
-What is no number is null, and infinities are the texts \"Infinity\" and \"-Infinity\".";
+JSON: one document: name, chunk, position, start, and of a block type (\"block\"), dtype, shape, rows
+[{index, values}], rows_left, columns_left; of others type (\"records\", \"bytes\", \"scalar\") with
+records, bytes, hex or value; of a dataset with keys: keys [{hex, bytes, ...}], keys_left. What is
+no number is null, and infinities are the texts \"Infinity\" and \"-Infinity\".";
 
 /// Show the first values or rows of a chunk.
 #[derive(clap::Args)]
@@ -91,7 +93,6 @@ fn chunk(dataset: &Dataset, grid: Option<&Grid>, number: u64, most: Most, output
 fn keys(dataset: &Dataset, most: Most, output: &mut Output) -> Result<Exit> {
     let (info, mut shown) = (dataset.info(), Vec::new());
     for key in dataset.keys()?.into_iter().take(most.rows) {
-        let key = key?;
         let chunk = dataset.get(&key).map_err(|error| Failure::from(error).about(format!("key {} of {}", hex(&key, 32), info.name)))?;
         if let Some(chunk) = chunk {
             shown.push((key, chunk));

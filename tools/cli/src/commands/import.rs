@@ -27,10 +27,12 @@ Examples:
   chunkstore import big.npy data/store/big --chunks 1000,-1                   1000 rows a chunk, the second axis whole
   chunkstore import x.npy data/store/x --replace --attribute units='\"K\"'
 
-Chunks: auto (8 to 16 MiB), a number for all axes, one for each axis (-1 is the whole axis, auto what fits), or bytes such as 4MiB.
-CSV and JSON lines are read twice: first to count rows and find the type (truth values, else integers of 64 bits, else float64), then to save them; they cannot come from standard
-input. A first line of CSV with a field that is no number names the columns, which are kept as the attribute `columns`. An empty field is NaN. A row of chunks must fit in half
-of the memory. Nothing of the array is visible before all of it is saved.
+Chunks: auto (8 to 16 MiB), a number for all axes, one for each axis (-1 is the whole axis, auto
+what fits), or bytes such as 4MiB. CSV and JSON lines are read twice: first to count rows and find
+the type (truth values, else integers of 64 bits, else float64), then to save them; they cannot come
+from standard input. A first line of CSV with a field that is no number names the columns, which are
+kept as the attribute `columns`. An empty field is NaN. A row of chunks must fit in half of the
+memory. Nothing of the array is visible before all of it is saved.
 
 JSON: one document: name, store, path, dtype, shape, grid, chunks, bytes, stored_bytes.";
 
@@ -78,7 +80,7 @@ pub(crate) struct Args {
 enum Source {
     Npy(Npy),
     Csv(Csv, Found),
-    Lines(Lines, Found),
+    Lines(Lines),
 }
 
 /// Saves the file.
@@ -108,7 +110,7 @@ pub(crate) fn run(args: &Args, output: &mut Output) -> Result<Exit> {
             let lines = Lines { path, longest: args.memory.part(16) };
             let found = lines.scan(dtype)?;
             let grid = grid(&found, &args.chunks)?;
-            (Source::Lines(lines, found), grid)
+            (Source::Lines(lines), grid)
         }
     };
     let arena = args.memory.arena();
@@ -116,7 +118,7 @@ pub(crate) fn run(args: &Args, output: &mut Output) -> Result<Exit> {
         return Err(Failure::new(Exit::NotFound, format!("there is no store {}", address.store.display())).hint("with --create it is made"));
     }
     let store = open::to_write(&address.store, &arena)?;
-    let mut writer = store.create(&name, DatasetKind::new("array", grid.meta()))?.replace(args.replace);
+    let writer = store.create(&name, DatasetKind::new("array", grid.meta()))?.replace(args.replace);
     let put = |writer: &DatasetWriter, number: u64, block: Block| Ok(writer.put(number, &Chunk::Block(block))?);
     let room = args.memory.part(2);
     match &source {
@@ -126,7 +128,7 @@ pub(crate) fn run(args: &Args, output: &mut Output) -> Result<Exit> {
             csv.rows(grid.dtype, |row| rows.push(row, |number, block| put(&writer, number, block)))?;
             rows.end()?;
         }
-        Source::Lines(lines, _) => {
+        Source::Lines(lines) => {
             let mut rows = Rows::new(&grid, &arena, room)?;
             lines.rows(grid.dtype, |row| rows.push(row, |number, block| put(&writer, number, block)))?;
             rows.end()?;
@@ -138,7 +140,7 @@ pub(crate) fn run(args: &Args, output: &mut Output) -> Result<Exit> {
         writer.attribute("columns", json!(columns))?;
     }
     for (name, value) in &args.attribute {
-        writer.attribute(name, value.clone())?;
+        writer.attribute(name.as_str(), value.clone())?;
     }
     let dataset = writer.commit()?;
     let info = dataset.info();

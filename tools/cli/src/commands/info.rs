@@ -20,9 +20,11 @@ Examples:
   chunkstore info data/store/climate/temperature   one dataset: type, shape, chunks, attributes
   chunkstore info /var/tmp/chunkstore-123-...      a folder of spilled chunks: whose it is, and how large
 
-JSON: one document. Of a store: store, datasets, kinds, chunks, bytes, stored_bytes, ratio, segments, disk_bytes, sequence, writer {process, since, alive} or null,
-scratch. Of a dataset: name, store, id, kind, dtype, shape, grid, chunks, missing, bytes, stored_bytes, ratio, created, attributes, meta (what describes the
-dataset, with the extents of its chunks). Of a folder of spilled chunks: scratch, a list of {path, state, owner, bytes, disk_bytes}.";
+JSON: one document. Of a store: store, datasets, kinds, chunks, bytes, stored_bytes, ratio,
+segments, disk_bytes, sequence, writer {process, since, alive} or null, scratch. Of a dataset: name,
+store, id, kind, dtype, shape, grid, chunks, missing, bytes, stored_bytes, ratio, created,
+attributes, meta (what describes the dataset, with the extents of its chunks). Of a folder of
+spilled chunks: scratch, a list of {path, state, owner, bytes, disk_bytes}.";
 
 /// Describe a store or a dataset: shape, type, chunks, attributes.
 #[derive(clap::Args)]

@@ -23,8 +23,9 @@ Examples:
 
 The columns are kind, content, chunks, bytes in memory, bytes on disk, and their ratio.
 
-JSON: a line for each dataset: name, kind, dtype, shape, chunks, bytes, stored_bytes, ratio, created (seconds since 1970).
-A folder of spilled chunks has kind \"scratch\", path, state (running, dead, unknown), owner {process, since, alive}, bytes, disk_bytes.";
+JSON: a line for each dataset: name, kind, dtype, shape, chunks, bytes, stored_bytes, ratio, created
+(seconds since 1970). A folder of spilled chunks has kind \"scratch\", path, state (running, dead,
+unknown), owner {process, since, alive}, bytes, disk_bytes.";
 
 /// List the datasets of a store as a tree, with sizes.
 #[derive(clap::Args)]

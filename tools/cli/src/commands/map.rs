@@ -17,11 +17,13 @@ Examples:
   chunkstore map data/store/climate/temperature --check   read them all, to see which are damaged
   chunkstore map data/store/climate/temperature --ascii   in plain characters: # present, . missing, X damaged
 
-Rows are chunks along the last axis but one, columns those along the last; a single axis goes on from line to line, more axes give a panel for each of
-their indices. Where the grid is larger than the page a character stands for several chunks and shows the worst of them. Without --check only the index is
-read: damage shows where it was recorded. With --check the command ends with 1 if a chunk is damaged.
+Rows are chunks along the last axis but one, columns those along the last; a single axis goes on
+from line to line, more axes give a panel for each of their indices. Where the grid is larger than
+the page a character stands for several chunks and shows the worst of them. Without --check only the
+index is read, and no damage is seen. With --check the command ends with 1 if a chunk is damaged.
 
-JSON: one document: name, grid, chunks, checked, present, missing, spilled, damaged, and not_present [{chunk, position, state, error}].";
+JSON: one document: name, grid, chunks, checked, present, missing, spilled, damaged, and not_present
+[{chunk, position, state, error}].";
 
 /// Draw the grid of chunks: present, missing, damaged.
 #[derive(clap::Args)]
@@ -105,7 +107,7 @@ pub(crate) fn run(args: &Args, output: &mut Output) -> Result<Exit> {
 fn state(dataset: &Dataset, grid: &Grid, number: u32, check: bool) -> Result<(State, Option<Failure>)> {
     let found = match check {
         true => dataset.chunk(number.into()).map(|chunk| chunk.is_some()),
-        false => dataset.header(number.into()).map(|header| header.is_some()),
+        false => dataset.place(&u64::from(number).to_be_bytes()).map(|place| place.is_some()),
     };
     match found {
         Ok(true) => Ok((State::Present, None)),

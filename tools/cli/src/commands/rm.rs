@@ -15,7 +15,8 @@ Examples:
   chunkstore rm data/store/climate --recursive          climate, and all below it
   chunkstore rm 'data/store/climate/*_2019' --dry-run   what a pattern would remove
 
-What is removed is gone at once for all who open the store later. Room on disk comes back with `chunkstore gc` and `chunkstore compact`.
+What is removed is gone at once for all who open the store later. Room on disk comes back with
+`chunkstore gc` and `chunkstore compact`.
 
 JSON: one document: store, dry_run, removed [{name, bytes, stored_bytes}].";
 

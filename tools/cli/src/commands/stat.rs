@@ -17,11 +17,14 @@ Examples:
   chunkstore stat data/store/climate/temperature           for each chunk and in total
   chunkstore stat data/store/climate/temperature --total   in total only
 
-Every chunk is read. Nulls are elements that are no number (NaN); they count in no other figure. The mean of integers is exact but for its last rounding, that
-of floating point numbers is summed with compensation. A chunk that is missing has no elements; one that is damaged makes the command end with 1, and the total is that of the others.
+Every chunk is read. Nulls are elements that are no number (NaN); they count in no other figure. The
+mean of integers is exact but for its last rounding, that of floating point numbers is summed with
+compensation. A chunk that is missing has no elements; one that is damaged makes the command end
+with 1, and the total is that of the others.
 
-JSON: a line for each chunk: chunk, position, state (present, missing, damaged), error, count, nulls, min, max, mean; then a line for the whole: total (true), name, dtype,
-chunks, missing, damaged, count, nulls, min, max, mean.";
+JSON: a line for each chunk: chunk, position, state (present, missing, damaged), error, count,
+nulls, min, max, mean; then a line for the whole: total (true), name, dtype, chunks, missing,
+damaged, count, nulls, min, max, mean.";
 
 /// Compute least, greatest, mean and nulls of each chunk.
 #[derive(clap::Args)]
