@@ -25,6 +25,7 @@ mod summary;
 mod table;
 mod tree;
 mod units;
+mod value;
 
 use clap::Parser;
 use command::Cli;

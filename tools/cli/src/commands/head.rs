@@ -10,6 +10,8 @@ use crate::output::{Output, Style};
 use crate::preview::{Most, document, kind, lines};
 use crate::shim::Dataset;
 use crate::summary::grid_of;
+use crate::value::value;
+use chunkstore_store::Chunk;
 use serde_json::json;
 
 const HELP: &str = "\
@@ -89,8 +91,27 @@ fn chunk(dataset: &Dataset, grid: Option<&Grid>, number: u64, most: Most, output
     Ok(Exit::Success)
 }
 
+/// Shows a plain value, where its type is one of Rust's own.
+fn plain(dataset: &Dataset, output: &mut Output) -> Result<Option<Exit>> {
+    let info = dataset.info();
+    let type_name = info.meta.get("type").and_then(serde_json::Value::as_str).unwrap_or_default();
+    let found = dataset.chunk(0).map_err(|error| Failure::from(error).about(&info.name))?;
+    let Some(Chunk::Records(records)) = found else { return Ok(None) };
+    let Some(value) = value(type_name, &records) else { return Ok(None) };
+    match output.is_json() {
+        true => output.document(&json!({ "name": info.name, "type": "value", "rust_type": type_name, "value": value }))?,
+        false => output.line(value)?,
+    }
+    Ok(Some(Exit::Success))
+}
+
 /// Shows the first keys of a dataset that has no grid, and what they stand for.
 fn keys(dataset: &Dataset, most: Most, output: &mut Output) -> Result<Exit> {
+    if dataset.info().kind == "value"
+        && let Some(exit) = plain(dataset, output)?
+    {
+        return Ok(exit);
+    }
     let (info, mut shown) = (dataset.info(), Vec::new());
     for key in dataset.keys()?.into_iter().take(most.rows) {
         let chunk = dataset.get(&key).map_err(|error| Failure::from(error).about(format!("key {} of {}", hex(&key, 32), info.name)))?;
