@@ -1,7 +1,7 @@
 //! The elementwise layer, which creation, slices, transpositions and broadcasting are too.
 
 use super::Chunks;
-use super::body::{Body, Core, Operand};
+use super::body::{Body, Core, Operand, layer_of_body};
 use super::kernel::{Program, evaluate};
 use super::parameters::{decode, encode};
 use super::portable::ELEMENTWISE;
@@ -71,28 +71,10 @@ impl Blockwise {
 }
 
 impl Layer for Blockwise {
-    fn key(&self) -> Key {
-        self.key
-    }
+    layer_of_body!();
 
     fn name(&self) -> &str {
         self.name
-    }
-
-    fn inputs(&self) -> &[LayerRef] {
-        &self.body.layers
-    }
-
-    fn blocks(&self) -> u32 {
-        self.body.core.grid.blocks()
-    }
-
-    fn position(&self, block: u32) -> SmallVec<[u32; 4]> {
-        self.body.core.grid.position(block)
-    }
-
-    fn dependencies(&self, block: u32, out: &mut Vec<Dependency>) {
-        self.body.core.dependencies(block, out);
     }
 
     fn sizes(&self, block: u32) -> Sizes {
@@ -108,10 +90,6 @@ impl Layer for Blockwise {
 
     fn is_cheap(&self) -> bool {
         self.is_cheap_to_repeat()
-    }
-
-    fn as_any(&self) -> &dyn Any {
-        self
     }
 
     fn with_inputs(&self, inputs: Vec<LayerRef>) -> Option<LayerRef> {

@@ -91,6 +91,36 @@ pub(super) struct Body {
     pub(super) layers: Inputs,
 }
 
+/// The methods of a [`Layer`](crate::graph::Layer) that follow from its `key` and its `body`.
+macro_rules! layer_of_body {
+    () => {
+        fn key(&self) -> Key {
+            self.key
+        }
+
+        fn inputs(&self) -> &[LayerRef] {
+            &self.body.layers
+        }
+
+        fn blocks(&self) -> u32 {
+            self.body.core.grid.blocks()
+        }
+
+        fn position(&self, block: u32) -> SmallVec<[u32; 4]> {
+            self.body.core.grid.position(block)
+        }
+
+        fn dependencies(&self, block: u32, out: &mut Vec<Dependency>) {
+            self.body.core.dependencies(block, out);
+        }
+
+        fn as_any(&self) -> &dyn Any {
+            self
+        }
+    };
+}
+pub(super) use layer_of_body;
+
 impl Body {
     /// A body; equal inputs and equal operands become one, and inputs that no operand uses are left out.
     pub(super) fn new(grid: Chunks, mut program: Program, mut operands: Vec<Operand>, inputs: Vec<(LayerRef, Chunks)>) -> Self {

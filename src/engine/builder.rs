@@ -2,7 +2,7 @@
 
 use super::Engine;
 use super::memory::parse_bytes;
-use crate::exec::{Settings, Shared, SpillArea};
+use crate::exec::{Host, Settings, Shared, SpillArea};
 use crate::{Error, ErrorKind, Result};
 use chunkstore_store::{Arena, Ledger, memory_limit_of_machine};
 use std::path::PathBuf;
@@ -11,7 +11,7 @@ use std::path::PathBuf;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
 #[non_exhaustive]
 pub enum Scheduler {
-    /// Everything on the calling thread, one after the other: for debugging.
+    /// All tasks on the calling thread, one after the other: for debugging.
     Sync,
     /// The calling thread and helpers; loads and writes on threads of their own.
     #[default]
@@ -39,6 +39,7 @@ pub struct EngineBuilder {
     scheduler: Scheduler,
     progress: Option<bool>,
     speculative_spill: bool,
+    host: Host,
 }
 
 impl EngineBuilder {
@@ -68,7 +69,8 @@ impl EngineBuilder {
         self
     }
 
-    /// Which driver runs the tasks.
+    /// Which driver runs the tasks, where [`Engine::with_scheduler`] names no other. An engine built with [`Scheduler::Sync`] starts no
+    /// threads at all.
     pub fn scheduler(mut self, scheduler: Scheduler) -> Self {
         self.scheduler = scheduler;
         self
@@ -87,10 +89,17 @@ impl EngineBuilder {
         self
     }
 
+    /// What the engine takes from the process and the machine.
+    #[cfg(test)]
+    pub(super) fn host(mut self, host: Host) -> Self {
+        self.host = host;
+        self
+    }
+
     /// Makes the engine.
     ///
     /// # Errors
-    /// Invalid where a size is not one or there are no threads; out of memory where the bound is too small for the
+    /// Invalid where a size is not one, there are no threads, or the scratch folder has no name; out of memory where the bound is too small for the
     /// process as it stands; unusable where the scratch folder that was named cannot be used.
     pub fn build(self) -> Result<Engine> {
         let memory = match &self.memory {
@@ -114,11 +123,11 @@ impl EngineBuilder {
         let lease = Ledger::lease(memory)?;
         let arena = Arena::new(lease.ledger().clone());
         let named = self.scratch.is_some();
-        let spill = SpillArea::new(self.scratch, quota, settings.io_threads.max(1), &arena)?;
+        let spill = SpillArea::new(self.host.files.clone(), self.scratch, quota, settings.io_threads.max(1), &arena)?;
         if named {
             spill.open(&arena)?;
         }
-        let shared = Shared::new(lease, arena, spill, settings, crate::optimize::optimize);
+        let shared = Shared::new(lease, arena, spill, settings, self.host, crate::optimize::optimize);
         Ok(Engine::new(shared, memory, self.scheduler, self.progress))
     }
 }

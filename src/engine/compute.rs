@@ -1,7 +1,7 @@
 //! From lazy collections to results.
 
 use super::several::{Computable, Part};
-use super::{Engine, Explain, RunReport};
+use super::{Engine, Explain, RunReport, Scheduler};
 use crate::exec::{Executed, HeldLayer, Lowered, Plan, Prepared, Shared, lower};
 use crate::report::Progress;
 use crate::{Error, ErrorKind, Persist, Result};
@@ -155,10 +155,10 @@ impl Engine {
         let explain = self.explain_plan(&lowered, &prepared, result_bytes);
         let plan = Plan::new(lowered.table, prepared.planned.numbered, lowered.barriers);
         let progress = Progress::begin(self.progress, &self.shared.core, plan.order.len() as u64);
-        let executed = self.shared.execute(plan, keep, prepared.planning);
+        let executed = self.shared.execute(plan, keep, self.scheduler() == Scheduler::Sync, prepared.planning);
         progress.end();
-        let executed = executed?;
-        *self.last.lock() = Some(RunReport::new(explain, executed.facts));
+        let mut executed = executed?;
+        *self.last.lock() = Some(RunReport::new(explain, executed.facts, std::mem::take(&mut executed.notes)));
         drop(graph);
         Ok(executed)
     }
@@ -167,8 +167,7 @@ impl Engine {
     /// results have been handed over since the last time.
     fn remeasure(&self, moved: u64) -> Result<()> {
         let handed_over = self.handed_over.load(Relaxed);
-        // Unit tests share a process: each would take the others' memory for the program's own.
-        if moved.saturating_add(handed_over) <= MEASURED || cfg!(test) {
+        if moved.saturating_add(handed_over) <= MEASURED {
             return Ok(());
         }
         self.shared.core.remeasure()?;

@@ -123,10 +123,12 @@ pub struct RunReport {
     pub source_bytes: u64,
     /// Bytes of source chunks loaded again.
     pub source_reread_bytes: u64,
+    /// What the computation had to do without, such as threads that the system did not start; mostly empty.
+    pub notes: Vec<String>,
 }
 
 impl RunReport {
-    pub(super) fn new(forecast: Explain, facts: Facts) -> Self {
+    pub(super) fn new(forecast: Explain, facts: Facts, notes: Vec<String>) -> Self {
         RunReport {
             forecast,
             tasks: facts.tasks,
@@ -137,6 +139,7 @@ impl RunReport {
             reread_bytes: facts.reread_bytes,
             source_bytes: facts.source_bytes,
             source_reread_bytes: facts.source_reread_bytes,
+            notes,
         }
     }
 }
@@ -151,6 +154,7 @@ impl fmt::Display for RunReport {
         line("spilled", show_bytes(forecast.spilled_bytes), show_bytes(self.spilled_bytes))?;
         line("read back", show_bytes(forecast.reread_bytes), show_bytes(self.reread_bytes))?;
         line("sources again", show_bytes(forecast.read_again_bytes), show_bytes(self.source_reread_bytes))?;
-        write!(f, "{:<16} {:>10.2} s {:>10.2} s", "time", forecast.seconds, self.seconds)
+        write!(f, "{:<16} {:>10.2} s {:>10.2} s", "time", forecast.seconds, self.seconds)?;
+        self.notes.iter().try_for_each(|note| write!(f, "\nnote: {note}"))
     }
 }

@@ -40,9 +40,35 @@ impl Engine {
         self.shared.core.arena.ledger().limit()
     }
 
-    /// The number of workers.
+    /// The number of workers, the calling thread included. A computation for which the system starts fewer says so in its report.
     pub fn threads(&self) -> usize {
-        self.shared.core.settings.threads
+        match self.scheduler {
+            Scheduler::Sync => 1,
+            Scheduler::Threads => self.shared.core.settings.threads,
+        }
+    }
+
+    /// The same engine, with its memory, its threads and what it keeps, whose tasks another scheduler runs where it is asked through
+    /// what this gives: to look at one computation with a debugger, say.
+    ///
+    /// With [`Scheduler::Sync`] all tasks run on the thread that asks; chunks are loaded and written by the engine's own threads
+    /// where these have been started. An engine that was built with `Scheduler::Sync` has no other threads, so that
+    /// [`Scheduler::Threads`] changes little there.
+    ///
+    /// ```
+    /// use chunkstore::{Engine, array::Array, engine::Scheduler};
+    /// let engine = Engine::builder().memory("256MiB").threads(4).build()?;
+    /// let here = std::thread::current().id();
+    /// let x = Array::<f64>::ones([1000], 100).map_blocks(move |block| {
+    ///     assert_eq!(std::thread::current().id(), here);
+    ///     block.to_owned()
+    /// });
+    /// let sum = engine.with_scheduler(Scheduler::Sync).compute(&x.sum(..).item_collection())?;
+    /// assert_eq!(sum, 1000.0);
+    /// # Ok::<(), chunkstore::Error>(())
+    /// ```
+    pub fn with_scheduler(&self, scheduler: Scheduler) -> Engine {
+        Engine { scheduler, ..self.clone() }
     }
 
     /// Which driver runs the tasks.

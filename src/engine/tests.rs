@@ -3,8 +3,10 @@
 #![allow(clippy::unwrap_used)]
 
 use super::{Engine, Scheduler};
+use crate::exec::Host;
 use crate::graph::{Barrier, Dependency, Key, KeyBuilder, Layer, LayerRef, Operator, Size, Sizes, TaskContext, Value};
 use crate::{Collected, Collection, Error, ErrorKind, Persist, Result};
+use chunkstore_store::io::{Fault, FaultyBackend, MemoryBackend};
 use chunkstore_store::{Block, Chunk, DType, Scalar};
 use parking_lot::Mutex;
 use smallvec::smallvec;
@@ -209,10 +211,17 @@ fn total(block: u32) -> f64 {
 /// An engine whose tasks share `mib` MiB, apart from what the process has. Other tests change that meanwhile, so that what was left is
 /// looked at, and another engine is made where it is not that.
 fn engine(mib: u64, threads: usize) -> Engine {
+    engine_on(Host::default(), mib, threads)
+}
+
+/// The same, with threads and files of the test's own.
+fn engine_on(host: Host, mib: u64, threads: usize) -> Engine {
+    // Tests share a process: each would take the others' memory for the program's own.
+    let host = Host { measure: |_| Ok(()), ..host };
     let scheduler = if threads == 0 { Scheduler::Sync } else { Scheduler::Threads };
     let mut memory = ((mib + 48) << 20) + chunkstore_store::resident_bytes();
     loop {
-        let engine = Engine::builder().memory(memory).threads(threads.max(1)).scheduler(scheduler).build().unwrap();
+        let engine = Engine::builder().memory(memory).threads(threads.max(1)).scheduler(scheduler).host(host.clone()).build().unwrap();
         let (left, wanted) = (engine.memory_for_tasks(), (mib + 32) << 20);
         if left.abs_diff(wanted) < 1 << 20 {
             return engine;
@@ -493,6 +502,28 @@ fn a_barrier_decides_what_comes_next() {
     }
 }
 
+/// Defect: the first of two barriers that held the same blocks gave them up for both.
+#[test]
+fn barriers_share_what_they_hold_with_each_other_and_with_persist() {
+    for threads in [0, 1, 3] {
+        let engine = engine(12, threads);
+        let shared: LayerRef = Arc::new(made(40));
+        let two = (First(shared.clone(), 7), First(shared.clone(), 40), Sums(shared.clone()));
+        let expected = |count: u32| (0..count).map(|b| total(b) + N as f64).collect::<Vec<_>>();
+        let sums: Vec<f64> = (0..40).map(total).collect();
+        assert_eq!(engine.compute(&two).unwrap(), (expected(7), expected(40), sums.clone()));
+        assert!(held(&engine) < 1 << 20, "{}", held(&engine));
+        // Barriers on what was persisted before, which stays.
+        let kept = engine.persist(&Sums(shared)).unwrap();
+        for _ in 0..2 {
+            let (first, second, again) = engine.compute(&(First(kept.0.clone(), 3), First(kept.0.clone(), 40), kept.clone())).unwrap();
+            assert_eq!((first, second, again), (expected(3), expected(40), sums.clone()));
+        }
+        drop(kept);
+        assert!(held(&engine) < 1 << 20, "{}", held(&engine));
+    }
+}
+
 /// Defect: a source that was persisted had no copy anywhere, and its operator was gone when it was to be read again.
 #[test]
 fn a_persisted_source_is_used_again() {
@@ -606,4 +637,137 @@ fn values_of_graphs_computed_at_once_are_not_confused() {
             });
         }
     });
+}
+
+/// Defect: where the system started no thread, a computation that one can do ended in an error, and the threads that there were stayed
+/// without the others.
+#[test]
+fn threads_that_are_not_to_be_had_are_done_without() {
+    fn none(_: String, _: Box<dyn FnOnce() + Send>) -> std::io::Result<std::thread::JoinHandle<()>> {
+        Err(std::io::ErrorKind::WouldBlock.into())
+    }
+    static ASKED: AtomicUsize = AtomicUsize::new(0);
+    fn some(name: String, body: Box<dyn FnOnce() + Send>) -> std::io::Result<std::thread::JoinHandle<()>> {
+        let asked = ASKED.fetch_add(1, SeqCst);
+        if asked == 1 || asked == 4 { none(name, body) } else { (Host::default().spawn)(name, body) }
+    }
+    let folded = Sums(Arc::new(plus_all(Arc::new(made(30)))));
+    let expected: Vec<f64> = (0..30).map(|b| total_plus_all(b, 30)).collect();
+    let without = engine_on(Host { spawn: none, ..Host::default() }, 12, 4);
+    assert_eq!(without.compute(&folded).unwrap(), expected);
+    let report = without.last_run().unwrap();
+    assert!(report.spilled_bytes > 0);
+    assert!(report.notes[0].contains("1 of 4 workers and 0 of 2 threads"), "{report}");
+    assert!(report.to_string().contains("note: ran on 1 of 4"), "{report}");
+    let with_some = engine_on(Host { spawn: some, ..Host::default() }, 12, 4);
+    // One thread for input and output; both, and a helper; all.
+    for said in [Some("1 of 4 workers and 1 of 2"), Some("2 of 4 workers and 2 of 2"), None] {
+        assert_eq!(with_some.compute(&folded).unwrap(), expected);
+        let notes = with_some.last_run().unwrap().notes;
+        assert!(notes.len() == said.iter().len() && notes.iter().zip(said).all(|(note, said)| note.contains(said)), "{notes:?}");
+    }
+}
+
+/// Blocks that need room for `count` of themselves at once.
+fn at_once(count: usize) -> Sums {
+    let body = move |task: &TaskContext<'_>, inputs: &[Value]| {
+        assert_eq!(inputs.len(), count);
+        block(task, |i| f64::from(task.block()) * 1000.0 + i as f64)
+    };
+    let edges = move |_: u32, out: &mut Vec<Dependency>| out.extend((0..count as u32).map(|block| Dependency { input: 0, block }));
+    Sums(Arc::new(layer("at_once", vec![Arc::new(made(count as u32))], 1, Arc::new(edges), Arc::new(body))))
+}
+
+/// Defect: a write of a kept chunk that failed ended every run of the engine.
+#[test]
+fn what_is_kept_can_be_used_while_the_disk_is_full() {
+    for threads in [0, 2] {
+        let files = FaultyBackend::new(Arc::new(MemoryBackend::new(1 << 30)));
+        let engine = engine_on(Host { files: Arc::new(files.clone()), ..Host::default() }, 12, threads);
+        let expected: Vec<f64> = (0..8).map(total).collect();
+        let kept = engine.persist(&Sums(Arc::new(made(8)))).unwrap();
+        assert_eq!(engine.compute(&at_once(7)).unwrap(), [total(0)]);
+        assert!(engine.last_run().unwrap().spilled_bytes > 0);
+        drop(kept);
+        let kept = engine.persist(&Sums(Arc::new(made(8)))).unwrap();
+        files.fail(Fault::DiskFull, 0, u64::MAX);
+        let error = engine.compute(&at_once(7)).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::DiskFull, "{error}");
+        assert_eq!(engine.compute(&kept).unwrap(), expected);
+        assert_eq!(engine.compute(&Sums(Arc::new(made(30)))).unwrap().len(), 30);
+        files.heal();
+        assert_eq!(engine.compute(&at_once(7)).unwrap(), [total(0)]);
+        assert_eq!(engine.compute(&kept).unwrap(), expected);
+        drop(kept);
+        assert!(held(&engine) < 1 << 20, "{}", held(&engine));
+    }
+}
+
+/// Defect: a kept chunk that could not be read ended runs that did not need it.
+#[test]
+fn a_kept_chunk_that_is_lost_ends_only_the_runs_that_need_it() {
+    let files = FaultyBackend::new(Arc::new(MemoryBackend::new(1 << 30)));
+    let engine = engine_on(Host { files: Arc::new(files.clone()), ..Host::default() }, 12, 2);
+    let kept = engine.persist(&Sums(Arc::new(made(30)))).unwrap();
+    let (go_on, wait) = std::sync::mpsc::channel();
+    let (started, seen) = std::sync::mpsc::channel();
+    let wait = Mutex::new(wait);
+    let inner = made(3);
+    let body = inner.body.clone();
+    let slow = move |task: &TaskContext<'_>, inputs: &[Value]| {
+        if task.block() == 1 {
+            started.send(()).unwrap();
+            wait.lock().recv_timeout(Duration::from_secs(60)).unwrap();
+        }
+        body(task, inputs)
+    };
+    let other = Sums(Arc::new(Made { body: Arc::new(slow), ..inner }));
+    std::thread::scope(|scope| {
+        let other = scope.spawn(|| engine.compute(&other));
+        seen.recv_timeout(Duration::from_secs(60)).unwrap();
+        files.fail(Fault::FlippedBit, 0, u64::MAX);
+        let error = engine.compute(&kept).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Corrupt, "{error}");
+        assert!(error.to_string().contains("persist the collection again") && error.task_name().is_some(), "{error}");
+        files.heal();
+        go_on.send(()).unwrap();
+        assert_eq!(other.join().unwrap().unwrap(), (0..3).map(total).collect::<Vec<_>>());
+    });
+    assert_eq!(engine.compute(&kept).unwrap(), (0..30).map(total).collect::<Vec<_>>());
+}
+
+#[test]
+fn a_call_may_choose_the_thread_that_asks() {
+    let engine = engine(16, 3);
+    let spills = |threads: Arc<Mutex<std::collections::HashSet<std::thread::ThreadId>>>| {
+        let inner = plus_all(Arc::new(made(40)));
+        let body = inner.body.clone();
+        let noting = move |task: &TaskContext<'_>, inputs: &[Value]| {
+            threads.lock().insert(std::thread::current().id());
+            body(task, inputs)
+        };
+        Sums(Arc::new(plus_one(Arc::new(Made { body: Arc::new(noting), ..inner }))))
+    };
+    let expected: Vec<f64> = (0..40).map(|b| total_plus_all(b, 40) + N as f64).collect();
+    let sync = engine.with_scheduler(Scheduler::Sync);
+    assert_eq!((sync.scheduler(), sync.threads(), engine.threads()), (Scheduler::Sync, 1, 3));
+    std::thread::scope(|scope| {
+        for solo in [true, true, false, false] {
+            let (engine, expected) = (if solo { sync.clone() } else { engine.clone() }, &expected);
+            scope.spawn(move || {
+                for _ in 0..6 {
+                    let threads = Arc::default();
+                    assert_eq!(&engine.compute(&spills(Arc::clone(&threads))).unwrap(), expected);
+                    let (here, seen) = (std::thread::current().id(), threads.lock());
+                    assert!(!solo || (seen.len() == 1 && seen.contains(&here)));
+                }
+            });
+        }
+    });
+    // Barriers, errors and cancelling as on all threads; what is kept is the same.
+    let kept = sync.persist(&Sums(Arc::new(made(20)))).unwrap();
+    assert_eq!(engine.compute(&First(kept.0.clone(), 20)).unwrap(), sync.compute(&First(kept.0.clone(), 20)).unwrap());
+    assert_eq!(sync.compute(&failing(7, || Err(Error::new(ErrorKind::Failed, "no luck")))).unwrap_err().kind(), ErrorKind::Failed);
+    drop(kept);
+    assert!(held(&engine) < 1 << 20, "{}", held(&engine));
 }

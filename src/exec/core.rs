@@ -1,9 +1,9 @@
 //! What the threads of an engine share, and what is done under its one lock.
 
-use super::held::{Held, Holder};
+use super::held::{Held, Holders};
 use super::pace::Pace;
-use super::run::{Facts, Job, Outcome, Part, Plan, Run};
-use super::{Shared, SpillArea};
+use super::run::{Facts, Job, Outcome, Plan, Run};
+use super::{Host, Shared, SpillArea};
 use crate::graph::Value;
 use crate::plan;
 use crate::policy::{Action, Ended, Finished, Policy, RunId};
@@ -53,6 +53,7 @@ pub(crate) struct Core {
     pub(crate) arena: Arena,
     pub(crate) spill: SpillArea,
     pub(crate) settings: Settings,
+    pub(super) host: Host,
     pub(super) state: Mutex<State>,
     /// Workers wait here for tasks, and callers for the end of their run.
     pub(super) work: Condvar,
@@ -70,7 +71,7 @@ pub(super) struct State {
     pub(super) entries: Table<Value>,
     pub(super) runs: Vec<Run>,
     /// The holders of kept chunks, by the chunks' numbers.
-    pub(super) held: FxHashMap<u32, Holder>,
+    pub(super) held: FxHashMap<u32, Holders>,
     pub(super) io_queue: VecDeque<Io>,
     /// Sources that need no input or output (memory of the user's): a worker loads them itself.
     pub(super) at_hand: VecDeque<u32>,
@@ -87,6 +88,8 @@ pub(super) struct State {
     pub(super) served: bool,
     /// Bytes of the lease that are not the policy's: results, graphs.
     pub(super) reserved: u64,
+    /// Why kept chunks could not be written, since a run last began.
+    pub(super) unwritten: Option<Error>,
     actions: Vec<Action>,
 }
 
@@ -119,7 +122,7 @@ impl Garbage {
 }
 
 impl Core {
-    pub(super) fn new(lease: Lease, arena: Arena, spill: SpillArea, settings: Settings, shared: Weak<Shared>) -> Self {
+    pub(super) fn new(lease: Lease, arena: Arena, spill: SpillArea, settings: Settings, host: Host, shared: Weak<Shared>) -> Self {
         let reserved = settings.outside_bytes();
         let bound = plan::policy_bound(&arena, reserved + spill.reserved_bytes());
         let mut policy = Policy::new(bound, settings.threads as u32, settings.io_threads.max(1) as u32);
@@ -139,6 +142,7 @@ impl Core {
             shutdown: false,
             served: false,
             reserved,
+            unwritten: None,
             actions: Vec::new(),
         };
         Core {
@@ -146,6 +150,7 @@ impl Core {
             arena,
             spill,
             settings,
+            host,
             state: Mutex::new(state),
             work: Condvar::new(),
             io: Condvar::new(),
@@ -192,7 +197,7 @@ impl Core {
         if !state.runs.is_empty() {
             return Ok(());
         }
-        self.lease.remeasure()?;
+        (self.host.measure)(&self.lease)?;
         state.set_bound(self);
         Ok(())
     }
@@ -205,7 +210,9 @@ impl Core {
     }
 
     /// Begins a run that was planned for what [`Core::situation`] said, while the caller kept others from planning.
-    pub(crate) fn begin(&self, plan: Plan) -> Result<RunId> {
+    ///
+    /// The tasks of a `solo` run are for the thread that begins it.
+    pub(crate) fn begin(&self, plan: Plan, solo: bool) -> Result<RunId> {
         let mut state = self.state.lock();
         let state = &mut *state;
         let known = state.policy.len();
@@ -224,9 +231,12 @@ impl Core {
         }
         let plan = Arc::new(plan);
         let id = state.policy.extend(&plan.batch);
-        let helpers = state.sleeping > 0 && plan.order.len() > 1;
-        let parts = vec![Part { base: known, plan }];
-        state.runs.push(Run { id, parts, cancelled: Arc::default(), ended: None, error: None, done: 0, largest: largest.0 });
+        state.unwritten = None;
+        if solo {
+            state.policy.make_solo(id);
+        }
+        let helpers = state.sleeping > 0 && plan.order.len() > 1 && !solo;
+        state.runs.push(Run { id, parts: vec![plan], cancelled: Arc::default(), ended: None, error: None, done: 0, largest: largest.0 });
         let mut garbage = Garbage::default();
         state.act(self, &mut garbage);
         if helpers {
@@ -246,7 +256,7 @@ impl Core {
         };
         if state.policy.expanded(run.id, &plan.batch) {
             run.largest = run.largest.max(largest);
-            run.parts.push(Part { base: known, plan: Arc::new(plan) });
+            run.parts.push(Arc::new(plan));
         }
         Ok(())
     }
@@ -266,33 +276,35 @@ impl Core {
         }
     }
 
-    /// Makes holders of kept chunks, which give them up when they are dropped. Where the run has failed there are none.
-    pub(super) fn hold(&self, ids: &[u32], shared: &Arc<Shared>) -> Vec<Arc<Held>> {
+    /// Makes holders of kept chunks, each of which releases one claim when it is dropped: for chunks of a plan, whose numbers count
+    /// from `base` on, the claim that the plan made; for chunks from before another one. Where the run has failed there are none.
+    pub(super) fn hold(&self, ids: &[u32], base: u32, shared: &Arc<Shared>) -> Vec<Arc<Held>> {
         let mut state = self.state.lock();
         let state = &mut *state;
         let mut held = Vec::with_capacity(ids.len());
-        for id in ids.iter().copied().filter(|id| state.policy.is_kept(*id)) {
-            // A chunk that somebody holds already is held together with them.
-            let known = state.held.get(&id).and_then(|holder| holder.held.upgrade());
-            held.push(known.unwrap_or_else(|| {
-                let new = Arc::new(Held::new(id, shared.clone()));
-                state.held.insert(id, Holder { id: new.id.clone(), held: Arc::downgrade(&new) });
-                new
-            }));
+        for id in ids.iter().copied() {
+            if if id < base { state.policy.claim(id) } else { state.policy.is_kept(id) } {
+                let holders = state.held.entry(id).or_insert_with(|| Holders { id: Arc::new(id.into()), count: 0 });
+                holders.count += 1;
+                held.push(Arc::new(Held::new(holders.id.clone(), shared.clone())));
+            }
         }
         held
     }
 
-    /// Gives up a kept chunk, unless another has come to hold it meanwhile.
+    /// Releases the claim of one holder of a kept chunk.
     pub(super) fn release_held(&self, id: &Arc<AtomicU32>) {
         let mut garbage = Garbage::default();
         let mut state = self.state.lock();
         let number = id.load(Relaxed);
-        if state.held.get(&number).is_some_and(|holder| Arc::ptr_eq(&holder.id, id)) {
+        // Where the run has failed the number may be another chunk's.
+        let Some(holders) = state.held.get_mut(&number).filter(|holders| Arc::ptr_eq(&holders.id, id)) else { return };
+        holders.count -= 1;
+        if holders.count == 0 {
             state.held.remove(&number);
-            state.policy.release(number);
-            state.act(self, &mut garbage);
         }
+        state.policy.release(number);
+        state.act(self, &mut garbage);
         drop(state);
     }
 
@@ -314,7 +326,7 @@ impl Core {
         };
         match (value, slot) {
             (Some(value), _) => Ok(value),
-            (None, Some(slot)) => Ok(Value::Chunk(self.spill.read(&self.arena, &slot)?)),
+            (None, Some(slot)) => Ok(Value::Chunk(self.spill.read(&self.arena, &slot).map_err(super::held::lost)?)),
             (None, None) => Err(Error::new(ErrorKind::Invalid, "a kept chunk is gone")),
         }
     }
@@ -378,11 +390,11 @@ impl State {
         let Some(kept) = self.policy.compact() else { return };
         let left = self.entries.renumber(&kept);
         debug_assert!(left.is_empty(), "{} values belong to nobody", left.len());
-        for (old, holder) in std::mem::take(&mut self.held) {
+        for (old, holders) in std::mem::take(&mut self.held) {
             let new = kept.binary_search(&old).ok().map(|new| new as u32);
-            holder.id.store(new.unwrap_or(u32::MAX), Relaxed);
+            holders.id.store(new.unwrap_or(u32::MAX), Relaxed);
             if let Some(new) = new {
-                self.held.insert(new, holder);
+                self.held.insert(new, holders);
             }
         }
     }
@@ -436,6 +448,29 @@ impl State {
                 run.error = error;
             }
             self.policy.cancel(id);
+        }
+    }
+
+    /// A chunk could not be loaded: ends the runs that cannot do without it. What is kept stays so, in case that it can be read later.
+    pub(super) fn fail_users(&mut self, chunk: u32, error: &Error) {
+        let kept = !self.runs.iter().any(|run| run.contains(chunk));
+        let error = if kept { super::held::lost(error.clone()) } else { error.clone() };
+        let users: Vec<u32> = self.policy.users_left(chunk).collect();
+        for user in users {
+            let found = self.runs.iter().find_map(|run| run.find(user).map(|(plan, task)| (run.id, plan.table.name_of(task))));
+            if let Some((id, name)) = found {
+                self.fail(id, Some(error.clone().task(name)));
+            }
+        }
+    }
+
+    /// A chunk could not be written: ends its run, which cannot keep its bound without the disk. Others are left to do without the room that
+    /// a kept chunk takes; where one cannot, this is why.
+    pub(super) fn fail_writer(&mut self, chunk: u32, error: Error) {
+        let own = self.runs.iter().find(|run| run.ended.is_none() && run.contains(chunk)).map(|run| run.id);
+        match own {
+            Some(id) => self.fail(id, Some(error)),
+            None => self.unwritten = Some(error),
         }
     }
 
@@ -514,20 +549,22 @@ impl State {
         (need <= self.policy.bound()).then_some(scratch)
     }
 
-    /// Nothing is under way and nothing may start, though runs have not ended: what is first does not fit.
-    pub(super) fn refuse_stuck(&mut self, core: &Core, garbage: &mut Garbage) -> bool {
+    /// Nothing is under way and nothing may start, though runs have not ended: what is first does not fit. To be found by a thread
+    /// that would have got it, which asks by `by`.
+    pub(super) fn refuse_stuck(&mut self, core: &Core, by: Option<RunId>, garbage: &mut Garbage) -> bool {
         if self.policy.running() > 0 || self.policy.io_under_way() > 0 || self.policy.is_idle() {
             return false;
         }
-        let Some(head) = self.policy.head() else { return false };
+        let Some(head) = self.policy.head().filter(|head| self.policy.gives(*head, by).is_ok()) else { return false };
         let (need, bound) = (self.policy.need_of(head), self.policy.bound());
         let Some((id, plan, task)) = self.runs.iter().find_map(|run| run.find(head).map(|(plan, task)| (run.id, plan.clone(), task)))
         else {
             return false;
         };
         // With nothing under way, what cannot be evicted is what cannot be written.
-        let error = match self.policy.firm() {
-            held if need <= bound => plan::held_by_objects(&plan.table, task, need, bound, held),
+        let error = match (self.policy.firm(), &self.unwritten) {
+            (held, Some(error)) if need <= bound => plan::held_unwritten(&plan.table, task, (need, held, bound), error),
+            (held, None) if need <= bound => plan::held_by_objects(&plan.table, task, need, bound, held),
             _ => plan::does_not_fit(&plan.table, task, need, bound, &core.arena),
         };
         self.fail(id, Some(error));

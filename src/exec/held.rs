@@ -5,26 +5,28 @@ use crate::graph::{Dependency, Key, Layer, LayerRef, Operator, Size, Sizes, Task
 use crate::{Error, ErrorKind, Result};
 use smallvec::SmallVec;
 use std::any::Any;
+use std::sync::Arc;
 use std::sync::atomic::AtomicU32;
 use std::sync::atomic::Ordering::Relaxed;
-use std::sync::{Arc, Weak};
 
-/// One kept chunk; it is given up when this is dropped.
+/// One claim of a kept chunk; it is released when this is dropped.
 pub(crate) struct Held {
     pub(super) id: Arc<AtomicU32>,
     shared: Arc<Shared>,
 }
 
-/// Who holds a kept chunk, as the engine knows it. It stays known until it has given the chunk up, which is after the last
-/// reference to it has gone, so that its number is told anew until then.
-pub(super) struct Holder {
+/// Who holds a kept chunk, as the engine knows it. They stay known until each has released its claim, which is after the last
+/// reference to it has gone, so that the number is told anew until then.
+pub(super) struct Holders {
+    /// The chunk's number, which all holders share.
     pub(super) id: Arc<AtomicU32>,
-    pub(super) held: Weak<Held>,
+    /// How many there are.
+    pub(super) count: u32,
 }
 
 impl Held {
-    pub(super) fn new(id: u32, shared: Arc<Shared>) -> Self {
-        Held { id: Arc::new(id.into()), shared }
+    pub(super) fn new(id: Arc<AtomicU32>, shared: Arc<Shared>) -> Self {
+        Held { id, shared }
     }
 }
 
@@ -32,6 +34,11 @@ impl Drop for Held {
     fn drop(&mut self) {
         self.shared.core.release_held(&self.id);
     }
+}
+
+/// The error for a kept chunk that cannot be read back.
+pub(super) fn lost(error: Error) -> Error {
+    error.hint("a block of a persisted collection cannot be read back: persist the collection again")
 }
 
 /// The blocks of a persisted collection, where they are kept.

@@ -82,7 +82,7 @@ fn end_load(core: &Core, state: &mut State, chunk: u32, loaded: Result<Value>, g
         Err(error) => {
             state.entries.fail_load(chunk);
             state.policy.loaded(chunk, false);
-            fail_users(state, chunk, error);
+            state.fail_users(chunk, &error);
         }
     }
     if state.runs.iter().all(|run| run.ended.is_some()) {
@@ -96,24 +96,11 @@ fn end_write(state: &mut State, chunk: u32, written: Result<Slot>, garbage: &mut
             garbage.push(state.entries.finish_write(chunk, slot));
             state.policy.written(chunk, true);
         }
-        // The value stays in memory; but the run cannot keep its bound without the disk.
+        // The value stays in memory.
         Err(error) => {
             state.entries.fail_write(chunk);
             state.policy.written(chunk, false);
-            fail_users(state, chunk, error);
+            state.fail_writer(chunk, error);
         }
-    }
-}
-
-/// Ends the runs that cannot do without a chunk.
-fn fail_users(state: &mut State, chunk: u32, error: Error) {
-    let own = state.runs.iter().find(|run| run.contains(chunk)).map(|run| run.id);
-    let runs: Vec<_> = match own {
-        Some(id) => vec![id],
-        // A kept chunk: any run may need it.
-        None => state.runs.iter().map(|run| run.id).collect(),
-    };
-    for id in runs {
-        state.fail(id, Some(error.clone()));
     }
 }

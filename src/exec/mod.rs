@@ -2,6 +2,7 @@
 
 mod core;
 mod held;
+mod host;
 mod io;
 mod pace;
 mod planning;
@@ -12,6 +13,7 @@ mod worker;
 
 pub(crate) use self::core::{Core, Settings};
 pub(crate) use held::HeldLayer;
+pub(crate) use host::Host;
 pub(crate) use planning::{Lowered, Prepared, lower};
 pub(crate) use run::{Facts, Plan};
 pub(crate) use shared::{Executed, Shared};

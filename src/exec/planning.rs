@@ -3,7 +3,7 @@
 use super::held::{Held, HeldLayer};
 use super::run::{BarrierTask, Job, Plan};
 use super::{Core, Shared};
-use crate::graph::{Dependency, Key, Layer, LayerRef, Lowering, Operator, Size, Sizes, TaskContext, TaskTable, Value};
+use crate::graph::{Dependency, Key, Layer, LayerRef, Lowering, Operator, Size, Sizes, TaskContext, TaskTable, Value, in_order};
 use crate::plan::{self, NOT_KEPT, Planned, Situation};
 use crate::policy::Kept;
 use crate::{Error, ErrorKind, Result};
@@ -35,7 +35,7 @@ pub(crate) fn lower(layers: Vec<LayerRef>, passes: Passes) -> Result<Lowered> {
         }
     }
     let mut barriers = Vec::new();
-    for layer in barrier_layers(&layers) {
+    for layer in in_order(&layers).into_iter().filter(|layer| layer.barrier().is_some()) {
         let task = lowering.want(&layer, 0)?;
         let mut held = Vec::new();
         for input in layer.barrier().map(|barrier| barrier.held()).unwrap_or_default() {
@@ -49,30 +49,11 @@ pub(crate) fn lower(layers: Vec<LayerRef>, passes: Passes) -> Result<Lowered> {
     Ok(Lowered { table: lowering.finish(), roots, barriers })
 }
 
-/// The barriers among some layers and all that they take from, each once.
-fn barrier_layers(layers: &[LayerRef]) -> Vec<LayerRef> {
-    let mut seen = rustc_hash::FxHashSet::default();
-    let mut stack: Vec<LayerRef> = layers.to_vec();
-    let mut found = Vec::new();
-    while let Some(layer) = stack.pop() {
-        if seen.insert(layer.key()) {
-            stack.extend(layer.inputs().iter().cloned());
-            if layer.barrier().is_some() {
-                found.push(layer);
-            }
-        }
-    }
-    found
-}
-
-/// The chunks that stay beside those that the caller wants to keep: what barriers need for what comes next.
+/// The tasks whose outputs stay: those that the caller wants to keep, and what barriers need for what comes next. Each is named
+/// once for each that holds it.
 pub(super) fn with_held(keep: &[u32], barriers: &[BarrierTask]) -> Vec<u32> {
     let mut all = keep.to_vec();
     all.extend(barriers.iter().flat_map(|barrier| barrier.held.iter().flat_map(|(_, tasks)| tasks.iter().copied())));
-    if !barriers.is_empty() {
-        all.sort_unstable();
-        all.dedup();
-    }
     all
 }
 
@@ -155,7 +136,7 @@ pub(super) fn expand(core: &Core, job: &Job, output: &Value) -> Result<()> {
     let mut held: Vec<LayerRef> = Vec::new();
     for (layer, tasks) in &barrier.held {
         let ids: Vec<u32> = tasks.iter().filter_map(|task| job.plan.ids.get(*task as usize).copied()).collect();
-        let chunks: Vec<Arc<Held>> = core.hold(&ids, &shared);
+        let chunks: Vec<Arc<Held>> = core.hold(&ids, job.plan.base, &shared);
         if chunks.len() != tasks.len() {
             return Err(defect());
         }

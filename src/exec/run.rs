@@ -13,8 +13,10 @@ pub(crate) struct Plan {
     pub(crate) table: TaskTable,
     /// For each place in the order, the task there.
     pub(crate) order: Vec<u32>,
-    /// For each task, the policy's number: of its place in the order, counted from the batch's base; of a kept chunk, its own.
+    /// For each task, the policy's number: of its place in the order, counted from `base`; of a kept chunk, its own.
     pub(crate) ids: Vec<u32>,
+    /// The number of the first task in order.
+    pub(super) base: u32,
     /// The same, as the policy takes it.
     pub(crate) batch: Batch,
     /// The tasks whose output decides what comes next.
@@ -44,16 +46,11 @@ pub(crate) struct Facts {
     pub(crate) seconds: f64,
 }
 
-/// The tasks that a run began with, or those that a barrier added to it: their policy numbers count from `base` on.
-pub(super) struct Part {
-    pub(super) base: u32,
-    pub(super) plan: Arc<Plan>,
-}
-
 /// A run under way.
 pub(super) struct Run {
     pub(super) id: RunId,
-    pub(super) parts: Vec<Part>,
+    /// The plan that it began with, and those that barriers added to it.
+    pub(super) parts: Vec<Arc<Plan>>,
     pub(super) cancelled: Arc<AtomicBool>,
     pub(super) ended: Option<Ended>,
     pub(super) error: Option<Error>,
@@ -75,8 +72,8 @@ pub(super) struct Job {
 impl Run {
     /// The plan that a task belongs to, and its number in the plan's table.
     pub(super) fn find(&self, id: u32) -> Option<(&Arc<Plan>, u32)> {
-        let part = self.parts.iter().find(|part| (part.base..part.base + part.plan.order.len() as u32).contains(&id))?;
-        Some((&part.plan, *part.plan.order.get((id - part.base) as usize)?))
+        let plan = self.parts.iter().find(|plan| (plan.base..plan.base + plan.order.len() as u32).contains(&id))?;
+        Some((plan, *plan.order.get((id - plan.base) as usize)?))
     }
 
     pub(super) fn contains(&self, id: u32) -> bool {
@@ -87,7 +84,7 @@ impl Run {
 impl Plan {
     /// The plan of a table whose tasks have been numbered.
     pub(crate) fn new(table: TaskTable, numbered: Numbered, barriers: Vec<BarrierTask>) -> Self {
-        Plan { table, order: numbered.order, ids: numbered.ids, batch: numbered.batch, barriers }
+        Plan { table, order: numbered.order, ids: numbered.ids, base: numbered.base, batch: numbered.batch, barriers }
     }
 
     /// The operator and the block of a task.

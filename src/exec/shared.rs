@@ -2,8 +2,9 @@
 
 use super::held::Held;
 use super::run::{Facts, Plan};
-use super::{Core, Settings, SpillArea, io, planning, worker};
+use super::{Core, Host, Settings, SpillArea, io, planning, worker};
 use crate::graph::Value;
+use crate::policy::RunId;
 use crate::{Error, ErrorKind, Result};
 use chunkstore_store::{Arena, Lease};
 use parking_lot::{Mutex, MutexGuard};
@@ -15,9 +16,17 @@ use std::time::Instant;
 /// An engine's core and its threads, which end with it.
 pub(crate) struct Shared {
     pub(crate) core: Arc<Core>,
-    threads: Mutex<Vec<JoinHandle<()>>>,
+    threads: Mutex<Threads>,
     planning: Mutex<()>,
     pub(crate) passes: planning::Passes,
+}
+
+/// Threads that have been started.
+#[derive(Default)]
+struct Threads {
+    handles: Vec<JoinHandle<()>>,
+    io: usize,
+    helpers: usize,
 }
 
 thread_local! {
@@ -44,14 +53,16 @@ pub(crate) struct Executed {
     /// Kept chunks, in the order asked for.
     pub(crate) kept: Vec<Arc<Held>>,
     pub(crate) facts: Facts,
+    /// What was done without.
+    pub(crate) notes: Vec<String>,
 }
 
 impl Shared {
     /// An engine's core; `passes` are applied to what it is to run.
-    pub(crate) fn new(lease: Lease, arena: Arena, spill: SpillArea, settings: Settings, passes: planning::Passes) -> Arc<Self> {
+    pub(crate) fn new(lease: Lease, arena: Arena, spill: SpillArea, settings: Settings, host: Host, passes: planning::Passes) -> Arc<Self> {
         Arc::new_cyclic(|shared| {
-            let core = Core::new(lease, arena, spill, settings, shared.clone());
-            Shared { core: Arc::new(core), threads: Mutex::new(Vec::new()), planning: Mutex::new(()), passes }
+            let core = Core::new(lease, arena, spill, settings, host, shared.clone());
+            Shared { core: Arc::new(core), threads: Mutex::default(), planning: Mutex::new(()), passes }
         })
     }
 
@@ -69,54 +80,69 @@ impl Shared {
         Ok(())
     }
 
-    fn start_threads(&self) -> Result<()> {
+    /// Starts the threads that are missing. Where the system gives no more of them the engine does with fewer, and tries again at the next
+    /// run; gives what is to be said of that.
+    fn start_threads(&self) -> Option<String> {
         let mut threads = self.threads.lock();
-        if !threads.is_empty() {
-            return Ok(());
+        let Threads { handles, io, helpers } = &mut *threads;
+        let settings = self.core.settings;
+        let wanted = (settings.io_threads, settings.threads.saturating_sub(1));
+        if (*io, *helpers) == wanted {
+            return None;
         }
         let spawn = |name: String, body: fn(&Core)| {
             let core = self.core.clone();
-            std::thread::Builder::new()
-                .name(name)
-                .stack_size(1 << 20)
-                .spawn(move || body(&core))
-                .map_err(|e| chunkstore_store::Error::io("cannot start a thread", e).hint("ask for fewer threads"))
+            (self.core.host.spawn)(name, Box::new(move || body(&core)))
         };
-        for number in 0..self.core.settings.io_threads {
-            threads.push(spawn(format!("chunkstore-io-{number}"), io::serve)?);
-            self.core.state.lock().served = true;
+        let mut refused = None;
+        while *io < wanted.0 && refused.is_none() {
+            match spawn(format!("chunkstore-io-{io}"), io::serve) {
+                Ok(handle) => {
+                    handles.push(handle);
+                    *io += 1;
+                }
+                Err(error) => refused = Some(error),
+            }
         }
-        for number in 1..self.core.settings.threads {
-            threads.push(spawn(format!("chunkstore-{number}"), help)?);
+        // Without any of these, workers load and write.
+        self.core.state.lock().served = *io > 0;
+        while *helpers < wanted.1 && refused.is_none() {
+            match spawn(format!("chunkstore-{}", *helpers + 1), help) {
+                Ok(handle) => {
+                    handles.push(handle);
+                    *helpers += 1;
+                }
+                Err(error) => refused = Some(error),
+            }
         }
-        Ok(())
+        refused.map(|error| {
+            let (workers, all) = (*helpers + 1, settings.threads);
+            format!(
+                "ran on {workers} of {all} workers and {io} of {} threads for input and output, because the system started no more: {error}; \
+                 ask for fewer threads, or raise the limit on processes",
+                wanted.0
+            )
+        })
     }
 
     /// Carries a planned run through, with `planning` held since it was planned. `keep` are tasks of the plan's table.
-    pub(crate) fn execute(self: &Arc<Self>, mut plan: Plan, keep: &[u32], planning: MutexGuard<'_, ()>) -> Result<Executed> {
-        let needs_threads = plan.order.len() > 1 || !plan.barriers.is_empty();
+    /// All tasks of a `solo` run are run by this thread.
+    pub(crate) fn execute(self: &Arc<Self>, mut plan: Plan, keep: &[u32], solo: bool, planning: MutexGuard<'_, ()>) -> Result<Executed> {
+        let needs_threads = !solo && (plan.order.len() > 1 || !plan.barriers.is_empty());
         let ids: Vec<u32> = keep.iter().filter_map(|task| plan.ids.get(*task as usize).copied()).collect();
-        let before = self.core.facts();
+        let (before, base) = (self.core.facts(), plan.base);
+        let mut notes = Vec::new();
         if needs_threads {
-            self.start_threads()?;
+            notes.extend(self.start_threads());
         }
         let started = Instant::now();
         let released = planning::release_kept(&mut plan.table);
-        let id = self.core.begin(plan)?;
+        let id = self.core.begin(plan, solo)?;
         drop(released);
         drop(planning);
-        if adopt_thread() {
-            worker::work(&self.core, Some(id));
-        } else {
-            std::thread::scope(|scope| {
-                scope.spawn(|| {
-                    adopt_thread();
-                    worker::work(&self.core, Some(id));
-                });
-            });
-        }
+        notes.extend(self.work_as_caller(id, solo));
         let seconds = started.elapsed().as_secs_f64();
-        let kept = self.core.hold(&ids, self);
+        let kept = self.core.hold(&ids, base, self);
         let (tasks, _) = self.core.conclude(id)?;
         let after = self.core.facts();
         let facts = Facts {
@@ -129,7 +155,27 @@ impl Shared {
             peak_bytes: after.peak_bytes,
             seconds,
         };
-        Ok(Executed { kept, facts })
+        Ok(Executed { kept, facts, notes })
+    }
+
+    /// Works until a run has ended, on this thread or, where it belongs to a pool of the user's, on one of its own. Gives what is to
+    /// be said where there was none to be had.
+    fn work_as_caller(&self, id: RunId, solo: bool) -> Option<String> {
+        let work = || worker::work(&self.core, Some(id), solo);
+        if adopt_thread() {
+            work();
+            return None;
+        }
+        let refused = std::thread::scope(|scope| {
+            let body = || {
+                adopt_thread();
+                work();
+            };
+            std::thread::Builder::new().spawn_scoped(scope, body).err()
+        })?;
+        // What a task does on the pool may then start other tasks of the pool, as anywhere else in the user's program.
+        work();
+        Some(format!("ran on a thread of a pool of yours, because the system started no other: {refused}"))
     }
 
     /// The values of kept chunks.
@@ -140,14 +186,14 @@ impl Shared {
 
 fn help(core: &Core) {
     adopt_thread();
-    worker::work(core, None);
+    worker::work(core, None, false);
 }
 
 impl Drop for Shared {
     fn drop(&mut self) {
         self.core.shut_down();
         let own = std::thread::current().id();
-        for thread in self.threads.get_mut().drain(..) {
+        for thread in self.threads.get_mut().handles.drain(..) {
             // The last holder may be a value that one of our own threads drops.
             if thread.thread().id() != own {
                 let _ = thread.join();

@@ -2,13 +2,15 @@
 
 use crate::graph::patiently;
 use crate::{Error, ErrorKind, Result};
+use chunkstore_store::io::Backend;
 use chunkstore_store::{Arena, Booking, Chunk, Scratch, ScratchOptions, Slot};
 use parking_lot::Mutex;
 use std::path::PathBuf;
-use std::sync::OnceLock;
+use std::sync::{Arc, OnceLock};
 
 /// The spill area of an engine. Its buffers are reserved from the start, so that opening it needs no memory that is not there.
 pub(crate) struct SpillArea {
+    files: Arc<dyn Backend>,
     folder: Option<PathBuf>,
     quota: Option<u64>,
     io_threads: usize,
@@ -17,10 +19,16 @@ pub(crate) struct SpillArea {
 }
 
 impl SpillArea {
-    /// An area in `folder` (or the system's folder for large temporary files), whose buffers are booked in `arena`.
-    pub(crate) fn new(folder: Option<PathBuf>, quota: Option<u64>, io_threads: usize, arena: &Arena) -> Result<Self> {
+    /// An area on `files`, in `folder` (or the system's folder for large temporary files), whose buffers are booked in `arena`.
+    pub(crate) fn new(
+        files: Arc<dyn Backend>,
+        folder: Option<PathBuf>,
+        quota: Option<u64>,
+        io_threads: usize,
+        arena: &Arena,
+    ) -> Result<Self> {
         let reserved = arena.ledger().book(io_threads as u64 * Scratch::staging_bytes())?;
-        Ok(SpillArea { folder, quota, io_threads, opening: Mutex::new(Some(reserved)), scratch: OnceLock::new() })
+        Ok(SpillArea { files, folder, quota, io_threads, opening: Mutex::new(Some(reserved)), scratch: OnceLock::new() })
     }
 
     /// Opens it now, so that what is wrong with the folder is said before anything runs.
@@ -34,7 +42,7 @@ impl SpillArea {
             let mut last = None;
             for folder in self.folders() {
                 let options = ScratchOptions::new(folder).quota(self.quota).threads(self.io_threads);
-                match Scratch::open(options, arena) {
+                match Scratch::open_on(self.files.clone(), options, arena) {
                     Ok(scratch) => {
                         let _ = self.scratch.set(scratch);
                         last = None;

@@ -27,8 +27,10 @@ pub(crate) fn in_task() -> bool {
     IN_TASK.get()
 }
 
-/// Works on whatever there is to do, until run `until` has ended; a helper (`None`) until the engine shuts down.
-pub(crate) fn work(core: &Core, until: Option<RunId>) {
+/// Works on whatever there is to do, until run `until` has ended; a helper (`None`) until the engine shuts down. The tasks of a `solo` run
+/// are all for the thread that waits for it, which runs no others.
+pub(crate) fn work(core: &Core, until: Option<RunId>, solo: bool) {
+    let by = until.filter(|_| solo);
     let mut garbage = Garbage::default();
     let mut inputs = Vec::new();
     let mut seen = 0;
@@ -62,9 +64,10 @@ pub(crate) fn work(core: &Core, until: Option<RunId>) {
         }
         if let Some(chunk) = state.at_hand.pop_front() {
             io::perform(core, &mut state, Io::Load(chunk), &mut garbage);
+            wake_others(core, &state);
             continue;
         }
-        let picked = if state.policy.running() < core.settings.threads as u32 { state.policy.pick() } else { None };
+        let picked = if state.policy.running() < core.settings.threads as u32 { state.policy.pick(by) } else { None };
         state.act(core, &mut garbage);
         if let Some(id) = picked {
             let Some(job) = state.job(id, &mut inputs) else {
@@ -86,15 +89,18 @@ pub(crate) fn work(core: &Core, until: Option<RunId>) {
             state.complete(core, &job, outcome, &mut garbage);
             // Under the same hold of the lock: the run still has its plan, so that this is not the last one.
             drop(job);
+            wake_others(core, &state);
             continue;
         }
         if !state.served
             && let Some(io) = state.io_queue.pop_front()
         {
             io::perform(core, &mut state, io, &mut garbage);
+            wake_others(core, &state);
             continue;
         }
-        if state.refuse_stuck(core, &mut garbage) {
+        if state.refuse_stuck(core, by, &mut garbage) {
+            wake_others(core, &state);
             continue;
         }
         if !garbage.is_empty() {
@@ -114,6 +120,13 @@ pub(crate) fn work(core: &Core, until: Option<RunId>) {
         }
         state.callers_awake += u32::from(until.is_some());
         state.callers_asleep -= u32::from(until.is_some());
+    }
+}
+
+/// What has changed may let a task start that only another thread gets: with a solo run under way no thread can start them all.
+fn wake_others(core: &Core, state: &State) {
+    if state.policy.has_solo() && state.sleeping > 0 {
+        core.work.notify_all();
     }
 }
 

@@ -228,5 +228,5 @@ pub(crate) fn values(roots: &[LayerRef]) -> Vec<Vec<i64>> {
 
 /// The names of all layers, inputs first.
 pub(crate) fn names(roots: &[LayerRef]) -> Vec<String> {
-    super::from_layers::in_order(roots).iter().map(|layer| layer.name().to_owned()).collect()
+    super::in_order(roots).iter().map(|layer| layer.name().to_owned()).collect()
 }

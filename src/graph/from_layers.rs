@@ -1,6 +1,6 @@
 //! A collection's layers as a graph of keys and tasks.
 
-use super::{Dependency, Graph, GraphKey, Key, LayerRef};
+use super::{Dependency, Graph, GraphKey, Key, LayerRef, in_order};
 use rustc_hash::{FxHashMap, FxHashSet};
 
 /// The fewest digits of a layer's key that stand in its tasks' keys.
@@ -33,22 +33,6 @@ pub(crate) fn from_layers(layers: &[LayerRef]) -> Graph {
         }
     }
     graph
-}
-
-/// All layers, each once, inputs first.
-pub(crate) fn in_order(layers: &[LayerRef]) -> Vec<LayerRef> {
-    let mut order = Vec::new();
-    let mut seen = FxHashSet::<Key>::default();
-    let mut stack: Vec<(LayerRef, bool)> = layers.iter().rev().map(|layer| (layer.clone(), false)).collect();
-    while let Some((layer, ready)) = stack.pop() {
-        if ready {
-            order.push(layer);
-        } else if seen.insert(layer.key()) {
-            stack.push((layer.clone(), true));
-            stack.extend(layer.inputs().iter().rev().map(|input| (input.clone(), false)));
-        }
-    }
-    order
 }
 
 /// For each layer, the blocks that the wanted layers need, in order.

@@ -27,6 +27,7 @@ mod registry;
 mod result;
 mod table;
 mod value;
+mod walk;
 mod word;
 
 pub use crate::__graph_list as list;
@@ -45,3 +46,4 @@ pub use operator::{Operator, TaskContext};
 pub use registry::{Decode, Registry};
 pub use table::{Lowering, TaskTable};
 pub use value::{Object, Value};
+pub(crate) use walk::in_order;

@@ -4,8 +4,8 @@
 //! taken in where a block of it would be made more than once for it, unless it is cheap, nor where the tasks would come to need many more inputs at once: these
 //! are all in memory while a task runs.
 
-use super::walk::{consumers, in_order, on_inputs};
-use crate::graph::{Key, LayerRef};
+use super::walk::{consumers, on_inputs};
+use crate::graph::{Key, LayerRef, in_order};
 use rustc_hash::{FxHashMap, FxHashSet};
 
 /// Layers that a fused layer may take blocks from, unless it had more to begin with.
@@ -140,7 +140,6 @@ fn once_each(layer: &LayerRef, input: Key) -> bool {
 #[cfg(test)]
 mod tests {
     use super::super::passes::optimize;
-    use super::super::walk::in_order;
     use super::*;
     use crate::graph::fake::{add, broadcast, cheap, leaf, names, slice, values};
     use proptest::prelude::*;

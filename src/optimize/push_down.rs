@@ -4,8 +4,8 @@
 //! all of them move, and what they take of it is together less than the whole: else the input's work, or its reading, would be
 //! done several times over.
 
-use super::walk::{consumers, in_order, replace};
-use crate::graph::{Key, LayerRef};
+use super::walk::{consumers, replace};
+use crate::graph::{Key, LayerRef, in_order};
 use rustc_hash::{FxHashMap, FxHashSet};
 
 /// How often layers move at most, for each layer that there is: a guard against layers that never come to rest.

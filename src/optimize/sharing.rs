@@ -1,7 +1,7 @@
 //! Of layers that can serve each other's consumers, one is computed: the mean comes with the variance.
 
-use super::walk::{in_order, needs, replace};
-use crate::graph::{Key, LayerRef};
+use super::walk::{needs, replace};
+use crate::graph::{Key, LayerRef, in_order};
 use rustc_hash::{FxHashMap, FxHashSet};
 
 /// The same roots, in which of all layers of one sharing key that are no roots only the one of the highest rank is used.

@@ -1,23 +1,7 @@
-//! Going through layers, and building them anew, without recursion: chains may be as long as memory allows.
+//! What needs what among layers, and building them anew, without recursion: chains may be as long as memory allows.
 
-use crate::graph::{Key, LayerRef};
+use crate::graph::{Key, LayerRef, in_order};
 use rustc_hash::{FxHashMap, FxHashSet};
-
-/// All layers that `roots` need, each key once, inputs before their users.
-pub(super) fn in_order(roots: &[LayerRef]) -> Vec<LayerRef> {
-    let mut order = Vec::new();
-    let mut seen = FxHashSet::<Key>::default();
-    let mut stack: Vec<(LayerRef, bool)> = roots.iter().rev().map(|root| (root.clone(), false)).collect();
-    while let Some((layer, ready)) = stack.pop() {
-        if ready {
-            order.push(layer);
-        } else if seen.insert(layer.key()) {
-            stack.push((layer.clone(), true));
-            stack.extend(layer.inputs().iter().rev().map(|input| (input.clone(), false)));
-        }
-    }
-    order
-}
 
 /// The layers that take blocks from each layer, by key; a layer that takes from another twice counts once.
 pub(super) fn consumers(order: &[LayerRef]) -> FxHashMap<Key, FxHashSet<Key>> {

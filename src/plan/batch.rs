@@ -10,6 +10,8 @@ pub(crate) struct Numbered {
     pub(crate) order: Vec<u32>,
     /// For each task of the table, the policy's number.
     pub(crate) ids: Vec<u32>,
+    /// The number of the first of them: smaller numbers are chunks that are kept from before.
+    pub(crate) base: u32,
     /// The same, as the policy takes it.
     pub(crate) batch: Batch,
 }
@@ -18,7 +20,8 @@ pub(crate) struct Numbered {
 pub(crate) const NOT_KEPT: u32 = u32::MAX;
 
 /// Numbers the tasks of a table by `order`, from `base` on. `kept` gives for each task the number of the kept chunk that it
-/// stands for, or [`NOT_KEPT`]; it is empty where there are none. `keep` are the tasks whose outputs are to be kept.
+/// stands for, or [`NOT_KEPT`]; it is empty where there are none. `keep` are the tasks whose outputs are claimed, as
+/// often as they are named; those that are kept from before are not claimed anew.
 pub(crate) fn number(table: &TaskTable, order: Vec<u32>, base: u32, kept: &[u32], keep: &[u32]) -> Numbered {
     let is_kept = |task: u32| kept.get(task as usize).copied().unwrap_or(NOT_KEPT);
     let order: Vec<u32> = if kept.is_empty() { order } else { order.into_iter().filter(|task| is_kept(*task) == NOT_KEPT).collect() };
@@ -51,5 +54,5 @@ pub(crate) fn number(table: &TaskTable, order: Vec<u32>, base: u32, kept: &[u32]
         let stays = stays.get(at).copied().unwrap_or(false);
         batch.class.push(if source && !stays { Class::Source } else { Class::Task });
     }
-    Numbered { order, ids, batch }
+    Numbered { order, ids, base, batch }
 }

@@ -46,6 +46,19 @@ pub(crate) fn does_not_fit(table: &TaskTable, task: u32, need: u64, bound: u64, 
     Error::new(ErrorKind::OutOfMemory, message).task(table.name_of(task)).hint(hint)
 }
 
+/// The error for a task that needs `need` of `bound` bytes, of which kept chunks hold `held` that could not be written.
+pub(crate) fn held_unwritten(table: &TaskTable, task: u32, (need, held, bound): (u64, u64, u64), error: &Error) -> Error {
+    let mib = |bytes: u64| format!("{:.1} MiB", bytes as f64 / (1 << 20) as f64);
+    let message = format!(
+        "needs {} of memory; {} of the {} for tasks are held by what could not be written to the scratch folder: {error}",
+        mib(need),
+        mib(held),
+        mib(bound)
+    );
+    let hint = "make room on the disk or name another scratch folder; what is persisted is in memory and can be used meanwhile";
+    Error::new(error.kind(), message).task(table.name_of(task)).hint(hint)
+}
+
 /// The error for a task that would fit, were it not for `held` bytes of objects that cannot be spilled.
 pub(crate) fn held_by_objects(table: &TaskTable, task: u32, need: u64, bound: u64, held: u64) -> Error {
     let mib = |bytes: u64| format!("{:.1} MiB", bytes as f64 / (1 << 20) as f64);

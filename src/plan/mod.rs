@@ -14,7 +14,7 @@ mod peak;
 mod shape;
 
 pub(crate) use batch::{NOT_KEPT, Numbered};
-pub(crate) use bound::{booked_bytes, does_not_fit, held_by_objects, policy_bound};
+pub(crate) use bound::{booked_bytes, does_not_fit, held_by_objects, held_unwritten, policy_bound};
 pub use choose::{Choice, Cost, choose};
 pub(crate) use forecast::{Planned, Situation, plan};
 pub use peak::{largest_need, peak};

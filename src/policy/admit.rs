@@ -1,7 +1,7 @@
 //! Booking: a task starts only if all that it needs is booked, or not at all.
 
-use super::Policy;
 use super::machine::{Action, State, flag};
+use super::{Policy, RunId};
 
 /// What came of the attempt to book a task.
 enum Admission {
@@ -18,14 +18,22 @@ const LOOK_AHEAD: usize = 8;
 
 impl Policy {
     /// The next task for a worker that has nothing to do; `None` if there is none that may start now.
-    pub(crate) fn pick(&mut self) -> Option<u32> {
-        if let Some(task) = self.runnable.pop_front() {
+    ///
+    /// Who asks by the number of a solo run gets its tasks only, and who asks by none gets no task of such a run.
+    pub(crate) fn pick(&mut self, by: Option<RunId>) -> Option<u32> {
+        if let Some(at) = (0..self.runnable.len()).find(|at| self.gives(self.runnable[*at], by).is_ok())
+            && let Some(task) = self.runnable.remove(at)
+        {
             return Some(self.start_staged(task));
         }
         let most_staged = self.workers + self.io_threads;
         let mut from = 0;
         let mut refused = 0;
         while let Some(task) = self.ready.next(from) {
+            if let Err(end) = self.gives(task, by) {
+                from = end;
+                continue;
+            }
             let head = task == self.head;
             match self.admit(task, head) {
                 Admission::Start => {

@@ -23,7 +23,7 @@ pub(crate) struct Batch {
     pub(crate) scratch: Vec<u64>,
     /// What each task is.
     pub(crate) class: Vec<Class>,
-    /// Tasks (numbers in the batch) whose output stays when the run has ended.
+    /// Tasks (numbers in the batch) whose output is claimed, and stays until it is released: as often as it is named here.
     pub(crate) keep: Vec<u32>,
     /// Tasks (numbers in the batch) whose output the forecast says will be spilled: written when the disk is idle.
     pub(crate) will_spill: Vec<u32>,

@@ -18,6 +18,7 @@
 //! - `firm`: the part of `used` that cannot be evicted: pinned or loading chunks, and what staged and running tasks hold.
 //! - `pins[c]`: the number of staged and running tasks that take chunk `c`. A pinned chunk is resident or loading.
 //! - `left[c]`: the number of users of `c` that have not finished. A computed chunk with none, and not kept, is gone.
+//! - `KEPT` of `c`: somebody claims it, beyond its users; `more_claims[c]`: how many more than one do. Each claim is released once.
 //! - `waits[t]`: inputs of a waiting task that are not computed; loads that a staged task waits for.
 //! - `ready`: the waiting tasks with `waits` 0.
 //! - `head`: the first task that has not finished. All before it have, so that it is ready, staged or running.
@@ -26,6 +27,7 @@
 use super::bitset::Bitset;
 use super::run::{Ended, Run, RunId, Span};
 use super::{Batch, Class};
+use rustc_hash::{FxHashMap, FxHashSet};
 use std::collections::VecDeque;
 
 /// What a driver is to do.
@@ -83,7 +85,7 @@ pub(super) mod flag {
     pub(in crate::policy) const WRITING: u8 = 2;
     /// To be dropped when the write under way has ended.
     pub(in crate::policy) const VICTIM: u8 = 4;
-    /// Stays when its run has ended.
+    /// Stays when its users have finished: somebody claims it.
     pub(in crate::policy) const KEPT: u8 = 8;
     /// Can be loaded again from where it came from.
     pub(in crate::policy) const SOURCE: u8 = 16;
@@ -91,7 +93,7 @@ pub(super) mod flag {
     pub(in crate::policy) const DOOMED: u8 = 32;
     /// The forecast says that it will be spilled.
     pub(in crate::policy) const WILL_SPILL: u8 = 64;
-    /// Cannot be written: an object of the user's.
+    /// Cannot be written: an object of the user's, or in `unwritten`.
     pub(in crate::policy) const NO_SPILL: u8 = 128;
 }
 
@@ -121,6 +123,8 @@ pub(crate) struct Policy {
     pub(super) waits: Vec<u32>,
     pub(super) pins: Vec<u16>,
     pub(super) left: Vec<u32>,
+    /// Of the few chunks that several claim: the claims beyond the first.
+    pub(super) more_claims: FxHashMap<u32, u32>,
     /// The users of a chunk that may not have finished are `users[user_start..user_end]`, sorted.
     pub(super) user_start: Vec<u32>,
     pub(super) user_end: Vec<u32>,
@@ -142,6 +146,8 @@ pub(crate) struct Policy {
     pub(super) unused: [Bitset; 2],
     /// Chunks to be written when the disk is idle.
     pub(super) behind: VecDeque<u32>,
+    /// Chunks whose write has failed; it is tried again in the next run.
+    pub(super) unwritten: FxHashSet<u32>,
     /// Bytes that are being written and are to be dropped then.
     pub(super) freeing: u64,
     pub(super) writes: u32,
@@ -150,6 +156,8 @@ pub(crate) struct Policy {
 
     pub(super) spans: Vec<Span>,
     pub(super) runs: Vec<Run>,
+    /// Runs under way whose tasks only who asks by their number gets.
+    pub(super) solo: u32,
     pub(super) next_run: RunId,
     pub(super) actions: Vec<Action>,
     pub(super) totals: Totals,
@@ -173,6 +181,7 @@ impl Policy {
             waits: Vec::new(),
             pins: Vec::new(),
             left: Vec::new(),
+            more_claims: FxHashMap::default(),
             user_start: Vec::new(),
             user_end: Vec::new(),
             users: Vec::new(),
@@ -188,12 +197,14 @@ impl Policy {
             evictable: Default::default(),
             unused: Default::default(),
             behind: VecDeque::new(),
+            unwritten: FxHashSet::default(),
             freeing: 0,
             writes: 0,
             io_under_way: 0,
             running: 0,
             spans: Vec::new(),
             runs: Vec::new(),
+            solo: 0,
             next_run: 0,
             actions: Vec::new(),
             totals: Totals::default(),
@@ -257,7 +268,7 @@ impl Policy {
         self.scratch.get(task as usize).copied().unwrap_or(0)
     }
 
-    /// Whether a chunk is kept after its run.
+    /// Whether somebody claims a chunk, so that it stays when its users have finished.
     pub(crate) fn is_kept(&self, chunk: u32) -> bool {
         (chunk as usize) < self.flags.len() && self.has(chunk, flag::KEPT)
     }
@@ -305,7 +316,8 @@ impl Policy {
     pub(crate) fn extend(&mut self, batch: &Batch) -> RunId {
         let id = self.next_run;
         self.next_run += 1;
-        self.runs.push(Run { id, left: 0, io: 0, cancelled: false, over: false });
+        self.runs.push(Run { id, left: 0, io: 0, cancelled: false, solo: false, over: false });
+        self.try_writing_again();
         self.add(id, batch);
         self.check_end(id);
         id
@@ -381,7 +393,7 @@ impl Policy {
         }
         debug_assert!(self.inputs.len() >= edges);
         for task in &batch.keep {
-            self.flags[(base + task) as usize] |= flag::KEPT;
+            self.add_claim(base + task);
         }
         for task in &batch.will_spill {
             self.flags[(base + task) as usize] |= flag::WILL_SPILL;
@@ -551,6 +563,7 @@ impl Policy {
                 self.state[i] = State::Gone;
                 self.used -= self.out[i];
                 self.firm -= if self.has(chunk, flag::NO_SPILL) { self.out[i] } else { 0 };
+                self.unwritten.remove(&chunk);
                 self.actions.push(Action::Forget(chunk));
             }
             State::Absent => {
@@ -561,7 +574,7 @@ impl Policy {
         }
     }
 
-    /// A load has ended. Where it failed, the runs that wait for the chunk are to be cancelled by the driver.
+    /// A load has ended. Where it failed, the driver is to cancel the runs of [`Policy::users_left`].
     pub(crate) fn loaded(&mut self, chunk: u32, success: bool) {
         let i = chunk as usize;
         self.io_under_way -= 1;
@@ -595,7 +608,8 @@ impl Policy {
         self.check_end_of(chunk);
     }
 
-    /// A write has ended. Where it failed, the chunk stays in memory, and the driver is to cancel the runs.
+    /// A write has ended. Where it failed, the chunk stays in memory, and nobody tries to write it again before the next run begins. The
+    /// driver is to cancel the run that the chunk belongs to; other runs may do without what it takes.
     pub(crate) fn written(&mut self, chunk: u32, success: bool) {
         let i = chunk as usize;
         self.io_under_way -= 1;
@@ -616,8 +630,13 @@ impl Policy {
             self.clear(chunk, flag::DOOMED);
             self.release_if_dead(chunk);
         }
-        if self.state[i] == State::Resident {
-            if success && victim && self.pins[i] == 0 {
+        if self.state[i] == State::Resident && !success {
+            self.set(chunk, flag::NO_SPILL);
+            self.unwritten.insert(chunk);
+            // What is pinned is firm already.
+            self.firm += if self.pins[i] == 0 { self.out[i] } else { 0 };
+        } else if self.state[i] == State::Resident {
+            if victim && self.pins[i] == 0 {
                 self.drop_resident(chunk);
             } else {
                 self.index(chunk);
@@ -625,6 +644,17 @@ impl Policy {
         }
         self.check_end_of(chunk);
         self.write_behind();
+    }
+
+    /// Takes chunks whose write has failed for ones that can be written.
+    fn try_writing_again(&mut self) {
+        for chunk in std::mem::take(&mut self.unwritten) {
+            self.clear(chunk, flag::NO_SPILL);
+            if self.state[chunk as usize] == State::Resident && self.pins[chunk as usize] == 0 {
+                self.firm -= self.out[chunk as usize];
+                self.index(chunk);
+            }
+        }
     }
 
     /// Starts writing chunks that will be spilled anyway, while the disk has nothing else to write.

@@ -28,6 +28,8 @@ pub(crate) struct Kept {
     pub(crate) source: bool,
     /// Whether it can be written.
     pub(crate) spillable: bool,
+    /// How many claim it.
+    pub(crate) claims: u32,
 }
 
 /// Tasks `from..to` of a run: those that it began with, or those of an expansion.
@@ -47,21 +49,62 @@ pub(super) struct Run {
     /// Loads and writes under way for its chunks.
     pub(super) io: u32,
     pub(super) cancelled: bool,
+    /// Only who asks for its tasks by its number gets them.
+    pub(super) solo: bool,
     /// Its end has been reported.
     pub(super) over: bool,
 }
 
 impl Policy {
-    /// The run that task or chunk `id` belongs to.
-    pub(super) fn run_of(&mut self, id: u32) -> Option<&mut Run> {
+    /// The tasks that were added together with task or chunk `id`.
+    fn span_of(&self, id: u32) -> Option<Span> {
         let span = match self.spans.last() {
             Some(last) if last.from <= id => *last,
             _ => *self.spans.get(self.spans.partition_point(|span| span.to <= id))?,
         };
-        if !(span.from..span.to).contains(&id) {
-            return None;
-        }
+        (span.from..span.to).contains(&id).then_some(span)
+    }
+
+    /// The run that task or chunk `id` belongs to.
+    pub(super) fn run_of(&mut self, id: u32) -> Option<&mut Run> {
+        let span = self.span_of(id)?;
         self.runs.iter_mut().rev().find(|run| run.id == span.run)
+    }
+
+    /// Keeps the tasks of a run for who asks for them by its number: see [`Policy::pick`].
+    pub(crate) fn make_solo(&mut self, id: RunId) {
+        if let Some(run) = self.runs.iter_mut().find(|run| run.id == id && !run.over && !run.solo) {
+            run.solo = true;
+            self.solo += 1;
+        }
+    }
+
+    /// Whether the tasks of some run are kept for who asks for them by its number.
+    pub(crate) fn has_solo(&self) -> bool {
+        self.solo > 0
+    }
+
+    /// Whether who asks by a run's number, or by none, gets a task; else the end of the tasks beside it that they do not get either.
+    pub(crate) fn gives(&self, task: u32, by: Option<RunId>) -> Result<(), u32> {
+        if self.solo == 0 && by.is_none() {
+            return Ok(());
+        }
+        let Some(span) = self.span_of(task) else { return Err(task + 1) };
+        let gives = match by {
+            Some(run) => span.run == run,
+            None => self.runs.iter().rev().any(|run| run.id == span.run && !run.solo),
+        };
+        if gives { Ok(()) } else { Err(span.to) }
+    }
+
+    /// The tasks that take a chunk and have not finished, in order.
+    pub(crate) fn users_left(&self, chunk: u32) -> impl Iterator<Item = u32> + '_ {
+        let i = chunk as usize;
+        let users = match (self.user_start.get(i), self.user_end.get(i)) {
+            (Some(start), Some(end)) => self.users.get(*start as usize..*end as usize).unwrap_or_default(),
+            _ => &[],
+        };
+        users.iter().copied().filter(|user| !self.is_computed(*user))
     }
 
     /// Reports the end of the run of task or chunk `id`, where nothing of it is left.
@@ -76,6 +119,7 @@ impl Policy {
         let Some(run) = self.runs.iter_mut().rev().find(|run| run.id == id) else { return };
         if run.left == 0 && !run.over && (!run.cancelled || run.io == 0) {
             run.over = true;
+            self.solo -= u32::from(run.solo);
             let ended = if run.cancelled { Ended::Cancelled } else { Ended::Done };
             let id = run.id;
             self.actions.push(Action::End(id, ended));
@@ -108,6 +152,7 @@ impl Policy {
         self.runnable.retain(|task| !spans.iter().any(|span| (span.from..span.to).contains(task)));
         for chunk in spans.iter().flat_map(|span| span.from..span.to) {
             self.clear(chunk, flag::KEPT);
+            self.more_claims.remove(&chunk);
             self.left[chunk as usize] = 0;
             self.release_if_dead(chunk);
         }
@@ -128,16 +173,46 @@ impl Policy {
         }
     }
 
-    /// Gives up a chunk that was kept when its run ended.
+    /// Claims a chunk once more that somebody claims already; false where nobody does.
+    pub(crate) fn claim(&mut self, chunk: u32) -> bool {
+        let kept = self.is_kept(chunk);
+        if kept {
+            self.add_claim(chunk);
+        }
+        kept
+    }
+
+    pub(super) fn add_claim(&mut self, chunk: u32) {
+        if self.has(chunk, flag::KEPT) {
+            *self.more_claims.entry(chunk).or_default() += 1;
+        }
+        self.set(chunk, flag::KEPT);
+    }
+
+    /// How many claim a chunk.
+    pub(super) fn claims(&self, chunk: u32) -> u32 {
+        u32::from(self.has(chunk, flag::KEPT)) + self.more_claims.get(&chunk).copied().unwrap_or(0)
+    }
+
+    /// Gives up one claim of a chunk, which goes with the last one when its users have finished.
     pub(crate) fn release(&mut self, chunk: u32) {
-        self.clear(chunk, flag::KEPT);
-        self.release_if_dead(chunk);
+        match self.more_claims.get_mut(&chunk) {
+            Some(1) => _ = self.more_claims.remove(&chunk),
+            Some(more) => *more -= 1,
+            None => {
+                self.clear(chunk, flag::KEPT);
+                self.release_if_dead(chunk);
+            }
+        }
     }
 
     /// A policy that begins with chunks kept from before, numbered from 0.
     pub(crate) fn with_kept(bound: u64, workers: u32, io_threads: u32, kept: &[Kept]) -> Self {
         let mut policy = Policy::new(bound, workers, io_threads);
-        for chunk in kept {
+        for (number, chunk) in kept.iter().enumerate() {
+            if chunk.claims > 1 {
+                policy.more_claims.insert(number as u32, chunk.claims - 1);
+            }
             policy.input_start.push(0);
             policy.out.push(chunk.bytes);
             policy.scratch.push(0);
@@ -171,7 +246,8 @@ impl Policy {
                 resident: self.state[c as usize] == State::Resident,
                 clean: self.has(c, flag::CLEAN),
                 source: self.has(c, flag::SOURCE),
-                spillable: !self.has(c, flag::NO_SPILL),
+                spillable: !self.has(c, flag::NO_SPILL) || self.unwritten.contains(&c),
+                claims: self.claims(c),
             };
             (c, kept)
         })

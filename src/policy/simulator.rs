@@ -77,7 +77,7 @@ pub(crate) fn simulate(batch: &Batch, setup: &Setup) -> Option<Forecast> {
     let nanoseconds = |seconds: f64| (seconds * 1e9) as u64;
     loop {
         while idle > 0
-            && let Some(task) = policy.pick()
+            && let Some(task) = policy.pick(None)
         {
             idle -= 1;
             forecast.tasks += 1;

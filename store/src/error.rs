@@ -26,6 +26,12 @@ pub enum ErrorKind {
     Io,
     /// An argument makes no sense.
     Invalid,
+    /// Something with that name is there already.
+    Exists,
+    /// There is nothing with that name, or it is no longer there.
+    NotFound,
+    /// Another process, or another handle in this one, has it open for writing.
+    Locked,
 }
 
 /// What went wrong, with the path and offset where there are any, and what to do next.
@@ -83,6 +89,24 @@ impl Error {
         self
     }
 
+    /// The same error of another kind.
+    pub(crate) fn of_kind(mut self, kind: ErrorKind) -> Self {
+        self.0.kind = kind;
+        self
+    }
+
+    /// A copy, for each of several who wait for the same operation; the operating system's error goes along by its number
+    /// and words.
+    pub(crate) fn copy(&self) -> Self {
+        let inner = &self.0;
+        let source = inner.source.as_ref().map(|source| match source.raw_os_error() {
+            Some(number) => std::io::Error::from_raw_os_error(number),
+            None => std::io::Error::new(source.kind(), source.to_string()),
+        });
+        let (message, path, hint) = (inner.message.clone(), inner.path.clone(), inner.hint.clone());
+        Error(Box::new(Inner { kind: inner.kind, message, path, offset: inner.offset, hint, source }))
+    }
+
     /// What went wrong.
     pub fn kind(&self) -> ErrorKind {
         self.0.kind
@@ -91,6 +115,11 @@ impl Error {
     /// The file or folder, where there is one.
     pub fn path(&self) -> Option<&Path> {
         self.0.path.as_deref()
+    }
+
+    /// The byte in the file, where there is one.
+    pub fn at_byte(&self) -> Option<u64> {
+        self.0.offset
     }
 }
 

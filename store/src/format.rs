@@ -17,6 +17,81 @@ pub(crate) const BLOCK_BYTES: usize = 4096;
 /// The bytes of the payload that are encoded and checked together.
 pub(crate) const PIECE_BYTES: usize = 512 * 1024;
 
+/// What the lock file of a store begins with.
+pub(crate) const STORE_MAGIC: [u8; 8] = *b"CHNKSTOR";
+/// The version of the layout of a store.
+pub(crate) const STORE_VERSION: u32 = 1;
+/// The bytes of the lock file of a store: magic, version, process id, seconds since 1970.
+pub(crate) const STORE_LOCK_BYTES: usize = 24;
+/// The lock file of a store.
+pub(crate) const STORE_LOCK_NAME: &str = "store.lock";
+/// The folder of the segments in a store.
+pub(crate) const SEGMENTS_NAME: &str = "segments";
+/// The folder of the catalogue in a store.
+pub(crate) const CATALOGUE_NAME: &str = "catalogue";
+
+/// What a manifest begins with.
+pub(crate) const MANIFEST_MAGIC: [u8; 8] = *b"CHNKMANI";
+/// The version of the manifest.
+pub(crate) const MANIFEST_VERSION: u32 = 1;
+/// The manifest of a store.
+pub(crate) const MANIFEST_NAME: &str = "manifest";
+/// A manifest that is being written, to take the place of the other.
+pub(crate) const MANIFEST_NEW_NAME: &str = "manifest.new";
+/// What the name of a manifest that was moved aside by a repair begins with; a number follows.
+pub(crate) const MANIFEST_BROKEN_PREFIX: &str = "manifest.broken-";
+/// The bytes of the header of a manifest.
+pub(crate) const MANIFEST_HEADER_BYTES: usize = 40;
+/// The bytes of the header of a record.
+pub(crate) const RECORD_HEADER_BYTES: usize = 32;
+/// The longest payload of a record: less than what the magic number of an acknowledgement would be as a length.
+pub(crate) const RECORD_MOST_BYTES: usize = 1 << 30;
+/// What an acknowledgement begins with.
+pub(crate) const ACK_MAGIC: [u8; 8] = *b"CHNKACKN";
+/// The bytes of an acknowledgement.
+pub(crate) const ACK_BYTES: usize = 24;
+
+/// What a segment begins with.
+pub(crate) const SEGMENT_MAGIC: [u8; 8] = *b"CHNKSEGM";
+/// The version of segments.
+pub(crate) const SEGMENT_VERSION: u32 = 1;
+/// The bytes of the header of a segment, without the zeros up to a block.
+pub(crate) const SEGMENT_HEADER_BYTES: usize = 48;
+/// What the name of a segment ends with; 16 hexadecimal digits stand before it.
+pub(crate) const SEGMENT_SUFFIX: &str = ".seg";
+/// What a frame begins with.
+pub(crate) const FRAME_MAGIC: [u8; 4] = *b"CKFR";
+/// The version of frames.
+pub(crate) const FRAME_VERSION: u8 = 1;
+/// The bytes of the header of a frame, before the key.
+pub(crate) const FRAME_HEADER_BYTES: usize = 64;
+/// What small frames, and payloads in them, are aligned to.
+pub(crate) const FRAME_ALIGN: usize = 8;
+/// A payload of at least so many stored bytes is in a large frame, which is made of whole blocks.
+pub(crate) const LARGE_BYTES: usize = 64 << 10;
+/// The most bytes of a key.
+pub(crate) const KEY_MOST: usize = 64 << 10;
+/// The bytes for each frame in a footer.
+pub(crate) const FOOTER_ENTRY_BYTES: usize = 32;
+/// What the last bytes of a sealed segment begin with.
+pub(crate) const TRAILER_MAGIC: [u8; 8] = *b"CHNKFOOT";
+/// The last bytes of a sealed segment: magic, place and length of the footer, checksum.
+pub(crate) const TRAILER_BYTES: usize = 32;
+/// The bytes of a table before the segment ids.
+pub(crate) const TABLE_HEADER_BYTES: usize = 16;
+/// The bytes for each key in a table.
+pub(crate) const TABLE_ENTRY_BYTES: usize = 40;
+/// The segment of a key that was removed.
+pub(crate) const TABLE_REMOVED: u32 = u32::MAX;
+/// What an event log begins with.
+pub(crate) const EVENTS_MAGIC: [u8; 8] = *b"CHNKEVNT";
+/// The version of event logs.
+pub(crate) const EVENTS_VERSION: u32 = 1;
+/// The bytes of the header of an event log: magic, version, process id, run, nanoseconds since 1970, checksum.
+pub(crate) const EVENTS_HEADER_BYTES: usize = 40;
+/// The bytes before each block of an event log: what it is, its length, the checksum of its payload, and of these.
+pub(crate) const EVENTS_BLOCK_HEADER_BYTES: usize = 24;
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -28,6 +103,24 @@ mod tests {
         assert_eq!(SCRATCH_LOCK_BYTES, 24);
         assert_eq!((SCRATCH_PREFIX, SCRATCH_LOCK_NAME, SCRATCH_FILE_PREFIX), ("chunkstore-", "owner.lock", "slots-"));
         assert_eq!((BLOCK_BYTES, PIECE_BYTES), (4096, 524_288));
+        assert_eq!((&SEGMENT_MAGIC, SEGMENT_VERSION, SEGMENT_HEADER_BYTES, SEGMENT_SUFFIX), (b"CHNKSEGM", 1, 48, ".seg"));
+        assert_eq!((&FRAME_MAGIC, FRAME_VERSION, FRAME_HEADER_BYTES, FRAME_ALIGN), (b"CKFR", 1, 64, 8));
+        assert_eq!((LARGE_BYTES, KEY_MOST), (65_536, 65_536));
+        assert_eq!((FOOTER_ENTRY_BYTES, &TRAILER_MAGIC, TRAILER_BYTES), (32, b"CHNKFOOT", 32));
+        assert_eq!((TABLE_HEADER_BYTES, TABLE_ENTRY_BYTES, TABLE_REMOVED), (16, 40, 0xffff_ffff));
+        assert_eq!((&EVENTS_MAGIC, EVENTS_VERSION), (b"CHNKEVNT", 1));
+        assert_eq!((EVENTS_HEADER_BYTES, EVENTS_BLOCK_HEADER_BYTES), (40, 24));
         assert!(PIECE_BYTES.is_multiple_of(BLOCK_BYTES));
+    }
+
+    #[test]
+    fn what_is_saved_never_changes_without_a_new_version() {
+        assert_eq!((&STORE_MAGIC, STORE_VERSION, STORE_LOCK_BYTES, STORE_LOCK_NAME), (b"CHNKSTOR", 1, 24, "store.lock"));
+        assert_eq!((&MANIFEST_MAGIC, MANIFEST_VERSION, MANIFEST_HEADER_BYTES), (b"CHNKMANI", 1, 40));
+        assert_eq!((MANIFEST_NAME, MANIFEST_NEW_NAME, MANIFEST_BROKEN_PREFIX), ("manifest", "manifest.new", "manifest.broken-"));
+        assert_eq!((RECORD_HEADER_BYTES, &ACK_MAGIC, ACK_BYTES), (32, b"CHNKACKN", 24));
+        assert_eq!((SEGMENTS_NAME, CATALOGUE_NAME), ("segments", "catalogue"));
+        let [a, b, c, d, ..] = ACK_MAGIC;
+        assert!(u32::from_le_bytes([a, b, c, d]) as usize > RECORD_MOST_BYTES, "an acknowledgement is no record");
     }
 }

@@ -5,14 +5,21 @@
 //! chunks within a bound by spilling them to scratch files.
 
 mod buffer;
+mod catalogue;
 mod chest;
 mod chunk;
 mod codec;
 mod error;
+mod events;
 mod format;
 pub mod io;
 mod ledger;
+mod manifest;
+mod recover;
+mod saved;
 mod scratch;
+#[allow(dead_code, unused_imports)] // Until the store is built on it.
+mod segment;
 mod serial;
 #[cfg(test)]
 mod testing;
@@ -22,6 +29,9 @@ pub use chest::{Chest, ChestKey, ChestOptions, ChestStats, Left, Pinned, Residen
 pub use chunk::{Block, Bytes, Chunk, ChunkHeader, ChunkKind, DType, Element, Records, RecordsIter, Scalar, Shape};
 pub use codec::{Codec, Encoding, checksum};
 pub use error::{Error, ErrorKind, Result};
+pub use events::{Event, EventKind, EventLog, EventWriter, read_events};
 pub use io::{InputFile, Stamp};
 pub use ledger::{Booking, External, Lease, Ledger, external_bytes, memory_limit_of_machine, peak_resident_bytes, resident_bytes};
+pub use saved::{StoredChunk, Dataset, DatasetInfo, DatasetKind, DatasetWriter, Store, StoreOptions, StoreStats};
 pub use scratch::{Scratch, ScratchOptions, ScratchStats, Slot};
+pub use segment::Place;

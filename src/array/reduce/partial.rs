@@ -1,6 +1,6 @@
 //! The first layer of a reduction: each block by itself.
 
-use super::super::body::{Body, Core};
+use super::super::body::{Body, Core, layer_of_body};
 use super::super::kernel::{ReduceOp, reduce};
 use super::super::parameters::{decode, encode};
 use super::super::portable::REDUCE;
@@ -96,9 +96,7 @@ impl Reduction {
 }
 
 impl Layer for Partial {
-    fn key(&self) -> Key {
-        self.key
-    }
+    layer_of_body!();
 
     fn name(&self) -> &str {
         match self.reduction.op {
@@ -112,22 +110,6 @@ impl Layer for Partial {
         }
     }
 
-    fn inputs(&self) -> &[LayerRef] {
-        &self.body.layers
-    }
-
-    fn blocks(&self) -> u32 {
-        self.body.core.grid.blocks()
-    }
-
-    fn position(&self, block: u32) -> SmallVec<[u32; 4]> {
-        self.body.core.grid.position(block)
-    }
-
-    fn dependencies(&self, block: u32, out: &mut Vec<Dependency>) {
-        self.body.core.dependencies(block, out);
-    }
-
     fn sizes(&self, block: u32) -> Sizes {
         let elements: usize = self.reduction.shape(block).iter().product();
         let out = Size::Exact(elements as u64 * self.reduction.dtype.size() as u64);
@@ -136,10 +118,6 @@ impl Layer for Partial {
 
     fn operator(&self) -> Arc<dyn Operator> {
         Arc::new(Reduce(self.reduction.clone()))
-    }
-
-    fn as_any(&self) -> &dyn Any {
-        self
     }
 
     fn with_inputs(&self, inputs: Vec<LayerRef>) -> Option<LayerRef> {

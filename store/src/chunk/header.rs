@@ -72,6 +72,11 @@ impl ChunkHeader {
     /// The most dimensions that a block can have on disk.
     pub const MOST_DIMENSIONS: usize = 64;
 
+    /// The header of [`Bytes`](crate::Bytes) of `payload` bytes.
+    pub(crate) fn of_bytes(payload: u64) -> Self {
+        ChunkHeader { kind: ChunkKind::Bytes, dtype: None, shape: Shape::new(), count: 0, payload }
+    }
+
     /// The kind of the chunk.
     pub fn kind(&self) -> ChunkKind {
         self.kind

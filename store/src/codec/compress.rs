@@ -129,17 +129,52 @@ impl Codec {
         }
         let mut left = bytes;
         for piece in out.chunks_mut(piece_len(item_size)) {
-            let (length, rest) = left.split_first_chunk::<4>().ok_or_else(|| corrupt("a compressed piece is missing"))?;
-            let n = u32::from_le_bytes(*length) as usize;
-            let (encoded, rest) = rest.split_at_checked(n).ok_or_else(|| corrupt("a compressed piece is cut"))?;
-            match n {
-                n if n > piece.len() => return Err(corrupt("a compressed piece is longer than what it holds")),
-                n if n == piece.len() => piece.copy_from_slice(encoded),
-                _ => self.decode_piece(encoding, item_size, encoded, piece)?,
-            }
-            left = rest;
+            left = left.get(self.decode_part(encoding, item_size, left, piece)?..).unwrap_or_default();
         }
         if left.is_empty() { Ok(()) } else { Err(corrupt(format!("{} bytes are left over", left.len()))) }
+    }
+
+    /// The bytes of what is encoded that each part but the last has, where it is encoded part by part.
+    pub(crate) fn part_len(item_size: usize) -> usize {
+        piece_len(item_size)
+    }
+
+    /// The most bytes that an encoded part takes.
+    pub(crate) const PART_MOST: usize = PIECE + 4;
+
+    /// Encodes the next part, of [`Codec::part_len`] bytes or the rest, into `out`, which has room for [`Codec::PART_MOST`]. The
+    /// parts of some bytes one after the other are these bytes encoded, but may be longer than they are.
+    pub(crate) fn encode_part(&mut self, encoding: Encoding, item_size: usize, part: &[u8], out: &mut [u8]) -> Result<usize> {
+        let no_room = || Error::new(ErrorKind::Invalid, "there is no room for an encoded part");
+        let (length, rest) = out.split_first_chunk_mut::<4>().ok_or_else(no_room)?;
+        let rest = rest.get_mut(..part.len()).ok_or_else(no_room)?;
+        let n = match self.encode_piece(encoding, item_size, part, rest)? {
+            Some(n) if n < part.len() => n,
+            _ => {
+                rest.copy_from_slice(part);
+                part.len()
+            }
+        };
+        *length = (n as u32).to_le_bytes();
+        Ok(n + 4)
+    }
+
+    /// The bytes of the encoded part that `bytes` begin with, where so much of it is there.
+    pub(crate) fn encoded_part_len(bytes: &[u8]) -> Option<usize> {
+        bytes.first_chunk::<4>().map(|length| (u32::from_le_bytes(*length) as usize).saturating_add(4))
+    }
+
+    /// Decodes the part that `bytes` begin with into the whole of `out`, and says how many of them it took.
+    pub(crate) fn decode_part(&mut self, encoding: Encoding, item_size: usize, bytes: &[u8], out: &mut [u8]) -> Result<usize> {
+        let (length, rest) = bytes.split_first_chunk::<4>().ok_or_else(|| corrupt("a compressed piece is missing"))?;
+        let n = u32::from_le_bytes(*length) as usize;
+        let encoded = rest.get(..n).ok_or_else(|| corrupt("a compressed piece is cut"))?;
+        match n {
+            n if n > out.len() => return Err(corrupt("a compressed piece is longer than what it holds")),
+            n if n == out.len() => out.copy_from_slice(encoded),
+            _ => self.decode_piece(encoding, item_size, encoded, out)?,
+        }
+        Ok(n + 4)
     }
 
     /// Compresses one piece; nothing where it does not fit.

@@ -1,9 +1,20 @@
 //! How bytes stand on disk: as they are, compressed, or shuffled and compressed; and their checksum.
+//!
+//! What decides and works for all that write chunks is here too: which encoding pays ([`Verdicts`]), and the booked
+//! memory in which threads encode and decode ([`Staging`]).
 
 mod checksum;
 mod compress;
+mod fields;
 mod probe;
 mod shuffle;
+mod staging;
+mod staging_pool;
+mod verdicts;
 
 pub use checksum::checksum;
 pub use compress::{Codec, Encoding};
+pub(crate) use fields::Fields;
+pub(crate) use staging::{STAGING_BYTES, Staging};
+pub(crate) use staging_pool::StagingPool;
+pub(crate) use verdicts::Verdicts;

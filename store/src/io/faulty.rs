@@ -1,6 +1,7 @@
 //! A backend whose operations fail when told to.
 
 use super::backend::{Backend, BackendFile, Lock, Open};
+use super::map::FileMap;
 use crate::{Error, Result};
 use parking_lot::Mutex;
 use std::path::{Path, PathBuf};
@@ -95,7 +96,7 @@ fn meet(plan: &Mutex<Plan>, does: Does, path: &Path) -> Result<Option<Fault>> {
 }
 
 impl Backend for FaultyBackend {
-    fn create_folder(&self, folder: &Path) -> Result<()> {
+    fn create_folder(&self, folder: &Path) -> Result<Vec<PathBuf>> {
         meet(&self.plan, Does::Other, folder)?;
         self.inner.create_folder(folder)
     }
@@ -114,6 +115,25 @@ impl Backend for FaultyBackend {
         self.inner.list(folder)
     }
 
+    fn len_of(&self, path: &Path) -> Result<Option<u64>> {
+        self.inner.len_of(path)
+    }
+
+    fn rename(&self, from: &Path, to: &Path) -> Result<()> {
+        meet(&self.plan, Does::Other, to)?;
+        self.inner.rename(from, to)
+    }
+
+    fn hard_link(&self, from: &Path, to: &Path) -> Result<()> {
+        meet(&self.plan, Does::Other, to)?;
+        self.inner.hard_link(from, to)
+    }
+
+    fn sync_folder(&self, folder: &Path) -> Result<()> {
+        meet(&self.plan, Does::Other, folder)?;
+        self.inner.sync_folder(folder)
+    }
+
     fn remove(&self, path: &Path) -> Result<()> {
         meet(&self.plan, Does::Remove, path)?;
         self.inner.remove(path)
@@ -122,6 +142,11 @@ impl Backend for FaultyBackend {
     fn remove_folder(&self, folder: &Path) -> Result<()> {
         meet(&self.plan, Does::Remove, folder)?;
         self.inner.remove_folder(folder)
+    }
+
+    fn remove_empty_folder(&self, folder: &Path) -> Result<()> {
+        meet(&self.plan, Does::Remove, folder)?;
+        self.inner.remove_empty_folder(folder)
     }
 
     fn lock(&self, path: &Path) -> Result<Option<Lock>> {
@@ -180,6 +205,12 @@ impl BackendFile for FaultyFile {
 
     fn len(&self) -> Result<u64> {
         self.inner.len()
+    }
+
+    fn map(&self, offset: u64, len: usize) -> Result<Option<FileMap>> {
+        let fault = meet(&self.plan, Does::Read, self.inner.path())?;
+        let map = self.inner.map(offset, len)?;
+        Ok(if fault == Some(Fault::FlippedBit) { map.map(FileMap::flipped) } else { map })
     }
 
     fn path(&self) -> &Path {

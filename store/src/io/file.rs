@@ -1,6 +1,7 @@
 //! Files of the operating system, by direct I/O where the file system takes it.
 
 use super::backend::{Backend, BackendFile, Lock, Open};
+use super::map::{FileMap, check_part};
 use super::{medium, writeback};
 use crate::format::BLOCK_BYTES;
 use crate::{Error, ErrorKind, Result};
@@ -12,6 +13,8 @@ use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 
 /// The bytes that go through the page cache at a time.
 const CACHED_BYTES: usize = 1 << 20;
+/// What is read in parts shorter than this, from a file that is only read, stays in the page cache.
+const KEPT_BYTES: usize = 256 << 10;
 /// The pieces of `CACHED_BYTES` of one call that may be dirty at once.
 const DIRTY_PIECES: usize = 4;
 
@@ -19,7 +22,8 @@ const DIRTY_PIECES: usize = 4;
 ///
 /// Reads and writes whose memory, offset and length are multiples of 4096 go past the page cache (`O_DIRECT`) where
 /// the file system takes that. All others go through it in pieces of 1 MiB that are written and dropped from it, so
-/// that at most 4 MiB a call are in it: a cgroup counts the page cache.
+/// that at most 4 MiB a call are in it: a cgroup counts the page cache. Only what is read in parts below 256 KiB of a file
+/// opened by [`Open::Read`] stays there; it is clean, so that the system can drop it at any time.
 #[derive(Debug, Clone, Copy)]
 pub struct FileBackend {
     direct: bool,
@@ -55,9 +59,33 @@ fn unusable(what: &str, path: &Path, e: std::io::Error) -> Error {
     }
 }
 
+/// Makes a folder and those above it, and notes those that it made, also where it fails.
+fn make_folder(folder: &Path, made: &mut Vec<PathBuf>) -> std::io::Result<()> {
+    match (std::fs::create_dir(folder), folder.parent()) {
+        (Ok(()), _) => {}
+        (Err(e), Some(above)) if e.kind() == std::io::ErrorKind::NotFound => {
+            make_folder(above, made)?;
+            // Another process may have been faster.
+            match std::fs::create_dir(folder) {
+                Err(_) if folder.is_dir() => return Ok(()),
+                outcome => outcome?,
+            }
+        }
+        (Err(_), _) if folder.is_dir() => return Ok(()),
+        (Err(e), _) => return Err(e),
+    }
+    made.push(folder.to_path_buf());
+    Ok(())
+}
+
 impl Backend for FileBackend {
-    fn create_folder(&self, folder: &Path) -> Result<()> {
-        std::fs::create_dir_all(folder).map_err(|e| unusable("the folder cannot be made", folder, e))
+    fn create_folder(&self, folder: &Path) -> Result<Vec<PathBuf>> {
+        let mut made = Vec::new();
+        let outcome = make_folder(folder, &mut made);
+        if outcome.is_err() {
+            made.iter().rev().for_each(|path| _ = std::fs::remove_dir(path));
+        }
+        outcome.map(|()| made).map_err(|e| unusable("the folder cannot be made", folder, e))
     }
 
     fn check_folder(&self, folder: &Path) -> Result<()> {
@@ -65,17 +93,25 @@ impl Backend for FileBackend {
     }
 
     fn open(&self, path: &Path, how: Open) -> Result<Arc<dyn BackendFile>> {
+        let write = how != Open::Read;
         let mut options = OpenOptions::new();
-        options.read(true).write(true).create(how == Open::Create);
+        options.read(true).write(write).create(how == Open::Create).create_new(how == Open::New);
         let buffered = options.open(path).map_err(|e| Error::io("the file cannot be opened", e).at(path))?;
         let direct = match self.direct {
             true => {
                 let flags = rustix::fs::OFlags::DIRECT.bits() as i32;
-                OpenOptions::new().read(true).write(true).custom_flags(flags).open(path).ok()
+                let direct = OpenOptions::new().read(true).write(write).custom_flags(flags).open(path).ok();
+                // The name may be another file's by now.
+                direct.filter(|direct| same_file(direct, &buffered))
             }
             false => None,
         };
-        Ok(Arc::new(DiskFile { takes_direct: AtomicBool::new(direct.is_some()), direct, buffered, path: path.to_path_buf() }))
+        if !write {
+            // Single frames are read here and there; a refusal only costs time.
+            rustix::fs::fadvise(&buffered, 0, None, rustix::fs::Advice::Random).ok();
+        }
+        let takes_direct = AtomicBool::new(direct.is_some());
+        Ok(Arc::new(DiskFile { takes_direct, direct, buffered, path: path.to_path_buf(), keeps_cached: !write }))
     }
 
     fn list(&self, folder: &Path) -> Result<Vec<PathBuf>> {
@@ -88,12 +124,46 @@ impl Backend for FileBackend {
         Ok(paths)
     }
 
+    fn len_of(&self, path: &Path) -> Result<Option<u64>> {
+        match std::fs::metadata(path) {
+            Ok(meta) => Ok(Some(meta.len())),
+            Err(e) if e.kind() == std::io::ErrorKind::NotFound => Ok(None),
+            Err(e) => Err(Error::io("the file cannot be asked for its length", e).at(path)),
+        }
+    }
+
+    fn rename(&self, from: &Path, to: &Path) -> Result<()> {
+        std::fs::rename(from, to).map_err(|e| Error::io(format!("{} cannot be renamed", from.display()), e).at(to))
+    }
+
+    fn hard_link(&self, from: &Path, to: &Path) -> Result<()> {
+        use std::io::ErrorKind as K;
+        std::fs::hard_link(from, to).map_err(|e| {
+            let what = format!("{} cannot be given a second name", from.display());
+            match e.kind() {
+                K::CrossesDevices | K::TooManyLinks | K::Unsupported | K::PermissionDenied => {
+                    Error::caused(ErrorKind::Unsupported, what, e).at(to)
+                }
+                _ => Error::io(what, e).at(to),
+            }
+        })
+    }
+
+    fn sync_folder(&self, folder: &Path) -> Result<()> {
+        let synced = File::open(folder).and_then(|folder| folder.sync_all());
+        synced.map_err(|e| Error::io("the folder cannot be synced", e).at(folder))
+    }
+
     fn remove(&self, path: &Path) -> Result<()> {
         std::fs::remove_file(path).map_err(|e| Error::io("the file cannot be removed", e).at(path))
     }
 
     fn remove_folder(&self, folder: &Path) -> Result<()> {
         std::fs::remove_dir_all(folder).map_err(|e| Error::io("the folder cannot be removed", e).at(folder))
+    }
+
+    fn remove_empty_folder(&self, folder: &Path) -> Result<()> {
+        std::fs::remove_dir(folder).map_err(|e| Error::io("the folder cannot be removed", e).at(folder))
     }
 
     fn lock(&self, path: &Path) -> Result<Option<Lock>> {
@@ -119,6 +189,14 @@ struct DiskFile {
     takes_direct: AtomicBool,
     buffered: File,
     path: PathBuf,
+    /// Whether small reads leave in the page cache what they brought there.
+    keeps_cached: bool,
+}
+
+/// Whether two handles are of one file.
+fn same_file(a: &File, b: &File) -> bool {
+    let of = |file: &File| file.metadata().map(|meta| (meta.dev(), meta.ino()));
+    matches!((of(a), of(b)), (Ok(a), Ok(b)) if a == b)
 }
 
 impl DiskFile {
@@ -156,7 +234,9 @@ impl DiskFile {
         let mut at = offset;
         for piece in bytes.chunks_mut(CACHED_BYTES) {
             self.buffered.read_exact_at(piece, at).map_err(|e| self.failed("the file cannot be read", at, e))?;
-            writeback::drop_cached(&self.buffered, at, piece.len() as u64);
+            if !self.keeps_cached || piece.len() >= KEPT_BYTES {
+                writeback::drop_cached(&self.buffered, at, piece.len() as u64);
+            }
             at += piece.len() as u64;
         }
         Ok(())
@@ -220,6 +300,11 @@ impl BackendFile for DiskFile {
 
     fn len(&self) -> Result<u64> {
         Ok(self.buffered.metadata().map_err(|e| Error::io("the file cannot be asked for its length", e).at(&self.path))?.len())
+    }
+
+    fn map(&self, offset: u64, len: usize) -> Result<Option<FileMap>> {
+        check_part(&self.path, self.len()?, offset, len)?;
+        FileMap::of_sealed(&self.buffered, offset, len).map(Some).map_err(|e| self.failed("the file cannot be mapped", offset, e))
     }
 
     fn path(&self) -> &Path {

@@ -6,7 +6,9 @@
 //! 1. `preadv2(RWF_NOWAIT)` copies what is in the page cache already. Where a page is missing the kernel starts to read ahead,
 //!    by as much as was asked for, before it says so; therefore one page is asked for first, and the rest in steps of
 //!    256 KiB as long as they are there.
-//! 2. After a miss, `O_DIRECT` reads the next 4 MiB of the file's readers into place; then one page is tried again.
+//! 2. After a miss, `O_DIRECT` reads the next 32 MiB of the file's readers into place; then one page is tried again. What is asked
+//!    for in vain is read from disk by the kernel after all, and a small read costs the disk as much as a large part of a
+//!    chunk: so each further miss doubles what is read before the next try, up to 128 MiB, until a page is there.
 //! 3. Where the file system refuses `O_DIRECT`, a plain read does the same and `POSIX_FADV_DONTNEED` drops what it left.
 
 use crate::{Arena, Buffer, BufferMut, Error, ErrorKind, Result};
@@ -24,8 +26,10 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 const PAGE: usize = 4096;
 /// What is asked of the page cache at a time, and the most that a miss makes the kernel read for nothing.
 const STEP: usize = 256 << 10;
-/// What is read from disk at a time.
-const PIECE: usize = 4 << 20;
+/// What is read from disk after the first miss before the page cache is asked again, and after many.
+const COLD: [u64; 2] = [32 << 20, 128 << 20];
+/// What is read from disk at a time: the kernel cuts it into what the disk takes, and hands all of that over at once.
+const PIECE: usize = 16 << 20;
 
 /// What all files of this process have read, from disk and from the page cache.
 static TOTAL: [AtomicU64; 2] = [AtomicU64::new(0), AtomicU64::new(0)];
@@ -68,6 +72,8 @@ struct Open {
     direct_works: AtomicBool,
     /// The bytes that are still to be read directly before the page cache is asked again.
     cold: AtomicU64,
+    /// What `cold` is set to at the next miss.
+    patience: AtomicU64,
     /// Bytes read from disk and from the page cache.
     read: [AtomicU64; 2],
 }
@@ -104,6 +110,7 @@ impl InputFile {
             nowait: true.into(),
             direct_works: true.into(),
             cold: 0.into(),
+            patience: COLD[0].into(),
             read: Default::default(),
         })))
     }
@@ -238,13 +245,16 @@ impl InputFile {
                 let hit = self.read_cached(base + done as u64, &mut left[..want])?;
                 if hit == want || done + hit >= need {
                     (done, ask) = (done + hit, STEP);
+                    self.0.patience.store(COLD[0], Relaxed);
                     self.count(Origin::Cache, hit);
                     continue;
                 }
                 let hit = hit - hit % PAGE;
                 self.count(Origin::Cache, hit);
                 (done, ask) = (done + hit, PAGE);
-                self.0.cold.store(PIECE as u64, Relaxed);
+                let patience = self.0.patience.load(Relaxed);
+                self.0.cold.store(patience, Relaxed);
+                self.0.patience.store((2 * patience).min(COLD[1]), Relaxed);
             }
             let left = &mut pages[done..];
             let want = PIECE.min(left.len());

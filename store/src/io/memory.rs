@@ -1,6 +1,7 @@
 //! A file system in memory, for tests and simulations.
 
 use super::backend::{Backend, BackendFile, Lock, Open};
+use super::map::{FileMap, beyond};
 use crate::{Error, ErrorKind, Result};
 use parking_lot::Mutex;
 use std::collections::{BTreeMap, BTreeSet};
@@ -37,18 +38,52 @@ impl MemoryBackend {
     }
 }
 
+impl Disk {
+    /// Takes a name away, and counts the file no more if it was the last one; says whether there was such a name.
+    fn forget(&mut self, path: &Path) -> bool {
+        let Some(bytes) = self.files.remove(path) else { return false };
+        if !self.named(&bytes) {
+            self.used -= bytes.lock().len() as u64;
+        }
+        true
+    }
+
+    /// Whether a file has a name.
+    fn named(&self, file: &Arc<Mutex<Vec<u8>>>) -> bool {
+        // Each name holds the file once; only those that are open do so beside.
+        Arc::strong_count(file) > 1 && self.files.values().any(|bytes| Arc::ptr_eq(bytes, file))
+    }
+
+    /// Checks that a file can be given a name.
+    fn check_name(&self, path: &Path) -> Result<()> {
+        if !path.parent().is_some_and(|parent| self.folders.contains(parent)) {
+            return Err(missing(path));
+        }
+        if self.folders.contains(path) {
+            return Err(Error::io("a folder has this name", std::io::ErrorKind::IsADirectory.into()).at(path));
+        }
+        Ok(())
+    }
+}
+
 fn missing(path: &Path) -> Error {
     Error::io("there is no such file or folder", std::io::ErrorKind::NotFound.into()).at(path)
 }
 
+fn taken(path: &Path) -> Error {
+    Error::io("the name is taken", std::io::ErrorKind::AlreadyExists.into()).at(path)
+}
+
 impl Backend for MemoryBackend {
-    fn create_folder(&self, folder: &Path) -> Result<()> {
+    fn create_folder(&self, folder: &Path) -> Result<Vec<PathBuf>> {
         let mut disk = self.disk.lock();
         if let Some(file) = folder.ancestors().find(|above| disk.files.contains_key(*above)) {
             return Err(Error::new(ErrorKind::Unusable, "a file has the name of the folder").at(file).hint("choose another path"));
         }
-        disk.folders.extend(folder.ancestors().map(Path::to_path_buf));
-        Ok(())
+        let mut made: Vec<PathBuf> = folder.ancestors().filter(|path| !disk.folders.contains(*path)).map(Path::to_path_buf).collect();
+        made.reverse();
+        disk.folders.extend(made.iter().cloned());
+        Ok(made)
     }
 
     fn check_folder(&self, folder: &Path) -> Result<()> {
@@ -63,11 +98,16 @@ impl Backend for MemoryBackend {
         if !path.parent().is_some_and(|parent| disk.folders.contains(parent)) {
             return Err(missing(path));
         }
-        if how == Open::Existing && !disk.files.contains_key(path) {
-            return Err(missing(path));
+        match (how, disk.files.contains_key(path)) {
+            (Open::Existing | Open::Read, false) => return Err(missing(path)),
+            (Open::New, true) => return Err(taken(path)),
+            _ if disk.folders.contains(path) => {
+                return Err(Error::io("a folder has this name", std::io::ErrorKind::IsADirectory.into()).at(path));
+            }
+            _ => {}
         }
         let bytes = Arc::clone(disk.files.entry(path.to_path_buf()).or_default());
-        Ok(Arc::new(MemoryFile { disk: Arc::clone(&self.disk), bytes, path: path.to_path_buf() }))
+        Ok(Arc::new(MemoryFile { disk: Arc::clone(&self.disk), bytes, path: path.to_path_buf(), read_only: how == Open::Read }))
     }
 
     fn list(&self, folder: &Path) -> Result<Vec<PathBuf>> {
@@ -79,11 +119,47 @@ impl Backend for MemoryBackend {
         Ok(all.cloned().collect::<BTreeSet<_>>().into_iter().collect())
     }
 
-    fn remove(&self, path: &Path) -> Result<()> {
+    fn len_of(&self, path: &Path) -> Result<Option<u64>> {
+        Ok(self.disk.lock().files.get(path).map(|bytes| bytes.lock().len() as u64))
+    }
+
+    fn rename(&self, from: &Path, to: &Path) -> Result<()> {
         let mut disk = self.disk.lock();
-        let bytes = disk.files.remove(path).ok_or_else(|| missing(path))?;
-        disk.used -= bytes.lock().len() as u64;
+        let bytes = Arc::clone(disk.files.get(from).ok_or_else(|| missing(from))?);
+        disk.check_name(to)?;
+        if disk.files.get(to).is_some_and(|there| Arc::ptr_eq(there, &bytes)) {
+            // Two names of one file: both stay, as POSIX has it.
+            return Ok(());
+        }
+        disk.forget(to);
+        disk.files.remove(from);
+        disk.files.insert(to.to_path_buf(), bytes);
         Ok(())
+    }
+
+    fn hard_link(&self, from: &Path, to: &Path) -> Result<()> {
+        let mut disk = self.disk.lock();
+        let bytes = Arc::clone(disk.files.get(from).ok_or_else(|| missing(from))?);
+        disk.check_name(to)?;
+        if disk.files.contains_key(to) {
+            return Err(taken(to));
+        }
+        disk.files.insert(to.to_path_buf(), bytes);
+        Ok(())
+    }
+
+    fn sync_folder(&self, folder: &Path) -> Result<()> {
+        match self.disk.lock().folders.contains(folder) {
+            true => Ok(()),
+            false => Err(missing(folder)),
+        }
+    }
+
+    fn remove(&self, path: &Path) -> Result<()> {
+        match self.disk.lock().forget(path) {
+            true => Ok(()),
+            false => Err(missing(path)),
+        }
     }
 
     fn remove_folder(&self, folder: &Path) -> Result<()> {
@@ -96,6 +172,14 @@ impl Backend for MemoryBackend {
             return Err(missing(folder));
         }
         disk.folders.retain(|path| !path.starts_with(folder));
+        Ok(())
+    }
+
+    fn remove_empty_folder(&self, folder: &Path) -> Result<()> {
+        if !self.list(folder)?.is_empty() {
+            return Err(Error::io("the folder cannot be removed", std::io::ErrorKind::DirectoryNotEmpty.into()).at(folder));
+        }
+        self.disk.lock().folders.remove(folder);
         Ok(())
     }
 
@@ -125,13 +209,17 @@ struct MemoryFile {
     disk: Arc<Mutex<Disk>>,
     bytes: Arc<Mutex<Vec<u8>>>,
     path: PathBuf,
+    read_only: bool,
 }
 
 impl MemoryFile {
     /// Sets the length, and counts it if the file still has its name. Locks the disk before the file, as all do.
     fn set_len(&self, len: u64, only_grow: bool) -> Result<()> {
+        if self.read_only {
+            return Err(Error::io("the file was opened to be read", std::io::ErrorKind::PermissionDenied.into()).at(&self.path));
+        }
         let mut disk = self.disk.lock();
-        let named = disk.files.get(&self.path).is_some_and(|bytes| Arc::ptr_eq(bytes, &self.bytes));
+        let named = disk.files.get(&self.path).is_some_and(|bytes| Arc::ptr_eq(bytes, &self.bytes)) || disk.named(&self.bytes);
         let mut bytes = self.bytes.lock();
         let before = bytes.len() as u64;
         if only_grow && len <= before {
@@ -185,6 +273,12 @@ impl BackendFile for MemoryFile {
 
     fn len(&self) -> Result<u64> {
         Ok(self.bytes.lock().len() as u64)
+    }
+
+    fn map(&self, offset: u64, len: usize) -> Result<Option<FileMap>> {
+        let held = self.bytes.lock();
+        let part = usize::try_from(offset).ok().and_then(|from| held.get(from..from.checked_add(len)?));
+        part.map(|part| Some(FileMap::copied(part.into()))).ok_or_else(|| beyond(&self.path, offset))
     }
 
     fn path(&self) -> &Path {

@@ -2,16 +2,20 @@
 
 mod backend;
 mod conformance;
+mod crash;
 mod faulty;
 mod file;
 mod input;
+mod map;
 mod medium;
 mod memory;
 mod writeback;
 
 pub use backend::{Backend, BackendFile, Lock, Open};
 pub use conformance::check_backend;
+pub use crash::CrashBackend;
 pub use faulty::{Fault, FaultyBackend};
 pub use file::FileBackend;
 pub use input::{InputFile, Stamp};
+pub use map::FileMap;
 pub use memory::MemoryBackend;

@@ -209,6 +209,13 @@ impl Booking {
         self.bytes -= bytes;
         Booking { ledger: self.ledger.clone(), bytes }
     }
+
+    /// Takes over what another booking of the same ledger holds; one of another ledger ends.
+    pub(crate) fn join(&mut self, mut other: Booking) {
+        if Arc::ptr_eq(&self.ledger.0, &other.ledger.0) {
+            self.bytes += std::mem::take(&mut other.bytes);
+        }
+    }
 }
 
 impl Drop for Booking {

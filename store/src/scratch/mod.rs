@@ -4,13 +4,10 @@ mod extents;
 mod open;
 mod options;
 mod owner;
-mod pool;
 mod read;
 mod room;
 mod slot;
-mod staging;
 mod stats;
-mod verdicts;
 mod write;
 
 pub use open::Scratch;

@@ -2,15 +2,13 @@
 
 use super::options::ScratchOptions;
 use super::owner::{OwnedFolder, sweep};
-use super::pool::StagingPool;
 use super::room::Space;
-use super::staging::Staging;
 use super::stats::{Counters, ScratchStats};
-use super::verdicts::Verdicts;
+use crate::codec::{Staging, StagingPool, Verdicts};
 use crate::format::SCRATCH_FILE_PREFIX;
 use crate::io::{Backend, FileBackend, Open};
-use crate::{Arena, Encoding, Error, Result};
-use std::path::Path;
+use crate::{Arena, Encoding, Error, ErrorKind, Result};
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 /// The most files; several let several threads write at once where the file system locks a file.
@@ -49,8 +47,8 @@ impl Scratch {
     /// buffers are booked there now.
     ///
     /// # Errors
-    /// Unusable where the folder cannot be used: not writable, or on a file system in memory; out of memory where
-    /// the ledger has no room for the staging buffers.
+    /// Invalid where the folder has no name; unusable where it cannot be used: not writable, or on a file system in memory; out
+    /// of memory where the ledger has no room for the staging buffers. A folder that was made for this is removed again then.
     pub fn open(options: ScratchOptions, arena: &Arena) -> Result<Self> {
         Self::open_on(Arc::new(FileBackend::new()), options, arena)
     }
@@ -60,16 +58,21 @@ impl Scratch {
     /// # Errors
     /// As for [`Scratch::open`].
     pub fn open_on(backend: Arc<dyn Backend>, options: ScratchOptions, arena: &Arena) -> Result<Self> {
+        if options.folder.as_os_str().is_empty() {
+            let hint = "name a folder on a disk, such as \"/var/tmp\", or \".\" for the one that the program runs in";
+            return Err(Error::new(ErrorKind::Invalid, "the scratch folder has an empty name").hint(hint));
+        }
         let parent = std::path::absolute(&options.folder)
             .map_err(|e| Error::io("the scratch folder has no absolute path", e).at(&options.folder))?;
         let staging = (0..options.threads).map(|_| Staging::new(arena)).collect::<Result<Vec<_>>>()?;
-        backend.create_folder(&parent)?;
+        let made = Made { backend: &*backend, folders: backend.create_folder(&parent)? };
         backend.check_folder(&parent)?;
         sweep(&*backend, &parent)?;
         let folder = OwnedFolder::make(&backend, &parent)?;
         let open = |number: usize| backend.open(&folder.path().join(format!("{SCRATCH_FILE_PREFIX}{number:02}")), Open::Create);
         let files = (0..options.threads.min(MOST_FILES)).map(open).collect::<Result<Vec<_>>>()?;
         let space = Arc::new(Space::new(folder.path().to_path_buf(), options.quota, files));
+        made.keep();
         Ok(Scratch {
             encoding: options.encoding,
             arena: arena.clone(),
@@ -98,6 +101,27 @@ impl Scratch {
     }
 }
 
+/// Folders that were made for a scratch that is not there yet; dropping this removes them, where nothing else has come to be in them.
+struct Made<'a> {
+    backend: &'a dyn Backend,
+    folders: Vec<PathBuf>,
+}
+
+impl Made<'_> {
+    /// The scratch is there: the folders stay.
+    fn keep(mut self) {
+        self.folders.clear();
+    }
+}
+
+impl Drop for Made<'_> {
+    fn drop(&mut self) {
+        for folder in self.folders.iter().rev() {
+            self.backend.remove_empty_folder(folder).ok();
+        }
+    }
+}
+
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
 mod tests {
@@ -105,7 +129,7 @@ mod tests {
     use super::*;
     use crate::format::PIECE_BYTES;
     use crate::io::{Fault, FaultyBackend, MemoryBackend};
-    use crate::{Block, Buffer, Bytes, Chunk, DType, ErrorKind, Ledger, Records, Scalar, Slot};
+    use crate::{Block, Buffer, Bytes, Chunk, DType, Ledger, Records, Scalar, Slot};
     use proptest::prelude::*;
     use smallvec::smallvec;
 
@@ -338,10 +362,35 @@ mod tests {
             backend.fail(Fault::Io, skip, 1);
             let arena = arena();
             drop(Scratch::open_on(Arc::new(backend), ScratchOptions::new("/m"), &arena));
-            assert_eq!(inner.list(Path::new("/m")).unwrap(), Vec::<std::path::PathBuf>::new(), "{skip}");
+            assert_eq!(inner.list(Path::new("/m")).unwrap(), Vec::<PathBuf>::new(), "{skip}");
             arena.trim();
             assert_eq!(arena.ledger().used(), 0);
         }
+    }
+
+    #[test]
+    fn folders_that_were_made_for_nothing_are_removed() {
+        for skip in 0..6 {
+            let inner = Arc::new(MemoryBackend::new(1 << 30));
+            inner.create_folder(Path::new("/m/user")).unwrap();
+            let backend = FaultyBackend::new(inner.clone());
+            backend.fail(Fault::Io, skip, 1);
+            let opened = Scratch::open_on(Arc::new(backend), ScratchOptions::new("/m/user/deep/down"), &arena());
+            let left = inner.list(Path::new("/m/user")).unwrap();
+            assert_eq!(left.is_empty(), opened.is_err(), "{skip}: {left:?}");
+        }
+        let shm = Path::new("/dev/shm");
+        if crate::io::FileBackend::new().check_folder(shm).is_err() && shm.is_dir() {
+            let folder = shm.join(format!("chunkstore-refused-{}", std::process::id()));
+            let error = Scratch::open(ScratchOptions::new(folder.join("below")), &arena()).unwrap_err();
+            assert!(error.kind() == ErrorKind::Unusable && !folder.exists(), "{error}");
+        }
+    }
+
+    #[test]
+    fn a_folder_without_a_name_is_invalid() {
+        let error = Scratch::open(ScratchOptions::new(""), &arena()).unwrap_err();
+        assert!(error.kind() == ErrorKind::Invalid && error.to_string().contains("name a folder"), "{error}");
     }
 
     #[test]

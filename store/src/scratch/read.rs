@@ -3,8 +3,8 @@
 use super::extents::Extent;
 use super::open::Scratch;
 use super::slot::{Run, Slot};
-use super::staging::{STAGING_BYTES, Staging};
 use crate::Chunk;
+use crate::codec::{STAGING_BYTES, Staging};
 use crate::format::BLOCK_BYTES;
 use crate::{BufferMut, Encoding, Error, ErrorKind, Result, checksum};
 use std::sync::Arc;

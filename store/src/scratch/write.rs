@@ -8,8 +8,8 @@
 use super::open::Scratch;
 use super::room::{Room, blocks_of};
 use super::slot::{Piece, Slot, piece_range};
-use super::staging::Staging;
 use crate::Chunk;
+use crate::codec::Staging;
 use crate::format::{BLOCK_BYTES, PIECE_BYTES};
 use crate::{Encoding, Error, ErrorKind, Result, checksum};
 use std::sync::Arc;

@@ -4,18 +4,18 @@ use super::staging::Staging;
 use parking_lot::{Condvar, Mutex};
 
 #[derive(Debug)]
-pub(super) struct StagingPool {
+pub(crate) struct StagingPool {
     free: Mutex<Vec<Staging>>,
     returned: Condvar,
 }
 
 impl StagingPool {
-    pub(super) fn new(all: Vec<Staging>) -> Self {
+    pub(crate) fn new(all: Vec<Staging>) -> Self {
         StagingPool { free: Mutex::new(all), returned: Condvar::new() }
     }
 
     /// Runs `work` with one of them, once one is free.
-    pub(super) fn with<R>(&self, work: impl FnOnce(&mut Staging) -> R) -> R {
+    pub(crate) fn with<R>(&self, work: impl FnOnce(&mut Staging) -> R) -> R {
         let mut lent = Lent { pool: self, staging: None };
         let mut free = self.free.lock();
         let staging = loop {

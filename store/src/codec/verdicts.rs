@@ -20,7 +20,7 @@ const MOST_KINDS: usize = 4096;
 const TELLING: usize = 64 << 10;
 
 #[derive(Debug)]
-pub(super) struct Verdicts {
+pub(crate) struct Verdicts {
     by_kind: Mutex<FxHashMap<(u64, u8), Verdict>>,
     /// What the disk takes, in bytes a second; 0 until it is known.
     rate: AtomicU64,
@@ -35,12 +35,12 @@ struct Verdict {
 }
 
 impl Verdicts {
-    pub(super) fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Verdicts { by_kind: Mutex::default(), rate: AtomicU64::new(0) }
     }
 
     /// The encoding for a chunk of a group: raw until the disk's rate is known, and nothing where it is to be found out.
-    pub(super) fn remembered(&self, group: u64, chunk: &Chunk) -> Option<Encoding> {
+    pub(crate) fn remembered(&self, group: u64, chunk: &Chunk) -> Option<Encoding> {
         if self.rate.load(Relaxed) == 0 {
             return Some(Encoding::Raw);
         }
@@ -51,7 +51,7 @@ impl Verdicts {
     }
 
     /// Finds out what should pay for a chunk of a group, and remembers it.
-    pub(super) fn find(&self, group: u64, chunk: &Chunk, payload: &[u8], codec: &mut Codec) -> Encoding {
+    pub(crate) fn find(&self, group: u64, chunk: &Chunk, payload: &[u8], codec: &mut Codec) -> Encoding {
         let encoding = codec.probe(payload, chunk.item_size(), self.rate.load(Relaxed));
         let mut by_kind = self.by_kind.lock();
         if by_kind.len() >= MOST_KINDS {
@@ -62,7 +62,7 @@ impl Verdicts {
     }
 
     /// Takes note of how long the disk took for a write.
-    pub(super) fn wrote(&self, bytes: usize, time: Duration) {
+    pub(crate) fn wrote(&self, bytes: usize, time: Duration) {
         if bytes >= TELLING {
             let before = self.rate.load(Relaxed);
             self.rate.store(mean(before, bytes, time), Relaxed);
@@ -70,7 +70,7 @@ impl Verdicts {
     }
 
     /// Takes note of how long it took to encode and write a chunk.
-    pub(super) fn encoded(&self, group: u64, chunk: &Chunk, bytes: usize, time: Duration) {
+    pub(crate) fn encoded(&self, group: u64, chunk: &Chunk, bytes: usize, time: Duration) {
         let rate = self.rate.load(Relaxed);
         if let Some(verdict) = self.by_kind.lock().get_mut(&(group, kind_of(chunk))).filter(|_| bytes >= TELLING) {
             verdict.pace = mean(verdict.pace, bytes, time);

@@ -1,0 +1,5 @@
+//! What opens, checks, mends and tidies a store.
+
+mod open;
+
+pub(crate) use open::{open, replay, snapshot};

@@ -1,0 +1,48 @@
+//! Plain values: one dataset each.
+
+use super::info::DatasetKind;
+use super::store::Store;
+use crate::{Chunk, Error, ErrorKind, Records, Result};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use serde_json::json;
+
+/// The kind of the dataset of a value.
+const KIND: &str = "value";
+
+impl Store {
+    /// Saves a value under a name, in the place of a value that had it, and returns once it survives a loss of power.
+    ///
+    /// # Errors
+    /// Exists where the name is that of a dataset of another kind; Invalid where the value cannot be encoded; those of writing.
+    pub fn save_value<T: Serialize + ?Sized>(&self, name: &str, value: &T) -> Result<()> {
+        let records = Records::encode(&self.inner().arena, [value])?;
+        let old = self.info(name)?;
+        let kind = DatasetKind::new(KIND, json!({ "type": std::any::type_name::<T>() }));
+        let writer = self.create(name, kind)?.replace(old.is_some_and(|old| old.kind == KIND));
+        writer.put(0, &Chunk::Records(records))?;
+        writer.commit().map(|_| ())
+    }
+
+    /// A value that was saved.
+    ///
+    /// # Errors
+    /// Not found where nothing has the name; Invalid where it is not a value; corrupt where it is damaged, or of another type.
+    pub fn value<T: DeserializeOwned>(&self, name: &str) -> Result<T> {
+        let dataset = self.dataset(name)?;
+        let other = |what: &str| Error::new(ErrorKind::Invalid, format!("{name:?} is {what}, and not a value")).at(self.folder());
+        if dataset.info().kind != KIND {
+            return Err(other(&format!("of kind {:?}", dataset.info().kind)));
+        }
+        let Some(Chunk::Records(records)) = dataset.chunk(0)? else { return Err(other("without records")) };
+        let type_name = dataset.info().meta.get("type").and_then(|name| name.as_str()).unwrap_or("unknown").to_owned();
+        let (mut values, not_this) = (records.iter::<T>(), || {
+            let message = format!("{name:?} was saved as {type_name}, and cannot be read as {}", std::any::type_name::<T>());
+            Error::new(ErrorKind::Corrupt, message).at(self.folder()).hint("read it as the type that was saved")
+        });
+        match (values.next(), values.next()) {
+            (Some(Ok(value)), None) => Ok(value),
+            _ => Err(not_this()),
+        }
+    }
+}

@@ -1,0 +1,26 @@
+//! Saved data: framed, checksummed, append-only files.
+
+mod append;
+mod commit;
+mod footer;
+mod frame;
+mod header;
+mod lane;
+mod link;
+mod options;
+mod place;
+mod read;
+mod segments;
+mod shared;
+mod table;
+#[cfg(test)]
+mod tests;
+mod walk;
+
+pub(crate) use frame::{FrameHeader, FrameInfo, FrameKind};
+pub(crate) use options::SegmentOptions;
+pub use place::Place;
+pub(crate) use segments::Segments;
+pub(crate) use shared::Commit;
+pub(crate) use table::{Table, TableBuilder, TableIter, merge_tables};
+pub(crate) use walk::Walk;
