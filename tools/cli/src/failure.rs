@@ -125,6 +125,9 @@ impl From<chunkstore_store::Error> for Failure {
         let exit = match error.kind() {
             ErrorKind::Corrupt | ErrorKind::Truncated => Exit::No,
             ErrorKind::Invalid => Exit::Usage,
+            ErrorKind::NotFound => Exit::NotFound,
+            ErrorKind::Locked => Exit::Locked,
+            ErrorKind::Exists => Exit::Exists,
             _ => Exit::Failed,
         };
         Failure::new(exit, error.to_string())

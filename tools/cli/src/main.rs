@@ -18,7 +18,6 @@ mod owner;
 mod picture;
 mod preview;
 mod region;
-mod shim;
 mod slabs;
 mod statistics;
 mod summary;

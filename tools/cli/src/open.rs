@@ -2,8 +2,8 @@
 
 use crate::address::Address;
 use crate::failure::{Exit, Failure, Result};
-use crate::shim::{Dataset, DatasetInfo, Store};
 use chunkstore_store::Arena;
+use chunkstore_store::{Dataset, DatasetInfo, Store};
 use std::path::Path;
 
 /// Opens a store to read, which takes no lock.

@@ -2,7 +2,7 @@
 
 use crate::failure::Result;
 use crate::grid::{Grid, tuple};
-use crate::shim::DatasetInfo;
+use chunkstore_store::DatasetInfo;
 use serde_json::{Value, json};
 
 /// The grid of an array; none of another kind.

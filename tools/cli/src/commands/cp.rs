@@ -5,9 +5,9 @@ use crate::common::{Common, Memory};
 use crate::failure::{Exit, Failure, Result};
 use crate::open;
 use crate::output::Output;
-use crate::shim::{Dataset, DatasetKind, Store};
 use crate::summary::plural;
 use crate::units::bytes;
+use chunkstore_store::{Dataset, DatasetKind, Store};
 use serde_json::json;
 use std::path::Path;
 

@@ -8,10 +8,10 @@ use crate::hex::hex;
 use crate::open;
 use crate::output::{Output, Style};
 use crate::preview::{Most, document, kind, lines};
-use crate::shim::Dataset;
 use crate::summary::grid_of;
 use crate::value::value;
 use chunkstore_store::Chunk;
+use chunkstore_store::Dataset;
 use serde_json::json;
 
 const HELP: &str = "\

@@ -6,9 +6,9 @@ use crate::grid::{Grid, tuple};
 use crate::open;
 use crate::output::{Output, Style};
 use crate::picture::{Picture, State};
-use crate::shim::Dataset;
 use crate::summary::{grid_of, plural};
 use crate::units::count;
+use chunkstore_store::Dataset;
 use serde_json::json;
 
 const HELP: &str = "\
