@@ -127,7 +127,7 @@ fn of_array(info: &DatasetInfo, grid: &Grid, output: &mut Output) -> Result {
     Ok(())
 }
 
-fn of_scratch(folder: &Path, failure: Failure, output: &mut Output) -> Result<Exit> {
+pub(super) fn of_scratch(folder: &Path, failure: Failure, output: &mut Output) -> Result<Exit> {
     let found = ScratchFolder::find(folder);
     if found.is_empty() {
         return Err(failure);
@@ -140,7 +140,7 @@ fn of_scratch(folder: &Path, failure: Failure, output: &mut Output) -> Result<Ex
 }
 
 /// A name, and what there is to say of it.
-fn item(output: &mut Output, name: &str, text: impl std::fmt::Display) -> Result {
+pub(super) fn item(output: &mut Output, name: &str, text: impl std::fmt::Display) -> Result {
     let name = output.style(Style::Dim, format!("{name:<12}"));
     output.line(format!("{name}{text}"))
 }
