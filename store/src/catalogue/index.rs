@@ -313,11 +313,12 @@ mod tests {
 
     fn content(index: &Index) -> Vec<(String, u64)> {
         let mut all = Vec::new();
-        index.each("", |entry| {
-            all.push((entry.name, entry.id));
-            Ok(())
-        })
-        .unwrap();
+        index
+            .each("", |entry| {
+                all.push((entry.name, entry.id));
+                Ok(())
+            })
+            .unwrap();
         all
     }
 
@@ -325,8 +326,7 @@ mod tests {
     fn both_trees_answer_alike() {
         let folder = crate::testing::folder();
         let ledger = Ledger::new(64 << 20);
-        let indices =
-            [Index::in_memory(&ledger, 5).unwrap(), Index::on_disk(&folder.path().join("catalogue"), &ledger, 5).unwrap()];
+        let indices = [Index::in_memory(&ledger, 5).unwrap(), Index::on_disk(&folder.path().join("catalogue"), &ledger, 5).unwrap()];
         for index in indices {
             let many: Vec<(String, u64)> = (0..600).map(|i| (format!("many/{i:03}"), 1000 + i)).collect();
             let many: Vec<(&str, u64)> = many.iter().map(|(name, id)| (name.as_str(), *id)).collect();

@@ -55,7 +55,9 @@ impl Tree for MemoryTree {
         // All that is added is booked before anything is changed.
         let missing = (held.used + added).saturating_sub(held.booking.bytes());
         if missing > 0 {
-            held.booking.grow(missing.next_multiple_of(STEP)).map_err(|error| error.hint("the names and attributes of the datasets need it; allow more memory"))?;
+            held.booking
+                .grow(missing.next_multiple_of(STEP))
+                .map_err(|error| error.hint("the names and attributes of the datasets need it; allow more memory"))?;
         }
         for (key, value) in batch.steps {
             let cost_of_new = value.as_ref().map_or(0, |value| cost(&key, value));

@@ -164,8 +164,12 @@ pub(super) mod tests {
 
     pub(crate) fn changes() -> impl Strategy<Value = Changes> {
         let segments = prop::collection::vec((any::<u64>(), any::<u64>(), any::<bool>()), 0..3);
-        let parts =
-            (segments, prop::collection::vec(entry(), 0..3), prop::collection::vec("\\PC{0,9}", 0..3), prop::collection::vec(any::<u64>(), 0..3));
+        let parts = (
+            segments,
+            prop::collection::vec(entry(), 0..3),
+            prop::collection::vec("\\PC{0,9}", 0..3),
+            prop::collection::vec(any::<u64>(), 0..3),
+        );
         parts.prop_map(|(segments, puts, removed, dropped)| {
             let segments = segments.into_iter().map(|(segment, len, sealed)| Commit { segment, len, sealed }).collect();
             Changes { segments, puts, removed, dropped }

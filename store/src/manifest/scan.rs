@@ -10,7 +10,9 @@
 
 use super::coding::{Decode, Encode};
 use super::window::Window;
-use crate::format::{ACK_BYTES, ACK_MAGIC, MANIFEST_HEADER_BYTES, MANIFEST_MAGIC, MANIFEST_VERSION, RECORD_HEADER_BYTES, RECORD_MOST_BYTES};
+use crate::format::{
+    ACK_BYTES, ACK_MAGIC, MANIFEST_HEADER_BYTES, MANIFEST_MAGIC, MANIFEST_VERSION, RECORD_HEADER_BYTES, RECORD_MOST_BYTES,
+};
 use crate::io::BackendFile;
 use crate::{Error, ErrorKind, Result, checksum};
 
@@ -282,7 +284,8 @@ mod tests {
     /// A manifest of a state in two parts and three commits, and where each of its pieces ends.
     fn sample() -> (Vec<u8>, Vec<usize>) {
         let (mut bytes, mut ends) = (encode_header(77, 5), Vec::new());
-        for (kind, sequence, payload) in [(Kind::Part, 4, "the state"), (Kind::State, 4, "and more of it."), (Kind::Changes, 5, "a commit")] {
+        for (kind, sequence, payload) in [(Kind::Part, 4, "the state"), (Kind::State, 4, "and more of it."), (Kind::Changes, 5, "a commit")]
+        {
             encode_record(kind, sequence, payload.as_bytes(), &mut bytes).unwrap();
             ends.push(bytes.len());
         }

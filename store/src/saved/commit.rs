@@ -9,7 +9,7 @@
 use super::inner::Inner;
 use super::overlay::Overlay;
 use crate::manifest::{Description, Entry, Failure, Manifest};
-use crate::segment::{FrameInfo, FrameKind, Place};
+use crate::segment::{FrameInfo, FrameKind, Place, Table};
 use crate::{Bytes, Chunk, Error, ErrorKind, Result};
 use rustc_hash::{FxHashMap, FxHashSet};
 use std::sync::atomic::Ordering::Relaxed;
@@ -18,17 +18,43 @@ use std::sync::atomic::Ordering::Relaxed;
 #[derive(Debug)]
 pub(crate) enum Change {
     /// A new dataset.
-    Put { entry: Entry, replace: bool },
+    Put {
+        entry: Entry,
+        replace: bool,
+    },
     /// Other tables in a dataset: `new` in the place of `old`, which stand in a row; behind the last table where `old` is empty.
-    Tables { id: u64, swap: Swap, attributes: Option<String> },
-    Remove { name: String },
-    Rename { from: String, to: String, replace: bool },
+    Tables {
+        id: u64,
+        swap: Swap,
+        attributes: Option<String>,
+    },
+    Remove {
+        name: String,
+    },
+    Rename {
+        from: String,
+        to: String,
+        replace: bool,
+    },
     /// A dataset with number `id` and the same chunks.
-    Copy { from: String, to: String, id: u64, replace: bool },
-    Attributes { name: String, attributes: String },
+    Copy {
+        from: String,
+        to: String,
+        id: u64,
+        replace: bool,
+    },
+    Attributes {
+        name: String,
+        attributes: String,
+    },
     /// Other tables in several datasets, of those that still have the old ones, other descriptions, and segments that are
     /// dropped unless something needs them.
-    Compact { swaps: Vec<(u64, Swap)>, describe: FxHashSet<u64>, victims: Vec<u64>, leads_to: FxHashMap<Place, Vec<u64>> },
+    Compact {
+        swaps: Vec<(u64, Swap)>,
+        describe: FxHashSet<u64>,
+        victims: Vec<u64>,
+        leads_to: FxHashMap<Place, Vec<u64>>,
+    },
 }
 
 /// Tables that take the place of others, and what that changes in the sums.
@@ -225,7 +251,9 @@ impl Inner {
                 Entry { name: to.clone(), id: *id, ..entry }
             }
             Change::Attributes { name, attributes } => Entry { attributes: attributes.clone(), ..overlay.existing(name)? },
-            Change::Compact { swaps, describe, victims, leads_to } => return self.evaluate_compact(overlay, swaps, describe, victims, leads_to),
+            Change::Compact { swaps, describe, victims, leads_to } => {
+                return self.evaluate_compact(overlay, swaps, describe, victims, leads_to);
+            }
         };
         overlay.put(entry.clone());
         Ok(Outcome::Done(Some(entry)))
@@ -259,7 +287,7 @@ impl Inner {
                 needed.insert(place.segment);
                 match leads_to.get(place) {
                     Some(segments) => needed.extend(segments),
-                    None => needed.extend(super::table::Table::open(&self.segments, *place)?.segments()),
+                    None => needed.extend(Table::open(&self.segments, *place)?.segments()),
                 }
             }
             Ok(())

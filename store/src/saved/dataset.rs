@@ -2,9 +2,8 @@
 
 use super::info::DatasetInfo;
 use super::inner::{Inner, OpenTables};
-use super::table::Table;
 use crate::manifest::Entry;
-use crate::segment::{FrameHeader, Place};
+use crate::segment::{FrameHeader, Place, Segments, Table};
 use crate::{Chunk, ChunkHeader, Encoding, Error, ErrorKind, Result};
 use std::sync::Arc;
 
@@ -114,7 +113,7 @@ impl Dataset {
     /// Those of reading tables, and of `visit`.
     pub fn each(&self, visit: impl FnMut(&[u8], Place) -> Result<()>) -> Result<()> {
         let newest_first: Vec<Arc<Table>> = self.tables.tables.iter().rev().cloned().collect();
-        each_key(&newest_first, visit)
+        each_key(&self.inner.segments, &newest_first, visit)
     }
 
     /// The keys, in order.
@@ -147,9 +146,9 @@ impl Dataset {
 }
 
 /// Gives each key that is in `tables`, the newest first, and is not removed, to `visit`.
-pub(super) fn each_key(tables: &[Arc<Table>], mut visit: impl FnMut(&[u8], Place) -> Result<()>) -> Result<()> {
+pub(crate) fn each_key(segments: &Segments, tables: &[Arc<Table>], mut visit: impl FnMut(&[u8], Place) -> Result<()>) -> Result<()> {
     for (number, table) in tables.iter().enumerate() {
-        for entry in table.iter() {
+        for entry in table.iter(segments)? {
             let (key, place) = entry?;
             let Some(place) = place else { continue };
             let mut newer = tables.iter().take(number);

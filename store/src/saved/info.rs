@@ -126,7 +126,10 @@ mod tests {
             created: 9,
         };
         let info = DatasetInfo::of(&entry).unwrap();
-        assert_eq!((info.dtype(), info.shape(), info.chunk_extents()), (Some(DType::F32), Some(vec![5, 2]), Some(vec![vec![3, 2], vec![2]])));
+        assert_eq!(
+            (info.dtype(), info.shape(), info.chunk_extents()),
+            (Some(DType::F32), Some(vec![5, 2]), Some(vec![vec![3, 2], vec![2]]))
+        );
         assert_eq!(info.attributes["unit"], "K");
         assert_eq!(DatasetKind::array(DType::F32, &[5], &[vec![3]]).unwrap_err().kind(), ErrorKind::Invalid);
         assert!(DatasetInfo::of(&Entry { meta: "{".into(), ..entry }).is_err());

@@ -7,8 +7,7 @@ use crate::format::MANIFEST_NAME;
 use crate::io::{Backend, Lock, Open};
 use crate::manifest::{Changes, Entry, Manifest};
 use crate::recover::replay;
-use super::table::Table;
-use crate::segment::{Commit, Place, Segments};
+use crate::segment::{Commit, Place, Segments, Table};
 use crate::{Arena, Error, ErrorKind, Result};
 use parking_lot::{Condvar, Mutex, RwLock};
 use std::path::PathBuf;
@@ -75,7 +74,9 @@ impl Inner {
     pub(crate) fn writable(&self) -> Result<&Mutex<Manifest>> {
         if self.poisoned.load(Relaxed) {
             let message = "a sync failed before, so that it is not known what is saved; nothing more is written";
-            return Err(Error::new(ErrorKind::Unusable, message).at(&self.folder).hint("open the store again: it has the last commit or the one that failed"));
+            return Err(Error::new(ErrorKind::Unusable, message)
+                .at(&self.folder)
+                .hint("open the store again: it has the last commit or the one that failed"));
         }
         self.manifest.as_ref().ok_or_else(|| {
             let error = Error::new(ErrorKind::Unusable, "the store is open to read only").at(&self.folder);

@@ -16,10 +16,10 @@ use super::inner::{Inner, OpenTables};
 use super::layer::{Held, Layer};
 use super::pins::Pinned;
 use crate::manifest::Entry;
-use super::table::{Table, TableBuilder, merge_tables};
-use crate::segment::{FrameInfo, FrameKind, Place};
+use crate::segment::{FrameInfo, FrameKind, Place, Table, TableBuilder, merge_mapped, merge_tables};
 use crate::{Chunk, Error, ErrorKind, Result};
 use parking_lot::{Mutex, RwLock};
+use rustc_hash::FxHashMap;
 use std::sync::Arc;
 
 /// A dataset has at most this many tables after a commit.
@@ -309,7 +309,7 @@ impl KeyedWriter {
     pub(crate) fn each(&self, mut visit: impl FnMut(&[u8], Place) -> Result<()>) -> Result<()> {
         self.roll()?;
         let tables = self.state.read().tables();
-        super::dataset::each_key(&tables, |key, place| visit(key, place))
+        super::dataset::each_key(&self.inner.segments, &tables, |key, place| visit(key, place))
     }
 
     /// Sets an attribute of the dataset, as of the next commit.
@@ -359,7 +359,7 @@ impl KeyedWriter {
     /// Writes a table of a layer whose places are settled.
     fn write_layer(&self, layer: &Layer) -> Result<Rolled> {
         let failures = self.inner.segments.failures();
-        let mut table = TableBuilder::new(&self.inner.segments)?;
+        let mut table = TableBuilder::new(self.inner.arena.ledger())?;
         for (key, held) in layer.iter() {
             match held {
                 Some(held) => table.put(key, self.settle(held.place)?)?,
@@ -368,7 +368,7 @@ impl KeyedWriter {
         }
         let place = {
             let _layout = self.inner.layout.read();
-            let place = table.write(self.id)?;
+            let place = table.write(&self.inner.segments, self.id)?;
             self.pin(place);
             place
         };
@@ -426,9 +426,19 @@ impl KeyedWriter {
         let failures = self.inner.segments.failures();
         let rolled = self.state.read().rolled.clone();
         for (number, old) in rolled.into_iter().enumerate().filter(|(_, old)| old.failures != failures) {
+            let mut moved: FxHashMap<Place, Place> = FxHashMap::default();
+            for entry in old.table.iter(&self.inner.segments)? {
+                if let Some(place) = entry?.1 {
+                    let settled = self.settle(place)?;
+                    if settled != place {
+                        moved.insert(place, settled);
+                    }
+                }
+            }
             let place = {
                 let _layout = self.inner.layout.read();
-                let place = merge_tables(&self.inner.segments, &[&*old.table], self.id, false, &mut |place| self.settle_unlocked(place))?;
+                let moved = |place: Place| moved.get(&place).copied().unwrap_or(place);
+                let place = merge_mapped(&self.inner.segments, self.id, &[&*old.table], false, &moved)?;
                 self.pin(place);
                 place
             };
@@ -439,14 +449,6 @@ impl KeyedWriter {
             }
         }
         Ok(())
-    }
-
-    fn settle_unlocked(&self, place: Place) -> Result<Place> {
-        let settled = self.inner.segments.settle(place)?;
-        if settled != place {
-            self.pin(settled);
-        }
-        Ok(settled)
     }
 
     /// One attempt at a commit; nothing where it is to be tried again.
@@ -517,7 +519,7 @@ impl KeyedWriter {
         let merged: Vec<&Table> = all.iter().skip(from).map(|(_, table)| &**table).collect();
         let place = {
             let _layout = self.inner.layout.read();
-            let place = merge_tables(&self.inner.segments, &merged, self.id, from == 0, &mut Ok)?;
+            let place = merge_tables(&self.inner.segments, self.id, &merged, from == 0)?;
             self.pin(place);
             place
         };

@@ -74,11 +74,6 @@ impl Layer {
         self.booking.join(booking);
     }
 
-    /// All places, to be changed.
-    pub(super) fn held_mut(&mut self) -> impl Iterator<Item = &mut Held> {
-        self.entries.values_mut().flatten()
-    }
-
     /// All keys, in no order.
     pub(super) fn iter(&self) -> impl Iterator<Item = (&[u8], Option<Held>)> {
         self.entries.iter().map(|(key, held)| (&**key, *held))

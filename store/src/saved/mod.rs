@@ -13,19 +13,20 @@ mod overlay;
 mod pins;
 mod stats;
 mod store;
-mod table;
-mod value;
 #[cfg(test)]
 mod tests;
+mod value;
 mod writer;
 
+pub(crate) use commit::{Change, Outcome, Swap};
+pub(crate) use dataset::each_key;
 pub use dataset::{Dataset, StoredChunk};
 pub use info::{DatasetInfo, DatasetKind};
-pub(crate) use commit::Change;
 pub(crate) use inner::{Inner, random_id};
-pub(crate) use lock::take as take_lock;
 pub(crate) use keyed::KeyedWriter;
+pub(crate) use lock::take as take_lock;
 pub use options::StoreOptions;
+pub(crate) use pins::Pinned;
 pub use stats::StoreStats;
 pub use store::Store;
 pub use writer::DatasetWriter;

@@ -10,8 +10,11 @@ mod link;
 mod options;
 mod place;
 mod read;
+mod retire;
 mod segments;
 mod shared;
+#[cfg(test)]
+mod speed;
 mod table;
 #[cfg(test)]
 mod tests;
@@ -22,5 +25,5 @@ pub(crate) use options::SegmentOptions;
 pub use place::Place;
 pub(crate) use segments::Segments;
 pub(crate) use shared::Commit;
-pub(crate) use table::{Table, TableBuilder, TableIter, merge_tables};
+pub(crate) use table::{Table, TableBuilder, TableIter, merge_mapped, merge_tables};
 pub(crate) use walk::Walk;

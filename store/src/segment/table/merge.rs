@@ -16,6 +16,23 @@ pub(crate) fn merge_tables(segments: &Segments, dataset: u64, tables: &[&Table],
     write_table(segments, dataset, || Merged::new(segments, tables, forget))
 }
 
+/// As [`merge_tables`], with frames that have moved: `moved` gives the place of the copy, or the place itself.
+///
+/// # Errors
+/// As for [`merge_tables`].
+pub(crate) fn merge_mapped(
+    segments: &Segments,
+    dataset: u64,
+    tables: &[&Table],
+    forget: bool,
+    moved: &dyn Fn(Place) -> Place,
+) -> Result<Place> {
+    write_table(segments, dataset, || {
+        let merged = Merged::new(segments, tables, forget)?;
+        Ok(merged.map(|item| item.map(|item| Item { place: item.place.map(moved), ..item })))
+    })
+}
+
 /// The keys of several tables in order, each once.
 struct Merged<'a> {
     /// What comes next of each table, the newest last.

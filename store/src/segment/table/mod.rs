@@ -9,9 +9,11 @@ mod build;
 mod cursor;
 mod lookup;
 mod merge;
+#[cfg(test)]
+mod tests;
 mod write;
 
 pub(crate) use build::TableBuilder;
 pub(crate) use cursor::TableIter;
 pub(crate) use lookup::Table;
-pub(crate) use merge::merge_tables;
+pub(crate) use merge::{merge_mapped, merge_tables};
