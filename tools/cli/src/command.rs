@@ -1,6 +1,6 @@
 //! The command line: from here come the help, the completions and the manual pages.
 
-use crate::commands::{completions, cp, export, head, import, info, ls, man, map, rm, stat};
+use crate::commands::{compact, completions, cp, du, export, gc, head, import, info, ls, man, map, rm, stat, verify};
 use crate::common::Common;
 use crate::demo;
 use crate::failure::{EXIT_CODES, Exit, Result};
@@ -38,7 +38,11 @@ enum Command {
     Info(info::Args),
     Head(head::Args),
     Stat(stat::Args),
+    Du(du::Args),
     Map(map::Args),
+    Verify(verify::Args),
+    Compact(compact::Args),
+    Gc(gc::Args),
     Export(export::Args),
     Import(import::Args),
     Rm(rm::Args),
@@ -57,6 +61,10 @@ impl Cli {
             Command::Info(args) => answer(&args.common, |output| info::run(args, output)),
             Command::Head(args) => answer(&args.common, |output| head::run(args, output)),
             Command::Stat(args) => answer(&args.common, |output| stat::run(args, output)),
+            Command::Du(args) => answer(&args.common, |output| du::run(args, output)),
+            Command::Verify(args) => answer(&args.common, |output| verify::run(args, output)),
+            Command::Compact(args) => answer(&args.common, |output| compact::run(args, output)),
+            Command::Gc(args) => answer(&args.common, |output| gc::run(args, output)),
             Command::Map(args) => answer(&args.common, |output| map::run(args, output)),
             Command::Export(args) => answer(&args.common, |output| export::run(args, output)),
             Command::Import(args) => answer(&args.common, |output| import::run(args, output)),

@@ -17,6 +17,7 @@ mod output;
 mod owner;
 mod picture;
 mod preview;
+mod progress;
 mod region;
 mod slabs;
 mod statistics;

@@ -43,6 +43,11 @@ pub(crate) fn run(args: &Args, output: &mut Output) -> Result<Exit> {
         return Ok(Exit::Success);
     }
     let (segments, frames) = (plural(done.dropped, "segment"), plural(done.copied, "frame"));
-    output.line(format!("{}: {} before, {} now: {segments} removed, {frames} copied", folder.display(), bytes(done.bytes_before), bytes(done.bytes_after)))?;
+    output.line(format!(
+        "{}: {} before, {} now: {segments} removed, {frames} copied",
+        folder.display(),
+        bytes(done.bytes_before),
+        bytes(done.bytes_after)
+    ))?;
     Ok(Exit::Success)
 }

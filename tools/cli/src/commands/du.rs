@@ -95,7 +95,8 @@ pub(crate) fn run(args: &Args, output: &mut Output) -> Result<Exit> {
 fn files(store: &Path) -> Vec<(&'static str, u64)> {
     let folder = |name: &str| sizes(&store.join(name)).1;
     let manifest = store.join("manifest").metadata().map_or(0, |meta| meta.blocks() * 512);
-    let mut parts = vec![("segments", folder("segments")), ("manifest", manifest), ("catalogue", folder("catalogue")), ("events", folder("events"))];
+    let mut parts =
+        vec![("segments", folder("segments")), ("manifest", manifest), ("catalogue", folder("catalogue")), ("events", folder("events"))];
     let known: u64 = parts.iter().map(|(_, bytes)| bytes).sum();
     parts.push(("other", sizes(store).1.saturating_sub(known)));
     parts

@@ -9,7 +9,7 @@ use crate::output::{Output, Style};
 use crate::owner::{Owner, ScratchFolder};
 use crate::summary::{self, grid_of, plural, ratio, ratio_text, rounded};
 use crate::units::{bytes, count, time};
-use chunkstore_store::{DatasetInfo, Store};
+use chunkstore_store::{Dataset, DatasetInfo, Encoding, Store};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -23,8 +23,11 @@ Examples:
 JSON: one document. Of a store: store, datasets, kinds, chunks, bytes, stored_bytes, ratio,
 segments, disk_bytes, sequence, writer {process, since, alive} or null, scratch. Of a dataset: name,
 store, id, kind, dtype, shape, grid, chunks, missing, bytes, stored_bytes, ratio, created,
-attributes, meta (what describes the dataset, with the extents of its chunks). Of a folder of
+attributes, meta (what describes the dataset, with the extents of its chunks), encodings (how many chunks are raw, zstd, shuffle+zstd) and encodings_of (how many were looked at). Of a folder of
 spilled chunks: scratch, a list of {path, state, owner, bytes, disk_bytes}.";
+
+/// The most chunks whose headers are read.
+const MOST_HEADERS: usize = 10_000;
 
 /// Describe a store or a dataset: shape, type, chunks, attributes.
 #[derive(clap::Args)]
@@ -48,7 +51,7 @@ pub(crate) fn run(args: &Args, output: &mut Output) -> Result<Exit> {
     let store = open::to_read(&address.store, &args.memory.arena())?;
     match &address.name {
         None => of_store(&store, &address.store, output)?,
-        Some(name) => of_dataset(open::dataset(&store, name)?.info(), &address.store, output)?,
+        Some(name) => of_dataset(&open::dataset(&store, name)?, &address.store, output)?,
     }
     Ok(Exit::Success)
 }
@@ -79,14 +82,16 @@ fn of_store(store: &Store, folder: &Path, output: &mut Output) -> Result {
     scratch.iter().try_for_each(|folder| super::ls::line(folder, output))
 }
 
-fn of_dataset(info: &DatasetInfo, folder: &Path, output: &mut Output) -> Result {
+fn of_dataset(dataset: &Dataset, folder: &Path, output: &mut Output) -> Result {
+    let info = dataset.info();
+    let (encodings, looked_at) = encodings(dataset)?;
     let grid = grid_of(info)?;
     let missing = grid.as_ref().map(|grid| grid.wanted().saturating_sub(info.chunks));
     if output.is_json() {
         let mut document = summary::json(info);
         let more = json!({
             "store": folder, "id": format!("{:016x}", info.id), "grid": grid.as_ref().map(|grid| grid.chunks.numblocks().to_vec()), "missing": missing,
-            "attributes": info.attributes, "meta": info.meta,
+            "attributes": info.attributes, "meta": info.meta, "encodings": encodings, "encodings_of": looked_at,
         });
         if let (Some(document), Value::Object(more)) = (document.as_object_mut(), more) {
             document.extend(more);
@@ -107,11 +112,33 @@ fn of_dataset(info: &DatasetInfo, folder: &Path, output: &mut Output) -> Result 
         }
     }
     item(output, "data", format!("{} in {} ({})", bytes(info.bytes), bytes(info.stored_bytes), ratio_text(info.bytes, info.stored_bytes)))?;
+    let of_encodings: Vec<String> = encodings.iter().map(|(name, chunks)| format!("{} {name}", count(*chunks))).collect();
+    if looked_at > 0 {
+        let part = if looked_at < info.chunks { format!(" (of the first {})", count(looked_at)) } else { String::new() };
+        item(output, "encoding", format!("{}{part}", of_encodings.join(", ")))?;
+    }
     item(output, "created", time(info.created))?;
     for (at, (name, value)) in info.attributes.iter().enumerate() {
         item(output, if at == 0 { "attributes" } else { "" }, format!("{name} = {value}"))?;
     }
     Ok(())
+}
+
+/// How the chunks are encoded, and of how many that was looked at.
+fn encodings(dataset: &Dataset) -> Result<(BTreeMap<&'static str, u64>, u64)> {
+    let (mut found, mut looked_at) = (BTreeMap::new(), 0);
+    for key in dataset.keys()?.iter().take(MOST_HEADERS) {
+        // Damage is told by `verify`; here it only is not counted.
+        let Ok(Some(stored)) = dataset.header_of(key) else { continue };
+        let name = match stored.encoding {
+            Encoding::Raw => "raw",
+            Encoding::Zstd => "zstd",
+            Encoding::ShuffleZstd => "shuffle+zstd",
+        };
+        *found.entry(name).or_default() += 1;
+        looked_at += 1;
+    }
+    Ok((found, looked_at))
 }
 
 fn of_array(info: &DatasetInfo, grid: &Grid, output: &mut Output) -> Result {
