@@ -19,6 +19,13 @@ pub(super) struct Found {
     pub(super) wanted: bool,
 }
 
+impl Found {
+    /// Where it is.
+    pub(super) fn place(&self, segment: u64) -> Place {
+        Place { segment, offset: self.offset, len: self.len }
+    }
+}
+
 /// What is wrong at a place in a segment.
 #[derive(Debug)]
 pub(super) struct Flaw {
@@ -73,7 +80,7 @@ impl Survey {
                 Ok((offset, header)) => {
                     self.booking.grow(FOUND_BYTES)?;
                     let place = Place { segment, offset, len: header.frame_len() };
-                    let sound = match segments.read(place) {
+                    let sound = match segments.check(place) {
                         Ok(_) => true,
                         Err(error) if error.kind() == crate::ErrorKind::OutOfMemory => return Err(error),
                         Err(error) => {

@@ -25,6 +25,7 @@ pub use info::{DatasetInfo, DatasetKind};
 pub(crate) use inner::{Inner, random_id};
 pub(crate) use keyed::KeyedWriter;
 pub(crate) use lock::take as take_lock;
+pub(crate) use name::check_name;
 pub use options::StoreOptions;
 pub(crate) use pins::Pinned;
 pub use stats::StoreStats;
