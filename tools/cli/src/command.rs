@@ -1,6 +1,6 @@
 //! The command line: from here come the help, the completions and the manual pages.
 
-use crate::commands::{compact, completions, cp, du, export, gc, head, import, info, ls, man, map, rm, stat, verify};
+use crate::commands::{compact, completions, cp, du, export, gc, head, import, info, ls, man, map, repair, rm, stat, verify};
 use crate::common::Common;
 use crate::demo;
 use crate::failure::{EXIT_CODES, Exit, Result};
@@ -25,7 +25,7 @@ it:
 
   data/store                       the store in the folder data/store
   data/store/climate/temperature   the dataset climate/temperature in it
-  data/store//climate              the same with the end of the store marked by two slashes, which is never needed to find a store that exists
+  data/store//climate              the same, with the end of the store marked
   climate/temperature              the dataset, where the current folder is the store
 
 Reading commands take no lock: they work beside a program that writes to the store, and show what it
@@ -41,6 +41,7 @@ enum Command {
     Du(du::Args),
     Map(map::Args),
     Verify(verify::Args),
+    Repair(repair::Args),
     Compact(compact::Args),
     Gc(gc::Args),
     Export(export::Args),
@@ -63,6 +64,7 @@ impl Cli {
             Command::Stat(args) => answer(&args.common, |output| stat::run(args, output)),
             Command::Du(args) => answer(&args.common, |output| du::run(args, output)),
             Command::Verify(args) => answer(&args.common, |output| verify::run(args, output)),
+            Command::Repair(args) => answer(&args.common, |output| repair::run(args, output)),
             Command::Compact(args) => answer(&args.common, |output| compact::run(args, output)),
             Command::Gc(args) => answer(&args.common, |output| gc::run(args, output)),
             Command::Map(args) => answer(&args.common, |output| map::run(args, output)),

@@ -51,8 +51,8 @@ impl Memory {
 
 fn memory(text: &str) -> Result<u64, String> {
     match parse_bytes(text) {
-        Ok(bytes) if bytes >= 8 << 20 => Ok(bytes),
-        Ok(_) => Err("at least 8MiB are needed".into()),
+        Ok(bytes) if bytes >= 16 << 20 => Ok(bytes),
+        Ok(_) => Err("at least 16MiB are needed".into()),
         Err(error) => Err(error.to_string()),
     }
 }

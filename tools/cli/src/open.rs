@@ -8,12 +8,23 @@ use std::path::Path;
 
 /// Opens a store to read, which takes no lock.
 pub(crate) fn to_read(folder: &Path, arena: &Arena) -> Result<Store> {
+    whole(folder)?;
     Ok(Store::options().arena(arena.clone()).threads(1).open_read_only(folder)?)
 }
 
 /// Opens a store to write, for which its lock is taken.
 pub(crate) fn to_write(folder: &Path, arena: &Arena) -> Result<Store> {
+    whole(folder)?;
     Ok(Store::options().arena(arena.clone()).open(folder)?)
+}
+
+/// That a folder with segments has a manifest, too: without one it is no new store, but a damaged one.
+fn whole(folder: &Path) -> Result {
+    if folder.join("segments").is_dir() && !folder.join("manifest").exists() {
+        let failure = Failure::new(Exit::No, format!("the store has lost its manifest [{}]", folder.join("manifest").display()));
+        return Err(failure.hint(format!("`chunkstore repair {}` makes it anew from the segments", folder.display())));
+    }
+    Ok(())
 }
 
 /// A dataset of a store; where there is none, what there is instead.

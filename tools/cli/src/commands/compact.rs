@@ -17,7 +17,8 @@ What is in use in segments that mostly are not is copied to new ones, and the ol
 once that is safe on disk. It can be stopped at any time, and loses nothing. It needs the lock: no
 other process may write to the store meanwhile.
 
-JSON: one document: store, bytes_before, bytes_after, copied (chunks and tables), dropped (segments).";
+JSON: one document: store, bytes_before, bytes_after, copied (chunks and tables), dropped
+(segments).";
 
 /// Give back the room of what was removed or replaced.
 #[derive(clap::Args)]

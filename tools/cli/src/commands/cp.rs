@@ -13,13 +13,13 @@ use std::path::Path;
 
 const HELP: &str = "\
 Examples:
-  chunkstore cp data/store/x data/store/y              in one store: the copy shares the bytes on disk, unless it replaces something
+  chunkstore cp data/store/x data/store/y              in one store: shares the bytes on disk
   chunkstore cp data/store/x backup/store/x            into another store, chunk by chunk
   chunkstore cp data/store/x backup//x --create        the other store is made
   chunkstore cp data/store/x backup/store/x --replace  in place of what is there
 
-Every chunk that goes to another store is read and checked; a damaged one ends the command, and
-nothing of the copy is visible then.
+A copy in one store that replaces another dataset shares nothing. Every chunk that goes to another
+store is read and checked; a damaged one ends the command, and nothing of the copy is visible then.
 
 JSON: one document: from {store, name}, to {store, name}, chunks, bytes, shared (whether the bytes
 on disk are).";

@@ -5,7 +5,7 @@ use crate::common::{Common, Memory};
 use crate::failure::{Exit, Result};
 use crate::open;
 use crate::output::{Output, Style};
-use crate::owner::{ScratchFolder, sizes};
+use crate::owner::sizes;
 use crate::summary::{ratio, ratio_text, rounded};
 use crate::table::{Side, Table};
 use crate::units::bytes;
@@ -20,13 +20,13 @@ Examples:
   chunkstore du /var/tmp                  folders of spilled chunks of running programs
 
 Bytes of a dataset that copies share are counted for each of them. What removed datasets left stays
-in the segments until `chunkstore gc` (segments that nothing uses) or `chunkstore compact` (the rest)
-gives it back.
+in the segments until `chunkstore gc` (segments that nothing uses) or `chunkstore compact` (the
+rest) gives it back.
 
-JSON: one document: store, datasets [{name, bytes, stored_bytes, ratio}], bytes, stored_bytes, ratio;
-of a whole store disk {segments, manifest, catalogue, events, other, total} and collectable_bytes
-(what gc would give back), too. Of folders of spilled chunks: scratch [{path, state, owner, bytes,
-disk_bytes}].";
+JSON: one document: store, datasets [{name, bytes, stored_bytes, ratio}], bytes, stored_bytes,
+ratio; of a whole store disk {segments, manifest, catalogue, events, other, total} and
+collectable_bytes (what gc would give back), too. Of folders of spilled chunks: scratch [{path,
+state, owner, bytes, disk_bytes}].";
 
 /// Show what takes room on disk.
 #[derive(clap::Args)]

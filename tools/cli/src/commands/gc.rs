@@ -14,8 +14,8 @@ Examples:
   chunkstore gc data/store --dry-run   which files would be removed; needs no lock
   chunkstore gc data/store             remove them
 
-Segments of which no dataset uses anything are removed. Those that are used in part stay; `chunkstore
-compact` gives back the rest of them.
+Segments of which no dataset uses anything are removed. Those that are used in part stay;
+`chunkstore compact` gives back the rest of them.
 
 JSON: one document: store, dry_run, bytes, files.";
 

@@ -17,13 +17,13 @@ use serde_json::json;
 const HELP: &str = "\
 Examples:
   chunkstore head data/store/climate/temperature              the first rows of chunk 0
-  chunkstore head data/store/climate/temperature --chunk 7    those of chunk 7, counted in C order (last axis fastest)
-  chunkstore head data/store/climate/temperature --chunk 1,3  those of the chunk at this place in the grid
+  chunkstore head data/store/climate/temperature --chunk 7    those of chunk 7
+  chunkstore head data/store/climate/temperature --chunk 1,3  at this place in the grid
   chunkstore head data/store/x --rows 100 --columns 20        more of them
 
-Rows run along the last axis; the numbers beside and above are indices in the whole array. Chunks
-that hold no numbers are shown as bytes in hexadecimal digits; of datasets with keys the first keys
-are listed.
+Chunks are numbered in C order (last axis fastest). Rows run along the last axis; the numbers beside
+and above are indices in the whole array. Chunks that hold no numbers are shown as bytes in
+hexadecimal digits; of datasets with keys the first keys are listed.
 
 JSON: one document: name, chunk, position, start, and of a block type (\"block\"), dtype, shape, rows
 [{index, values}], rows_left, columns_left; of others type (\"records\", \"bytes\", \"scalar\") with

@@ -23,8 +23,8 @@ Examples:
   chunkstore import temperature.npy data/store/climate/temperature
   chunkstore import temperature.npy data/new//temperature --create            make the store, too
   chunkstore import table.csv data/store/table --dtype float32                rows of numbers
-  chunkstore import values.jsonl data/store/values --chunks 100000            a number, or lists nested alike, a line
-  chunkstore import big.npy data/store/big --chunks 1000,-1                   1000 rows a chunk, the second axis whole
+  chunkstore import values.jsonl data/store/values --chunks 100000            numbers or lists
+  chunkstore import big.npy data/store/big --chunks 1000,-1                   1000 rows a chunk
   chunkstore import x.npy data/store/x --replace --attribute units='\"K\"'
 
 Chunks: auto (8 to 16 MiB), a number for all axes, one for each axis (-1 is the whole axis, auto

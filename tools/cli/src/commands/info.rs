@@ -18,12 +18,13 @@ const HELP: &str = "\
 Examples:
   chunkstore info data/store                       the store: datasets, segments, who writes to it
   chunkstore info data/store/climate/temperature   one dataset: type, shape, chunks, attributes
-  chunkstore info /var/tmp/chunkstore-123-...      a folder of spilled chunks: whose it is, and how large
+  chunkstore info /var/tmp/chunkstore-123-...      a folder of spilled chunks
 
 JSON: one document. Of a store: store, datasets, kinds, chunks, bytes, stored_bytes, ratio,
 segments, disk_bytes, sequence, writer {process, since, alive} or null, scratch. Of a dataset: name,
 store, id, kind, dtype, shape, grid, chunks, missing, bytes, stored_bytes, ratio, created,
-attributes, meta (what describes the dataset, with the extents of its chunks), encodings (how many chunks are raw, zstd, shuffle+zstd) and encodings_of (how many were looked at). Of a folder of
+attributes, meta (what describes the dataset, with the extents of its chunks), encodings (how many
+chunks are raw, zstd, shuffle+zstd) and encodings_of (how many were looked at). Of a folder of
 spilled chunks: scratch, a list of {path, state, owner, bytes, disk_bytes}.";
 
 /// The most chunks whose headers are read.

@@ -15,7 +15,7 @@ const HELP: &str = "\
 Examples:
   chunkstore map data/store/climate/temperature           which chunks are there
   chunkstore map data/store/climate/temperature --check   read them all, to see which are damaged
-  chunkstore map data/store/climate/temperature --ascii   in plain characters: # present, . missing, X damaged
+  chunkstore map data/store/climate/temperature --ascii   in plain characters: # . X
 
 Rows are chunks along the last axis but one, columns those along the last; a single axis goes on
 from line to line, more axes give a panel for each of their indices. Where the grid is larger than

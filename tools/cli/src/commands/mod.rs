@@ -12,6 +12,7 @@ pub(crate) mod info;
 pub(crate) mod ls;
 pub(crate) mod man;
 pub(crate) mod map;
+pub(crate) mod repair;
 pub(crate) mod rm;
 pub(crate) mod stat;
 pub(crate) mod verify;

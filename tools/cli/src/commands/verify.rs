@@ -24,9 +24,10 @@ writer commits while it runs is not looked at. `chunkstore repair` keeps what is
 
 Exit codes: 0 sound, 1 damaged, else see `chunkstore --help`.
 
-JSON: one document: store, sound, datasets, chunks, segments, bytes, unreferenced_bytes (what compact
-and gc would give back), damages (how many), damaged [{dataset, chunk, key, file, offset, problem}].
-Of one dataset: store, name, sound, chunks, bytes, damages, damaged [{dataset, chunk, key, problem}].";
+JSON: one document: store, sound, datasets, chunks, segments, bytes, unreferenced_bytes (what
+compact and gc would give back), damages (how many), damaged [{dataset, chunk, key, file, offset,
+problem}]. Of one dataset: store, name, sound, chunks, bytes, damages, damaged [{dataset, chunk,
+key, problem}].";
 
 /// Read everything, and name what is damaged.
 #[derive(clap::Args)]

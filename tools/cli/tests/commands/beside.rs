@@ -62,15 +62,31 @@ fn readers_work_and_writers_are_refused() {
     let mut writer = Writer::start(&place);
     let array = "s/climate/temperature";
     for arguments in [
-        &["ls", "s"][..], &["info", "s"], &["info", array], &["head", array], &["stat", array], &["du", "s"], &["map", array, "--check"], &["verify", "s"],
-        &["gc", "s", "--dry-run"], &["export", array, "out.npy", "--force"], &["cp", array, "t//copy", "--create", "--replace"], &["rm", array, "--dry-run"],
+        &["ls", "s"][..],
+        &["info", "s"],
+        &["info", array],
+        &["head", array],
+        &["stat", array],
+        &["du", "s"],
+        &["map", array, "--check"],
+        &["verify", "s"],
+        &["gc", "s", "--dry-run"],
+        &["export", array, "out.npy", "--force"],
+        &["cp", array, "t//copy", "--create", "--replace"],
+        &["rm", array, "--dry-run"],
     ] {
         place.run(arguments).code(0);
         place.run(&[arguments, &["--json"]].concat()).code(0).json();
     }
     std::fs::write(place.path("x.csv"), "1,2\n").unwrap();
     for arguments in [
-        &["rm", array][..], &["cp", array, "s/copy"], &["cp", "t/copy", "s/copy"], &["import", "x.csv", "s/x"], &["compact", "s"], &["gc", "s"], &["repair", "s"],
+        &["rm", array][..],
+        &["cp", array, "s/copy"],
+        &["cp", "t/copy", "s/copy"],
+        &["import", "x.csv", "s/x"],
+        &["compact", "s"],
+        &["gc", "s"],
+        &["repair", "s"],
     ] {
         let ran = place.run(arguments).code(4);
         assert!(ran.err.contains(&format!("process {}", writer.child.id())), "{arguments:?}: {}", ran.err);

@@ -24,10 +24,20 @@ fn damage_is_named_with_chunk_file_and_offset() {
     let found = place.run(&["verify", "s", "--json"]).code(1).document();
     assert_eq!((&found["sound"], &found["damages"]), (&false.into(), &1.into()), "{found:#}");
     let damage = &found["damaged"][0];
-    assert_eq!((&damage["dataset"], &damage["chunk"], &damage["offset"]), (&"climate/temperature".into(), &3.into(), &offset.into()), "{damage:#}");
+    assert_eq!(
+        (&damage["dataset"], &damage["chunk"], &damage["offset"]),
+        (&"climate/temperature".into(), &3.into(), &offset.into()),
+        "{damage:#}"
+    );
     assert!(damage["file"].as_str().unwrap().ends_with(file.file_name().unwrap().to_str().unwrap()));
     let said = place.run(&["verify", "s"]).code(1).out;
-    for part in ["DAMAGED", "climate/temperature chunk 3", file.file_name().unwrap().to_str().unwrap(), &format!("at byte {offset}"), "chunkstore repair s"] {
+    for part in [
+        "DAMAGED",
+        "climate/temperature chunk 3",
+        file.file_name().unwrap().to_str().unwrap(),
+        &format!("at byte {offset}"),
+        "chunkstore repair s",
+    ] {
         assert!(said.contains(part), "{part} is not in {said}");
     }
     assert!(place.run(&["verify", "s/climate/temperature"]).code(1).out.contains("chunk 3"));

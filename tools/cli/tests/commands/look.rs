@@ -117,7 +117,12 @@ fn a_large_grid_is_drawn_small() {
 fn who_stops_reading_hears_no_complaint() {
     let place = Place::new();
     save_numbers(&place.store("s"), "x", 20, 1000, 100);
-    let mut child = place.command(&["export", "s/x", "-", "--format", "csv"]).stdout(std::process::Stdio::piped()).stderr(std::process::Stdio::piped()).spawn().unwrap();
+    let mut child = place
+        .command(&["export", "s/x", "-", "--format", "csv"])
+        .stdout(std::process::Stdio::piped())
+        .stderr(std::process::Stdio::piped())
+        .spawn()
+        .unwrap();
     drop(child.stdout.take());
     let ended = child.wait_with_output().unwrap();
     assert_eq!((ended.status.code(), String::from_utf8(ended.stderr).unwrap().as_str()), (Some(0), ""));
