@@ -127,6 +127,7 @@ fn assemble(
         encoding: options.encoding,
         threads: options.threads,
         read_only: writer.is_none(),
+        any_header: false,
     };
     let segments = Segments::open(Arc::clone(&backend), &folder.join(SEGMENTS_NAME), store_id, &arena, segment_options)?;
     segments.restore(commits)?;
