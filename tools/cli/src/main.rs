@@ -12,6 +12,7 @@ mod failure;
 mod grid;
 mod hex;
 mod import;
+mod key;
 mod open;
 mod output;
 mod owner;

@@ -93,7 +93,7 @@ fn write(from: &Dataset, store: &Store, to: &str, replace: bool) -> Result<Datas
     let info = from.info();
     let writer = store.create(to, DatasetKind::new(&info.kind, info.meta.clone()))?.replace(replace);
     for key in from.keys()? {
-        let about = |error| Failure::from(error).about(format!("key {} of {}", crate::hex::hex(&key, 32), info.name));
+        let about = |error| Failure::from(error).about(format!("{} of {}", crate::key::text(&info.kind, &key), info.name));
         if let Some(chunk) = from.get(&key).map_err(about)? {
             writer.put_key(&key, &chunk)?;
         }

@@ -5,6 +5,7 @@ use crate::common::{Common, Memory};
 use crate::failure::{Exit, Failure, Result};
 use crate::grid::{Grid, tuple};
 use crate::hex::hex;
+use crate::key;
 use crate::open;
 use crate::output::{Output, Style};
 use crate::preview::{Most, document, kind, lines};
@@ -27,8 +28,8 @@ hexadecimal digits; of datasets with keys the first keys are listed.
 
 JSON: one document: name, chunk, position, start, and of a block type (\"block\"), dtype, shape, rows
 [{index, values}], rows_left, columns_left; of others type (\"records\", \"bytes\", \"scalar\") with
-records, bytes, hex or value; of a dataset with keys: keys [{hex, bytes, ...}], keys_left. What is
-no number is null, and infinities are the texts \"Infinity\" and \"-Infinity\".";
+records, bytes, hex or value; of a dataset with keys: keys [{key, key_text, bytes, ...}], keys_left.
+What is no number is null, and infinities are the texts \"Infinity\" and \"-Infinity\".";
 
 /// Show the first values or rows of a chunk.
 #[derive(clap::Args)]
@@ -113,24 +114,41 @@ fn keys(dataset: &Dataset, most: Most, output: &mut Output) -> Result<Exit> {
         return Ok(exit);
     }
     let (info, mut shown) = (dataset.info(), Vec::new());
-    for key in dataset.keys()?.into_iter().take(most.rows) {
-        let chunk = dataset.get(&key).map_err(|error| Failure::from(error).about(format!("key {} of {}", hex(&key, 32), info.name)))?;
-        if let Some(chunk) = chunk {
-            shown.push((key, chunk));
+    let chest = info.kind == "chest";
+    let mut keys = dataset.keys()?;
+    // A long value of a chest is in parts, which have keys of their own; it is its first chunk that is shown.
+    keys.retain(|bytes| !chest || key::in_chest(bytes).is_some());
+    for bytes in keys.iter().take(most.rows) {
+        let about = |error| Failure::from(error).about(format!("{} of {}", key::text(&info.kind, bytes), info.name));
+        if let Some(chunk) = dataset.get(bytes).map_err(about)? {
+            shown.push((bytes, chunk));
         }
     }
-    let left = info.chunks.saturating_sub(shown.len() as u64);
+    let left = keys.len().saturating_sub(most.rows);
+    let type_name = info.meta.get("value").and_then(serde_json::Value::as_str).unwrap_or_default();
+    let decoded = |chunk: &Chunk| match chunk {
+        Chunk::Records(records) if chest => value(type_name, records),
+        _ => None,
+    };
     if output.is_json() {
-        let key = |(key, chunk): &(Vec<u8>, _)| {
+        let fields = shown.iter().map(|(bytes, chunk)| {
             let mut fields = document(chunk, &[], most);
-            fields["key"] = json!(hex(key, usize::MAX));
+            fields["key"] = json!(hex(bytes, usize::MAX));
+            fields["key_text"] = json!(if chest { key::in_chest(bytes) } else { None });
+            fields["value"] = json!(decoded(chunk));
             fields
-        };
-        output.document(&json!({ "name": info.name, "keys": shown.iter().map(key).collect::<Vec<_>>(), "keys_left": left }))?;
+        });
+        output.document(&json!({ "name": info.name, "keys": fields.collect::<Vec<_>>(), "keys_left": left }))?;
         return Ok(Exit::Success);
     }
-    for (key, chunk) in &shown {
-        output.line(format!("{}  {}", output.style(Style::Bold, hex(key, 32)), output.style(Style::Dim, kind(chunk))))?;
+    for (bytes, chunk) in &shown {
+        let name = if chest { key::in_chest(bytes) } else { None }.unwrap_or_else(|| hex(bytes, 32));
+        let name = output.style(Style::Bold, name);
+        if let Some(value) = decoded(chunk) {
+            output.line(format!("{name}  {value}"))?;
+            continue;
+        }
+        output.line(format!("{name}  {}", output.style(Style::Dim, kind(chunk))))?;
         lines(chunk, &[], Most { rows: 2, ..most }).into_iter().try_for_each(|line| output.line(format!("    {line}")))?;
     }
     if left > 0 {

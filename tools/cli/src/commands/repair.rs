@@ -4,6 +4,7 @@ use super::verify::{document, text};
 use crate::address::Address;
 use crate::common::{Common, Memory};
 use crate::failure::{Exit, Result};
+use crate::key;
 use crate::output::{Output, Style};
 use crate::summary::plural;
 use chunkstore_store::Store;
@@ -60,8 +61,9 @@ pub(crate) fn run(args: &Args, output: &mut Output) -> Result<Exit> {
     }
     let manifest = if done.manifest_rebuilt { ", with a new manifest" } else { "" };
     output.line(format!("{}: {}{manifest}: {there}", folder.display(), output.style(Style::Green, "repaired")))?;
+    let kinds = Store::open_read_only(&folder).map(|store| key::kinds(&store)).unwrap_or_default();
     for damage in &done.gone {
-        output.line(format!("  {} {}", output.style(Style::Red, "gone:"), text(damage)))?;
+        output.line(format!("  {} {}", output.style(Style::Red, "gone:"), text(damage, &kinds)))?;
     }
     for file in &done.moved_aside {
         output.line(format!("  moved aside: {}", file.display()))?;

@@ -4,6 +4,7 @@ use crate::address::Address;
 use crate::common::{Common, Memory};
 use crate::failure::{Exit, Failure, Result};
 use crate::hex::hex;
+use crate::key;
 use crate::open;
 use crate::output::{Output, Style};
 use crate::progress::Progress;
@@ -11,6 +12,7 @@ use crate::summary::plural;
 use crate::units::{bytes, count};
 use chunkstore_store::{Damage, Store};
 use serde_json::json;
+use std::collections::HashMap;
 use std::path::Path;
 
 const HELP: &str = "\
@@ -75,7 +77,8 @@ fn whole(store: &Store, folder: &Path, output: &mut Output) -> Result<Exit> {
     } else {
         let verdict = output.style(Style::Red, format!("DAMAGED in {}", places(found.damages)));
         output.line(format!("{}: {verdict}: {read}", folder.display()))?;
-        found.damaged.iter().take(LISTED).try_for_each(|damage| output.line(format!("  {}", text(damage))))?;
+        let kinds = key::kinds(store);
+        found.damaged.iter().take(LISTED).try_for_each(|damage| output.line(format!("  {}", text(damage, &kinds))))?;
         if found.damages > LISTED as u64 {
             output.line(format!("  ... and {} more; --json lists them", count(found.damages - LISTED as u64)))?;
         }
@@ -90,6 +93,7 @@ fn whole(store: &Store, folder: &Path, output: &mut Output) -> Result<Exit> {
 /// Reads every chunk of a dataset.
 fn one(store: &Store, folder: &Path, name: &str, output: &mut Output) -> Result<Exit> {
     let dataset = open::dataset(store, name)?;
+    let kind = dataset.info().kind.as_str();
     let (mut damaged, mut read, keys) = (Vec::new(), 0, dataset.keys()?);
     let mut progress = Progress::new("verified", output);
     for key in &keys {
@@ -97,7 +101,7 @@ fn one(store: &Store, folder: &Path, name: &str, output: &mut Output) -> Result<
             Ok(chunk) => read += chunk.map_or(0, |chunk| chunk.nbytes()),
             Err(error) => match Failure::from(error) {
                 failure if failure.is_damage() => damaged.push((key, failure)),
-                failure => return Err(failure.about(format!("{} of {name}", key_text(key)))),
+                failure => return Err(failure.about(format!("{} of {name}", key::text(kind, key)))),
             },
         }
         progress.show(read, dataset.info().bytes);
@@ -107,7 +111,7 @@ fn one(store: &Store, folder: &Path, name: &str, output: &mut Output) -> Result<
     if output.is_json() {
         let damaged: Vec<_> = damaged
             .iter()
-            .map(|(key, failure)| json!({ "dataset": name, "chunk": number(key), "key": hex(key, usize::MAX), "problem": failure.to_string() }))
+            .map(|(key, failure)| json!({ "dataset": name, "chunk": key::number(key), "key": hex(key, usize::MAX), "problem": failure.to_string() }))
             .collect();
         output.document(&json!({
             "store": folder, "name": name, "sound": damaged.is_empty(), "chunks": keys.len(), "bytes": read, "damages": damaged.len(), "damaged": damaged,
@@ -122,7 +126,7 @@ fn one(store: &Store, folder: &Path, name: &str, output: &mut Output) -> Result<
     let verdict = output.style(Style::Red, format!("DAMAGED in {}", plural(damaged.len() as u64, "chunk")));
     output.line(format!("{name}: {verdict}: {what}"))?;
     for (key, failure) in damaged.iter().take(LISTED) {
-        output.line(format!("  {}: {failure}", key_text(key)))?;
+        output.line(format!("  {}: {failure}", key::text(kind, key)))?;
     }
     output.line(format!("`chunkstore repair {}` keeps what is sound", folder.display()))?;
     Ok(exit)
@@ -132,19 +136,10 @@ fn places(count: u64) -> String {
     plural(count, "place")
 }
 
-/// The number of a chunk, where its key is that of one.
-fn number(key: &[u8]) -> Option<u64> {
-    key.try_into().ok().map(u64::from_be_bytes)
-}
-
-/// A key as text: the number of a chunk, or digits.
-pub(super) fn key_text(key: &[u8]) -> String {
-    number(key).map_or_else(|| format!("key {}", hex(key, 32)), |number| format!("chunk {number}"))
-}
-
 /// A damage on a line.
-pub(super) fn text(damage: &Damage) -> String {
-    let key = damage.key.as_deref().map(|key| format!(" {}", key_text(key))).unwrap_or_default();
+pub(super) fn text(damage: &Damage, kinds: &HashMap<String, String>) -> String {
+    let kind = damage.dataset.as_ref().and_then(|name| kinds.get(name)).map_or("", String::as_str);
+    let key = damage.key.as_deref().map(|bytes| format!(" {}", key::text(kind, bytes))).unwrap_or_default();
     let what = damage.dataset.as_ref().map_or_else(String::new, |dataset| format!("{dataset}{key}: "));
     format!("{what}{} at byte {}: {}", damage.file.display(), damage.offset, damage.problem)
 }

@@ -127,3 +127,22 @@ fn who_stops_reading_hears_no_complaint() {
     let ended = child.wait_with_output().unwrap();
     assert_eq!((ended.status.code(), String::from_utf8(ended.stderr).unwrap().as_str()), (Some(0), ""));
 }
+
+#[test]
+fn a_chest_shows_its_keys() {
+    use chunkstore_store::Chest;
+    let place = Place::new();
+    let chest = Chest::<(String, u64), f64>::open(place.path("c"), 64 << 20).unwrap();
+    for number in 0..12u64 {
+        chest.put(&("k".to_string(), number), &(number as f64 / 2.0)).unwrap();
+    }
+    chest.flush().unwrap();
+    drop(chest);
+    let said = place.says(&["head", "c/chest", "-n", "3"]);
+    assert_eq!(said, "(\"k\", 0)  0.0\n(\"k\", 1)  0.5\n(\"k\", 2)  1.0\n... 9 more keys\n");
+    let found = place.run(&["head", "c/chest", "--json", "-n", "20"]).code(0).document();
+    assert_eq!((&found["keys"][11]["key_text"], &found["keys"][11]["value"]), (&"(\"k\", 11)".into(), &5.5.into()));
+    assert!(place.says(&["ls", "c"]).contains("(alloc::string::String, u64) -> f64"));
+    assert!(place.says(&["info", "c/chest"]).contains("keys        12"));
+    place.run(&["verify", "c"]).code(0);
+}
