@@ -6,30 +6,36 @@ use crate::grid::{Grid, tuple};
 use crate::open;
 use crate::output::{Output, Style};
 use crate::picture::{Picture, State};
+use crate::run_states;
 use crate::summary::{grid_of, plural};
 use crate::units::count;
 use chunkstore_store::Dataset;
 use serde_json::json;
+use std::path::Path;
 
 const HELP: &str = "\
 Examples:
   chunkstore map data/store/climate/temperature           which chunks are there
   chunkstore map data/store/climate/temperature --check   read them all, to see which are damaged
   chunkstore map data/store/climate/temperature --ascii   in plain characters: # . X
+  chunkstore map data/store/events/0000000000000007.events  the blocks of a run, also while it goes on
 
 Rows are chunks along the last axis but one, columns those along the last; a single axis goes on
 from line to line, more axes give a panel for each of their indices. Where the grid is larger than
 the page a character stands for several chunks and shows the worst of them. Without --check only the
 index is read, and no damage is seen. With --check the command ends with 1 if a chunk is damaged.
 
-JSON: one document: name, grid, chunks, checked, present, missing, spilled, damaged, and not_present
-[{chunk, position, state, error}].";
+Of a run each layer is drawn by the numbers of its blocks: in memory or saved, spilled to disk,
+failed, or neither. The log may be a second behind the run.
 
-/// Draw the grid of chunks: present, missing, damaged.
+JSON: one document: name, grid, chunks, checked, present, missing, damaged, and not_present [{chunk,
+position, state, error}].";
+
+/// Draw the grid of chunks: present, missing, spilled, damaged.
 #[derive(clap::Args)]
 #[command(after_long_help = HELP)]
 pub(crate) struct Args {
-    /// An array: STORE/NAME.
+    /// An array: STORE/NAME; or the event log of a run: STORE/events/RUN.events.
     #[arg(value_name = "ADDRESS", value_hint = clap::ValueHint::AnyPath)]
     address: String,
     /// Read every chunk and check its bytes.
@@ -46,6 +52,10 @@ const LISTED: usize = 20;
 
 /// Draws the grid.
 pub(crate) fn run(args: &Args, output: &mut Output) -> Result<Exit> {
+    let path = Path::new(&args.address);
+    if path.extension().is_some_and(|ending| ending == "events") && path.is_file() {
+        return of_run(path, output);
+    }
     let dataset = open::dataset_at(&args.address, &args.memory.arena())?;
     let info = dataset.info();
     let Some(grid) = grid_of(info)? else {
@@ -68,7 +78,7 @@ pub(crate) fn run(args: &Args, output: &mut Output) -> Result<Exit> {
             rest.map(|(at, state)| json!({ "chunk": at, "position": position(at), "state": state.name(), "error": error(at) })).collect();
         output.document(&json!({
             "name": info.name, "grid": numblocks.to_vec(), "chunks": states.len(), "checked": args.check, "present": of(State::Present),
-            "missing": of(State::Missing), "spilled": of(State::Spilled), "damaged": of(State::Damaged), "not_present": rest,
+            "missing": of(State::Missing), "damaged": of(State::Damaged), "not_present": rest,
         }))?;
         return Ok(exit);
     }
@@ -101,6 +111,39 @@ pub(crate) fn run(args: &Args, output: &mut Output) -> Result<Exit> {
         output.line(format!("... and {} more; --json lists all", plural((damaged.len() - LISTED) as u64, "damaged chunk")))?;
     }
     Ok(exit)
+}
+
+/// Draws the blocks of each layer of a run.
+fn of_run(path: &Path, output: &mut Output) -> Result<Exit> {
+    let (log, layers) = run_states::read(path)?;
+    let of = |states: &[State], wanted: State| states.iter().filter(|state| **state == wanted).count();
+    if output.is_json() {
+        let layers = layers.iter().map(|layer| {
+            json!({
+                "layer": layer.number, "name": layer.name, "blocks": layer.states.len(), "present": of(&layer.states, State::Present),
+                "spilled": of(&layer.states, State::Spilled), "missing": of(&layer.states, State::Missing), "failed": of(&layer.states, State::Damaged),
+                "states": layer.states.iter().map(|state| state.name()).collect::<Vec<_>>(),
+            })
+        });
+        output.document(&json!({ "run": format!("{:016x}", log.run), "process": log.process, "whole": log.whole, "layers": layers.collect::<Vec<_>>() }))?;
+        return Ok(Exit::Success);
+    }
+    output.line(format!("run {:016x} of process {}: {}", log.run, log.process, plural(log.events.len() as u64, "event")))?;
+    for layer in &layers {
+        output.line(format!("{} {}", output.style(Style::Bold, format!("layer {}", layer.number)), layer.name))?;
+        for (_, lines) in Picture::new(&[layer.states.len()], &layer.states, output.width()).panels {
+            for line in lines {
+                let line: String = line.iter().map(|state| state.drawn(output)).collect();
+                output.line(line)?;
+            }
+        }
+    }
+    let all: Vec<State> = layers.iter().flat_map(|layer| layer.states.iter().copied()).collect();
+    let used = State::ALL.into_iter().rev().filter(|state| of(&all, *state) > 0);
+    let legend: Vec<String> =
+        used.map(|state| format!("{} {} {}", state.drawn(output), count(of(&all, state) as u64), run_states::meaning(state))).collect();
+    output.line(legend.join("  "))?;
+    Ok(Exit::Success)
 }
 
 /// What is known of a chunk, and what is wrong with it.

@@ -146,3 +146,30 @@ fn a_chest_shows_its_keys() {
     assert!(place.says(&["info", "c/chest"]).contains("keys        12"));
     place.run(&["verify", "c"]).code(0);
 }
+
+#[test]
+fn the_blocks_of_a_run_are_drawn() {
+    use chunkstore_store::io::FileBackend;
+    use chunkstore_store::{Event, EventKind, EventWriter};
+    let place = Place::new();
+    let log = EventWriter::create(std::sync::Arc::new(FileBackend::new()), &place.path("s/events"), 7).unwrap();
+    log.describe(&serde_json::json!({ "layers": ["read_npy", { "name": "sum" }] })).unwrap();
+    let events = [
+        (EventKind::Finished, 0, 0),
+        (EventKind::Finished, 0, 1),
+        (EventKind::Spilled, 0, 1),
+        (EventKind::Dropped, 0, 1),
+        (EventKind::Finished, 0, 3),
+        (EventKind::Died, 0, 3),
+        (EventKind::Failed, 1, 0),
+    ];
+    for (kind, layer, block) in events {
+        log.record(Event { at_ns: 1, kind, worker: 0, layer, block, bytes: 8 });
+    }
+    let path = log.finish(&serde_json::json!({ "ended": "failed" })).unwrap();
+    let path = path.to_str().unwrap();
+    let said = place.says(&["map", path, "--ascii"]).replace(&std::process::id().to_string(), "PROCESS");
+    golden("map-run.txt", &said);
+    let found = place.run(&["map", path, "--json"]).code(0).document();
+    assert_eq!(found["layers"][0]["states"], serde_json::json!(["present", "spilled", "missing", "missing"]));
+}

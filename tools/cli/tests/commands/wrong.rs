@@ -29,7 +29,7 @@ fn errors_say_what_to_do() {
         (&["export", array, "-"], 2, &["--format"]),
         (&["export", array, "there.npy"], 5, &["--force"]),
         (&["export", array, "no/where.npy"], 3, &["folder"]),
-        (&["export", "s/climate/rain/daily", "x.csv"], 1, &["missing", "chunkstore map"]),
+        (&["export", "s/climate/rain/daily", "y.csv"], 1, &["missing", "chunkstore map"]),
         (&["import", "x.csv", "s/x"], 1, &["line 2", "--delimiter"]),
         (&["import", "x.dat", "s/x"], 2, &["--format"]),
         (&["import", "gone.csv", "s/x"], 3, &["no file"]),
