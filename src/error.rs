@@ -40,6 +40,12 @@ pub enum ErrorKind {
     Cancelled,
     /// An argument makes no sense, or a call is not allowed here.
     Invalid,
+    /// Something with that name is there already.
+    Exists,
+    /// There is nothing with that name, or it is no longer there.
+    NotFound,
+    /// Another process, or another handle in this one, has it open for writing.
+    Locked,
 }
 
 /// What went wrong: its kind, the task, path and offset where there are any, the user's line, and what to do next.
@@ -162,6 +168,9 @@ impl From<chunkstore_store::Error> for Error {
             Store::Unsupported => ErrorKind::Unsupported,
             Store::Unusable => ErrorKind::Unusable,
             Store::Invalid => ErrorKind::Invalid,
+            Store::Exists => ErrorKind::Exists,
+            Store::NotFound => ErrorKind::NotFound,
+            Store::Locked => ErrorKind::Locked,
             _ => ErrorKind::Io,
         };
         let message = source.to_string();

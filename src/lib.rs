@@ -29,6 +29,7 @@ mod exec;
 mod report;
 
 pub use chunkstore_store as store;
+pub use chunkstore_store::Store;
 pub use collection::{Collected, Collection, Persist};
 pub use engine::{Engine, init};
 pub use error::{Error, ErrorKind, Result};

@@ -58,8 +58,11 @@ impl AnyArray {
     #[track_caller]
     pub fn from_npy_chunks(path: impl AsRef<Path>, chunks: impl Into<Chunking>) -> Result<Self> {
         let line = Location::caller();
-        let raw = super::file::open(path.as_ref(), &chunks.into()).map_err(|error| error.from_line(line))?;
-        Ok(AnyArray { dtype: raw.dtype, raw: Ok(raw) })
+        super::file::open(path.as_ref(), &chunks.into()).map(AnyArray::of).map_err(|error| error.from_line(line))
+    }
+
+    pub(super) fn of(raw: Raw) -> Self {
+        AnyArray { dtype: raw.dtype, raw: Ok(raw) }
     }
 
     /// The type of the elements.

@@ -4,7 +4,6 @@
 //! computes nothing. What NumPy and Dask call a function is called the same here.
 
 mod any;
-
 mod assemble;
 mod axes;
 mod blockwise;
@@ -33,6 +32,7 @@ mod reduce;
 mod reshape;
 mod result;
 mod run;
+mod saved;
 mod shaping;
 mod slice;
 mod source;
@@ -52,6 +52,7 @@ pub use join::{concatenate, stack};
 pub use lazy::Array;
 pub use number::{Bits, Datum, Float, Number};
 pub use portable::operators;
+pub use saved::Save;
 pub use slice::{Ellipsis, NewAxis, Slice};
 
 #[cfg(test)]

@@ -15,9 +15,10 @@ pub(super) const REDUCE: Name = ("array.reduce", 1);
 pub(super) const COMBINE: Name = ("array.combine", 1);
 pub(super) const ASSEMBLE: Name = ("array.assemble", 1);
 pub(super) const READ_NPY: Name = ("array.read_npy", 1);
+pub(super) const READ_SAVED: Name = ("array.read_saved", 1);
 
 /// Registers every array operator that is portable: elementwise operations, creation, random numbers and views; the steps of
-/// reductions; the copies that concatenate, stack, rechunk and reshape arrays; the reading of `.npy` files.
+/// reductions; the copies that concatenate, stack, rechunk and reshape arrays; the reading of `.npy` files and of saved arrays.
 ///
 /// The operator that [`Registry::decode`] makes of an operator's name, version and parameters gives the same bytes for the
 /// same inputs. The reading of a file is of the same file in the same state: its path, size and time of the last write are
@@ -44,7 +45,8 @@ pub fn operators(registry: &mut Registry) -> Result<()> {
     registry.register(REDUCE.0, REDUCE.1, Reduce::decode)?;
     registry.register(COMBINE.0, COMBINE.1, Merge::decode)?;
     registry.register(ASSEMBLE.0, ASSEMBLE.1, Copy::decode)?;
-    registry.register(READ_NPY.0, READ_NPY.1, super::file::decode)
+    registry.register(READ_NPY.0, READ_NPY.1, super::file::decode)?;
+    registry.register(READ_SAVED.0, READ_SAVED.1, super::saved::decode)
 }
 
 #[cfg(test)]

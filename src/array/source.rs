@@ -4,7 +4,7 @@ use super::Chunks;
 use super::body::c_strides;
 use super::parameters::encode;
 use super::portable::Name;
-use super::stamp::FileStamp;
+use super::stamp::{FileStamp, SavedStamp};
 use super::view::{InputAxis, View};
 use crate::graph::{Dependency, Key, KeyBuilder, Layer, LayerRef, Operator, Sizes, TaskContext, Value};
 use crate::{Error, ErrorKind, Result};
@@ -26,6 +26,8 @@ pub(super) struct Stretch {
 pub(super) enum Place {
     /// In a file, which another process can read too.
     File(FileStamp),
+    /// In a store, which another process can read too.
+    Saved(SavedStamp),
     /// In this process's memory, under a key of its own.
     Memory(Key),
 }
@@ -72,7 +74,7 @@ impl Source {
     fn part(reader: Arc<dyn Reader>, part: Part) -> Self {
         let inner = Arc::new(Inner { reader, part });
         let key = match inner.reader.place() {
-            Place::File(_) => KeyBuilder::of(&Read(inner.clone())),
+            Place::File(_) | Place::Saved(_) => KeyBuilder::of(&Read(inner.clone())),
             Place::Memory(key) => {
                 let (name, version) = inner.reader.operator();
                 KeyBuilder::new(name, version).input(key).bytes(&encode(&inner.part).unwrap_or_default())
@@ -225,6 +227,7 @@ impl Operator for Read {
     fn parameters(&self) -> Option<Vec<u8>> {
         match self.0.reader.place() {
             Place::File(stamp) => encode(&(stamp, &self.0.part)),
+            Place::Saved(stamp) => encode(&(stamp, &self.0.part)),
             Place::Memory(_) => None,
         }
     }

@@ -23,23 +23,32 @@ enum Location {
     Bytes(Vec<u8>),
 }
 
+impl Location {
+    fn of(path: &Path) -> Self {
+        match path.to_str() {
+            Some(text) => Location::Text(text.to_owned()),
+            None => Location::Bytes(path.as_os_str().as_bytes().to_vec()),
+        }
+    }
+
+    fn path(&self) -> PathBuf {
+        match self {
+            Location::Text(text) => PathBuf::from(text),
+            Location::Bytes(bytes) => Path::new(OsStr::from_bytes(bytes)).to_path_buf(),
+        }
+    }
+}
+
 impl From<&Stamp> for FileStamp {
     fn from(stamp: &Stamp) -> Self {
-        let path = match stamp.path.to_str() {
-            Some(text) => Location::Text(text.to_owned()),
-            None => Location::Bytes(stamp.path.as_os_str().as_bytes().to_vec()),
-        };
-        FileStamp { path, size: stamp.size, mtime_ns: stamp.mtime_ns }
+        FileStamp { path: Location::of(&stamp.path), size: stamp.size, mtime_ns: stamp.mtime_ns }
     }
 }
 
 impl FileStamp {
     /// The absolute path.
     pub(super) fn path(&self) -> PathBuf {
-        match &self.path {
-            Location::Text(text) => PathBuf::from(text),
-            Location::Bytes(bytes) => Path::new(OsStr::from_bytes(bytes)).to_path_buf(),
-        }
+        self.path.path()
     }
 
     /// Checks that a file that was opened by this stamp's path is in the stamp's state.
@@ -55,6 +64,43 @@ impl FileStamp {
             found.size, found.mtime_ns, self.size, self.mtime_ns
         );
         Err(Error::new(ErrorKind::Corrupt, message).at(self.path()).hint("open the file again, on storage that all processes share"))
+    }
+}
+
+/// Which dataset of which store: a dataset never changes, and its number is given once.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct SavedStamp {
+    folder: Location,
+    name: String,
+    id: u64,
+}
+
+impl SavedStamp {
+    /// The dataset `name` with the number `id` of the store in `folder`.
+    pub(super) fn new(folder: &Path, name: &str, id: u64) -> Self {
+        SavedStamp { folder: Location::of(folder), name: name.to_string(), id }
+    }
+
+    /// The folder of the store.
+    pub(super) fn folder(&self) -> PathBuf {
+        self.folder.path()
+    }
+
+    /// The name of the dataset.
+    pub(super) fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// Checks that a dataset that was opened by this stamp's name is the same.
+    ///
+    /// # Errors
+    /// Corrupt where it is not.
+    pub(super) fn check(&self, found: &SavedStamp) -> Result<()> {
+        if self.id == found.id {
+            return Ok(());
+        }
+        let message = format!("the dataset {:?} has been replaced since it was opened", self.name);
+        Err(Error::new(ErrorKind::Corrupt, message).at(self.folder()).hint("open it again"))
     }
 }
 

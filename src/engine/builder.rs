@@ -1,6 +1,7 @@
 //! How an engine is set up.
 
 use super::Engine;
+use super::checkpoint::Checkpoint;
 use super::memory::parse_bytes;
 use crate::exec::{Host, Settings, Shared, SpillArea};
 use crate::{Error, ErrorKind, Result};
@@ -36,6 +37,7 @@ pub struct EngineBuilder {
     threads: Option<usize>,
     scratch: Option<PathBuf>,
     quota: Option<String>,
+    checkpoint: Option<PathBuf>,
     scheduler: Scheduler,
     progress: Option<bool>,
     speculative_spill: bool,
@@ -66,6 +68,30 @@ impl EngineBuilder {
     /// The most bytes that spilled chunks may take on disk: `"100GiB"`. The default is all there is.
     pub fn quota(mut self, quota: impl ToString) -> Self {
         self.quota = Some(quota.to_string());
+        self
+    }
+
+    /// A folder in which the blocks of persisted collections are saved as they are made, and found again when the same is persisted
+    /// later, by this process or another: what was finished before a run was killed, failed or found the disk full is not computed
+    /// again. It is a store (see [`crate::Store`]), which `chunkstore ls` and the other commands show, and is used by one engine at
+    /// a time. What depends on closures or on arrays in memory has nothing by which it could be known again, and is not saved.
+    ///
+    /// ```
+    /// use chunkstore::{Engine, array::Array};
+    /// # let folder = tempfile::tempdir_in(std::env::current_exe().unwrap().parent().unwrap()).unwrap();
+    /// # let folder = folder.path().join("run");
+    /// let x = Array::<f64>::linspace(0.0, 1.0, 1001, 100).exp();
+    /// for run in 0..2 {
+    ///     let engine = Engine::builder().memory("256MiB").checkpoint(&folder).build()?;
+    ///     let y = engine.persist(&x)?;
+    ///     assert!(engine.compute(&y.max(..).item_collection())? > 2.7);
+    ///     // The second time, the blocks are read.
+    ///     assert_eq!(engine.store().expect("it was named").names()?.len(), 1);
+    /// }
+    /// # Ok::<(), chunkstore::Error>(())
+    /// ```
+    pub fn checkpoint(mut self, folder: impl Into<PathBuf>) -> Self {
+        self.checkpoint = Some(folder.into());
         self
     }
 
@@ -100,7 +126,7 @@ impl EngineBuilder {
     ///
     /// # Errors
     /// Invalid where a size is not one, there are no threads, or the scratch folder has no name; out of memory where the bound is too small for the
-    /// process as it stands; unusable where the scratch folder that was named cannot be used.
+    /// process as it stands; unusable where the scratch folder that was named cannot be used; locked where another engine has the checkpoint folder.
     pub fn build(self) -> Result<Engine> {
         let memory = match &self.memory {
             Some(text) => parse_bytes(text)?,
@@ -127,7 +153,11 @@ impl EngineBuilder {
         if named {
             spill.open(&arena)?;
         }
+        let checkpoint = self.checkpoint.map(|folder| Checkpoint::open(&folder, &arena)).transpose()?;
         let shared = Shared::new(lease, arena, spill, settings, self.host, crate::optimize::optimize);
-        Ok(Engine::new(shared, memory, self.scheduler, self.progress))
+        if checkpoint.is_some() {
+            shared.core.reserve(Checkpoint::BYTES)?;
+        }
+        Ok(Engine::new(shared, memory, self.scheduler, self.progress, checkpoint))
     }
 }

@@ -76,16 +76,39 @@ impl Engine {
     }
 
     /// Computes a collection and keeps its blocks, in memory while there is room and in the scratch folder otherwise. The
-    /// collection that is given back computes from them.
+    /// collection that is given back computes from them. With a checkpoint folder they are saved there too, and found there:
+    /// see [`super::EngineBuilder::checkpoint`].
     ///
     /// # Errors
     /// As [`Engine::compute`].
+    ///
+    /// ```
+    /// use chunkstore::{Engine, array::Array};
+    /// let engine = Engine::builder().memory("256MiB").build()?;
+    /// let x = engine.persist(&Array::<f64>::linspace(0.0, 1.0, 1001, 100).sqrt())?;
+    /// // The roots are not taken again.
+    /// let (least, most) = engine.compute((x.min(..).item_collection(), x.max(..).item_collection()))?;
+    /// assert_eq!((least, most), (0.0, 1.0));
+    /// # Ok::<(), chunkstore::Error>(())
+    /// ```
     pub fn persist<C: Persist>(&self, collection: &C) -> Result<C> {
         Shared::refuse_nested()?;
         let layer = collection.layer()?;
-        let lowered = lower(vec![layer.clone()], self.shared.passes)?;
+        let mut layers = (self.shared.passes)(vec![layer.clone()]);
+        let mut saving = None;
+        if let (Some(checkpoint), Some(root)) = (&self.checkpoint, layers.first_mut()) {
+            saving = checkpoint.saving(layer.key(), root)?;
+            if let Some(saving) = &saving {
+                *root = saving.layer();
+            }
+        }
+        let lowered = lower(layers, |layers| layers)?;
         let roots = lowered.roots.clone();
-        let executed = self.run(lowered, &roots, 0)?;
+        let executed = self.run(lowered, &roots, 0);
+        // What was finished is kept, whatever became of the run.
+        let flushed = saving.map_or(Ok(()), |saving| saving.flush());
+        let executed = executed?;
+        flushed?;
         if executed.kept.len() != roots.len() {
             return Err(Error::new(ErrorKind::Invalid, "a persisted block is missing; this is a defect of the engine"));
         }
@@ -96,6 +119,15 @@ impl Engine {
     ///
     /// # Errors
     /// The first error of a chain that made a collection; out of memory where a result or a task does not fit.
+    ///
+    /// ```
+    /// use chunkstore::{Engine, array::Array};
+    /// let engine = Engine::builder().memory("256MiB").build()?;
+    /// let explain = engine.explain(&Array::<f64>::ones([100_000_000], 1_000_000).sum(..))?;
+    /// assert!(explain.exact && explain.spilled_bytes == 0 && explain.peak_bytes < engine.memory());
+    /// println!("{explain}");
+    /// # Ok::<(), chunkstore::Error>(())
+    /// ```
     pub fn explain<C: Computable>(&self, collections: C) -> Result<Explain> {
         let mut parts = Vec::new();
         let _ = collections.parts(&mut parts)?;
@@ -140,8 +172,20 @@ impl Engine {
         };
         if let Some(forecast) = &planned.forecast {
             explain.set_forecast(forecast);
+            explain.peak_bytes = self.peak_of(prepared, forecast.booked_bytes);
         }
         explain
+    }
+
+    /// The most that the ledger will count while a run has `booked` bytes at the most: that, and what is booked now beside what such a run begins
+    /// with. Memory is given back a moment after it is counted as free, so that each thread may have a chunk more; the ledger's limit holds
+    /// in any case.
+    fn peak_of(&self, prepared: &Prepared<'_>, booked: u64) -> u64 {
+        let arena = &self.shared.core.arena;
+        let late =
+            prepared.planned.numbered.batch.out.iter().max().copied().unwrap_or(0) * self.shared.core.settings.threads_in_all() as u64;
+        let beside = arena.ledger().used().saturating_sub(arena.idle()).saturating_sub(prepared.resident);
+        (beside + booked + late).min(arena.ledger().limit())
     }
 
     /// Runs tasks; `keep` are those whose outputs are wanted.

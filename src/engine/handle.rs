@@ -1,8 +1,10 @@
 //! The engine.
 
 use super::builder::{EngineBuilder, Scheduler};
+use super::checkpoint::Checkpoint;
 use super::explain::RunReport;
 use crate::exec::Shared;
+use chunkstore_store::Store;
 use parking_lot::Mutex;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
@@ -18,16 +20,24 @@ pub struct Engine {
     pub(super) progress: Option<bool>,
     /// Bytes of results that the caller has got since the process was last measured.
     pub(super) handed_over: Arc<AtomicU64>,
+    pub(super) checkpoint: Option<Arc<Checkpoint>>,
 }
 
 impl Engine {
-    /// Sets up an engine.
+    /// Sets up an engine: see [`EngineBuilder`].
     pub fn builder() -> EngineBuilder {
         EngineBuilder::default()
     }
 
-    pub(super) fn new(shared: Arc<Shared>, memory: u64, scheduler: Scheduler, progress: Option<bool>) -> Self {
-        Engine { shared, last: Arc::default(), memory, scheduler, progress, handed_over: Arc::default() }
+    pub(super) fn new(
+        shared: Arc<Shared>,
+        memory: u64,
+        scheduler: Scheduler,
+        progress: Option<bool>,
+        checkpoint: Option<Checkpoint>,
+    ) -> Self {
+        let checkpoint = checkpoint.map(Arc::new);
+        Engine { shared, last: Arc::default(), memory, scheduler, progress, handed_over: Arc::default(), checkpoint }
     }
 
     /// The bound on the memory of the whole process, in bytes.
@@ -35,7 +45,22 @@ impl Engine {
         self.memory
     }
 
-    /// The part of the bound that tasks, results and graphs share, in bytes: what is left beside the program itself and a margin.
+    /// The store in the checkpoint folder, where one was named: for saving results beside what is found again.
+    pub fn store(&self) -> Option<&Store> {
+        self.checkpoint.as_ref().map(|checkpoint| checkpoint.store())
+    }
+
+    /// The part of the bound that tasks, results, graphs and buffers for input and output share, in bytes: the bound less what the
+    /// process held when it was last measured (the program, its heap, and arrays of yours), and less a margin of 16 MiB or 5 %.
+    ///
+    /// It changes when the process is measured anew, before a computation of more than 4 MiB. What of it the tasks of one
+    /// computation get is [`Explain::memory_for_tasks`](super::Explain::memory_for_tasks).
+    ///
+    /// ```
+    /// let engine = chunkstore::Engine::builder().memory("256MiB").build()?;
+    /// assert!(engine.memory_for_tasks() < engine.memory() - (16 << 20));
+    /// # Ok::<(), chunkstore::Error>(())
+    /// ```
     pub fn memory_for_tasks(&self) -> u64 {
         self.shared.core.arena.ledger().limit()
     }
@@ -84,7 +109,17 @@ impl Engine {
         self.shared.core.cancel_all();
     }
 
-    /// Forecast and fact of the last computation that ended on this engine.
+    /// Forecast and fact of the last computation that ended on this engine; none before the first.
+    ///
+    /// ```
+    /// use chunkstore::{Engine, array::Array};
+    /// let engine = Engine::builder().memory("256MiB").build()?;
+    /// engine.compute(&Array::<f64>::ones([1000], 100).sum(..).item_collection())?;
+    /// let run = engine.last_run().unwrap();
+    /// assert_eq!((run.spilled_bytes, run.tasks), (0, run.forecast.tasks));
+    /// println!("{run}");
+    /// # Ok::<(), chunkstore::Error>(())
+    /// ```
     pub fn last_run(&self) -> Option<RunReport> {
         self.last.lock().clone()
     }

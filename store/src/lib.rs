@@ -26,7 +26,8 @@ mod testing;
 
 pub use buffer::{Arena, Buffer, BufferMut};
 pub use chest::{
-    AnyKey, Chest, ChestKey, ChestOptions, ChestReader, ChestStats, EncodeKey, Encoder, IntoBytes, Keys, Left, Pinned, Residence, Storable, Table,
+    AnyKey, Chest, ChestKey, ChestOptions, ChestReader, ChestStats, EncodeKey, Encoder, IntoBytes, Keys, Left, Pinned, Residence, Storable,
+    Table,
 };
 pub use chunk::{Block, Bytes, Chunk, ChunkHeader, ChunkKind, DType, Element, Records, RecordsIter, Scalar, Shape};
 pub use codec::{Codec, Encoding, checksum};

@@ -60,6 +60,16 @@ impl DType {
         }
     }
 
+    /// The type of that name.
+    ///
+    /// ```
+    /// use chunkstore_store::DType;
+    /// assert_eq!(DType::from_name("float64"), Some(DType::F64));
+    /// ```
+    pub fn from_name(name: &str) -> Option<DType> {
+        DType::ALL.into_iter().find(|dtype| dtype.name() == name)
+    }
+
     /// The type whose number in a header is `code`.
     pub fn from_code(code: u8) -> Option<DType> {
         DType::ALL.get(code as usize).copied()

@@ -173,7 +173,9 @@ fn replay_once(file: &dyn BackendFile, index: &Index) -> Result<(Scan, Vec<Commi
     let scan = scan(file, |kind, sequence, payload| {
         let changes = Changes::decode(payload)?;
         segments.extend(changes.segments.iter().map(|commit| (commit.segment, *commit)));
-        changes.dropped.iter().for_each(|segment| drop(segments.remove(segment)));
+        for segment in &changes.dropped {
+            segments.remove(segment);
+        }
         let news = match kind {
             Kind::Changes => sequence > index.sequence(),
             Kind::State | Kind::Part => {

@@ -4,7 +4,7 @@ use super::info::DatasetInfo;
 use super::inner::{Inner, OpenTables};
 use crate::manifest::Entry;
 use crate::segment::{FrameHeader, Place, Segments, Table};
-use crate::{Chunk, ChunkHeader, Encoding, Error, ErrorKind, Result};
+use crate::{Arena, Chunk, ChunkHeader, Encoding, Error, ErrorKind, Result};
 use std::sync::Arc;
 
 /// A dataset as it was saved, open to be read. What it leads to stays, whatever is removed from the store meanwhile by the process that
@@ -67,8 +67,24 @@ impl Dataset {
     /// # Errors
     /// As for [`Dataset::chunk`].
     pub fn get(&self, key: &[u8]) -> Result<Option<Chunk>> {
+        self.get_in(key, self.inner.segments.arena())
+    }
+
+    /// As [`Dataset::chunk`], into memory of another arena: that of an engine, say.
+    ///
+    /// # Errors
+    /// As for [`Dataset::chunk`].
+    pub fn chunk_in(&self, n: u64, arena: &Arena) -> Result<Option<Chunk>> {
+        self.get_in(&chunk_key(n), arena)
+    }
+
+    /// As [`Dataset::get`], into memory of another arena.
+    ///
+    /// # Errors
+    /// As for [`Dataset::chunk`].
+    pub fn get_in(&self, key: &[u8], arena: &Arena) -> Result<Option<Chunk>> {
         let Some(place) = self.place(key)? else { return Ok(None) };
-        let (header, chunk) = self.inner.segments.read_frame(place).map_err(|error| self.inner.explain(error))?;
+        let (header, chunk) = self.inner.segments.read_frame_in(place, arena).map_err(|error| self.inner.explain(error))?;
         if *header.key != *key {
             let message = format!("the chunk under another key stands where that of {:?} belongs", self.info.name);
             return Err(Error::new(ErrorKind::Corrupt, message).at(self.inner.segments.path_of(place.segment)).offset(place.offset));

@@ -85,8 +85,7 @@ impl DatasetInfo {
 
     /// The type of the elements of an array.
     pub fn dtype(&self) -> Option<DType> {
-        let name = self.meta.get("dtype")?.as_str()?;
-        DType::ALL.into_iter().find(|dtype| dtype.name() == name)
+        DType::from_name(self.meta.get("dtype")?.as_str()?)
     }
 
     /// The extents of an array, in elements.

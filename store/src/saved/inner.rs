@@ -44,7 +44,7 @@ pub(crate) struct Inner {
     pub(crate) poisoned: AtomicBool,
     /// Whether one refresh of a snapshot is under way.
     pub(super) refreshing: Mutex<()>,
-    pub(crate) lock: Option<Lock>,
+    _lock: Option<Lock>,
 }
 
 /// Tables of a dataset, with the segments that they lead to held in place.
@@ -85,7 +85,7 @@ impl Inner {
             turn,
             poisoned,
             refreshing,
-            lock,
+            _lock: lock,
         }
     }
 

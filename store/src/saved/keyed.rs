@@ -340,6 +340,7 @@ impl KeyedWriter {
     ///
     /// # Errors
     /// Those of reading tables; those of `visit`.
+    #[allow(dead_code, reason = "for chests at a path")]
     pub(crate) fn each(&self, mut visit: impl FnMut(&[u8], Place) -> Result<()>) -> Result<()> {
         self.roll()?;
         let tables = self.state.read().tables();

@@ -265,7 +265,7 @@ fn step() -> impl Strategy<Value = Step> {
 
 fn content(number: usize, len: u16) -> String {
     // Some are long enough for frames of whole blocks.
-    let len = if len % 7 == 0 { usize::from(len) * 50 } else { usize::from(len) };
+    let len = if len.is_multiple_of(7) { usize::from(len) * 50 } else { usize::from(len) };
     format!("{number:06} ").chars().cycle().take(len + 7).collect()
 }
 

@@ -8,7 +8,7 @@ use super::place::Place;
 use super::segments::{Inner, Segments};
 use crate::format::{BLOCK_BYTES, LARGE_BYTES, PIECE_BYTES};
 use crate::io::BackendFile;
-use crate::{Buffer, Chunk, Codec, Encoding, Error, ErrorKind, Result, checksum};
+use crate::{Arena, Buffer, Chunk, Codec, Encoding, Error, ErrorKind, Result, checksum};
 use std::hash::Hasher;
 use std::sync::Arc;
 use twox_hash::XxHash3_64;
@@ -38,8 +38,16 @@ impl Segments {
     /// # Errors
     /// As for [`Segments::read`].
     pub(crate) fn read_frame(&self, place: Place) -> Result<(FrameHeader, Chunk)> {
+        self.read_frame_in(place, self.arena())
+    }
+
+    /// As [`Segments::read_frame`], into memory of another arena.
+    ///
+    /// # Errors
+    /// As for [`Segments::read`].
+    pub(crate) fn read_frame_in(&self, place: Place, arena: &Arena) -> Result<(FrameHeader, Chunk)> {
         let inner = &*self.0;
-        inner.read_frame(place).map_err(|e| inner.name(e, place))
+        inner.read_frame(place, arena).map_err(|e| inner.name(e, place))
     }
 
     /// The header of a frame; its payload is not looked at.
@@ -145,14 +153,14 @@ impl Inner {
         bytes.next().map(|bytes| out.copy_from_slice(bytes)).is_some()
     }
 
-    fn read_frame(&self, place: Place) -> Result<(FrameHeader, Chunk)> {
+    fn read_frame(&self, place: Place, arena: &Arena) -> Result<(FrameHeader, Chunk)> {
         let origin = self.origin(place)?;
         if place.len <= WHOLE_BYTES {
-            return self.read_whole(&origin, place);
+            return self.read_whole(&origin, place, arena);
         }
         let header = origin.header(place)?;
         let stored = header.stored as usize;
-        let mut out = self.arena.alloc(usize::try_from(header.chunk.payload_len()).map_err(|_| corrupt("a chunk is too long"))?)?;
+        let mut out = arena.alloc(usize::try_from(header.chunk.payload_len()).map_err(|_| corrupt("a chunk is too long"))?)?;
         let from = header.payload_at() as u64;
         let sum = match header.encoding {
             Encoding::Raw => {
@@ -175,11 +183,11 @@ impl Inner {
     }
 
     /// A short frame, which is read at once.
-    fn read_whole(&self, origin: &Origin, place: Place) -> Result<(FrameHeader, Chunk)> {
+    fn read_whole(&self, origin: &Origin, place: Place, arena: &Arena) -> Result<(FrameHeader, Chunk)> {
         let bytes = match origin {
             Origin::Memory(bytes) => bytes.clone(),
             Origin::File(file) => {
-                let mut bytes = self.arena.alloc(place.len as usize)?;
+                let mut bytes = arena.alloc(place.len as usize)?;
                 file.read_at(place.offset, &mut bytes)?;
                 bytes.freeze()
             }
@@ -196,7 +204,7 @@ impl Inner {
             Encoding::Raw => Chunk::from_parts(header.chunk.clone(), bytes, begin)?,
             encoding => {
                 let len = usize::try_from(header.chunk.payload_len()).map_err(|_| corrupt("a chunk is too long"))?;
-                let mut out = self.arena.alloc(len)?;
+                let mut out = arena.alloc(len)?;
                 self.staging.with(|staging| staging.codec.decode(encoding, header.chunk.item_size(), payload, &mut out))?;
                 Chunk::from_parts(header.chunk.clone(), out.freeze(), 0)?
             }
