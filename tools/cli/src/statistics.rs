@@ -55,7 +55,7 @@ impl Statistics {
                 }
                 range = Some(match range {
                     None => (value, value),
-                    Some((low, high)) => (if value < low { value } else { low }, if value > high { value } else { high }),
+                    Some((low, high)) => (lesser(value, low), greater(value, high)),
                 });
                 match whole(value.scalar()) {
                     Ok(number) => sum.exact += number,
@@ -115,6 +115,14 @@ fn whole(scalar: Scalar) -> Result<i128, f64> {
         Scalar::F32(value) => return Err(value.into()),
         Scalar::F64(value) => return Err(value),
     })
+}
+
+fn lesser<T: PartialOrd>(a: T, b: T) -> T {
+    if a < b { a } else { b }
+}
+
+fn greater<T: PartialOrd>(a: T, b: T) -> T {
+    if a > b { a } else { b }
 }
 
 fn less(a: Scalar, b: Scalar) -> bool {

@@ -42,7 +42,7 @@ impl<'a> Rows<'a> {
         }
         debug_assert!(self.gathered.len() <= self.room);
         self.gathered.extend_from_slice(row);
-        let rows = if self.row == 0 { 0 } else { self.gathered.len() / self.row };
+        let rows = self.gathered.len().checked_div(self.row).unwrap_or(0);
         let end = self.begin + rows;
         if shape.is_empty() || (rows > 0 && self.grid.chunks.starts(0).contains(&end)) {
             let (mut start, mut extent) = (vec![0; shape.len()], shape.to_vec());
