@@ -107,6 +107,14 @@ impl Error {
         Error(Box::new(Inner { kind: inner.kind, message, path, offset: inner.offset, hint, source }))
     }
 
+    /// What was found, without place and hint.
+    pub(crate) fn problem(&self) -> String {
+        match &self.0.source {
+            Some(source) => format!("{}: {source}", self.0.message),
+            None => self.0.message.clone(),
+        }
+    }
+
     /// What went wrong.
     pub fn kind(&self) -> ErrorKind {
         self.0.kind

@@ -40,6 +40,8 @@ pub(crate) const MANIFEST_NAME: &str = "manifest";
 pub(crate) const MANIFEST_NEW_NAME: &str = "manifest.new";
 /// What the name of a manifest that was moved aside by a repair begins with; a number follows.
 pub(crate) const MANIFEST_BROKEN_PREFIX: &str = "manifest.broken-";
+/// The folder into which a repair moves damaged segments.
+pub(crate) const LOST_NAME: &str = "lost";
 /// The bytes of the header of a manifest.
 pub(crate) const MANIFEST_HEADER_BYTES: usize = 40;
 /// The bytes of the header of a record.
@@ -119,7 +121,7 @@ mod tests {
         assert_eq!((&MANIFEST_MAGIC, MANIFEST_VERSION, MANIFEST_HEADER_BYTES), (b"CHNKMANI", 1, 40));
         assert_eq!((MANIFEST_NAME, MANIFEST_NEW_NAME, MANIFEST_BROKEN_PREFIX), ("manifest", "manifest.new", "manifest.broken-"));
         assert_eq!((RECORD_HEADER_BYTES, &ACK_MAGIC, ACK_BYTES), (32, b"CHNKACKN", 24));
-        assert_eq!((SEGMENTS_NAME, CATALOGUE_NAME), ("segments", "catalogue"));
+        assert_eq!((SEGMENTS_NAME, CATALOGUE_NAME, LOST_NAME), ("segments", "catalogue", "lost"));
         let [a, b, c, d, ..] = ACK_MAGIC;
         assert!(u32::from_le_bytes([a, b, c, d]) as usize > RECORD_MOST_BYTES, "an acknowledgement is no record");
     }

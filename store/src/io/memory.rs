@@ -19,6 +19,7 @@ pub struct MemoryBackend {
 #[derive(Debug)]
 struct Disk {
     capacity: u64,
+    links: bool,
     used: u64,
     files: BTreeMap<PathBuf, Arc<Mutex<Vec<u8>>>>,
     folders: BTreeSet<PathBuf>,
@@ -28,8 +29,14 @@ struct Disk {
 impl MemoryBackend {
     /// No files, and room for `capacity` bytes.
     pub fn new(capacity: u64) -> Self {
-        let disk = Disk { capacity, used: 0, files: BTreeMap::new(), folders: BTreeSet::new(), locked: BTreeSet::new() };
+        let disk = Disk { capacity, links: true, used: 0, files: BTreeMap::new(), folders: BTreeSet::new(), locked: BTreeSet::new() };
         MemoryBackend { disk: Arc::new(Mutex::new(disk)) }
+    }
+
+    /// As a file system on which a file has one name only.
+    pub fn without_links(self) -> Self {
+        self.disk.lock().links = false;
+        self
     }
 
     /// The bytes of all files that have a name.
@@ -141,6 +148,9 @@ impl Backend for MemoryBackend {
         let mut disk = self.disk.lock();
         let bytes = Arc::clone(disk.files.get(from).ok_or_else(|| missing(from))?);
         disk.check_name(to)?;
+        if !disk.links {
+            return Err(Error::new(ErrorKind::Unsupported, "there are no second names here").at(to));
+        }
         if disk.files.contains_key(to) {
             return Err(taken(to));
         }
@@ -294,10 +304,11 @@ mod tests {
 
     #[test]
     fn memory_conforms() {
-        let backend = MemoryBackend::new(1 << 30);
-        backend.create_folder(Path::new("/m")).unwrap();
-        check_backend(&backend, Path::new("/m")).unwrap();
-        assert_eq!(backend.used(), 0);
+        for backend in [MemoryBackend::new(1 << 30), MemoryBackend::new(1 << 30).without_links()] {
+            backend.create_folder(Path::new("/m")).unwrap();
+            check_backend(&backend, Path::new("/m")).unwrap();
+            assert_eq!(backend.used(), 0);
+        }
     }
 
     #[test]

@@ -73,6 +73,9 @@ fn put_away(inner: &Inner) -> Result<()> {
     for stray in inner.segments.strays()? {
         inner.segments.remove(stray)?;
     }
+    for unfinished in inner.segments.unfinished()? {
+        inner.backend.remove(&unfinished)?;
+    }
     Ok(())
 }
 

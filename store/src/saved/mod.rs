@@ -18,13 +18,16 @@ mod tests;
 mod value;
 mod writer;
 
-pub(crate) use commit::Change;
+pub(crate) use commit::{Change, Outcome, Swap};
+pub(crate) use dataset::each_key;
 pub use dataset::{Dataset, StoredChunk};
 pub use info::{DatasetInfo, DatasetKind};
 pub(crate) use inner::{Inner, random_id};
 pub(crate) use keyed::KeyedWriter;
 pub(crate) use lock::take as take_lock;
+pub(crate) use name::check_name;
 pub use options::StoreOptions;
+pub(crate) use pins::Pinned;
 pub use stats::StoreStats;
 pub use store::Store;
 pub use writer::DatasetWriter;

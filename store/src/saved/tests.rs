@@ -238,6 +238,8 @@ enum Step {
     Rename(u8, u8),
     Copy(u8, u8),
     Reopen,
+    Compact,
+    Gc,
 }
 
 fn step() -> impl Strategy<Value = Step> {
@@ -250,6 +252,8 @@ fn step() -> impl Strategy<Value = Step> {
         1 => (name.clone(), name.clone()).prop_map(|(from, to)| Step::Rename(from, to)),
         1 => (name.clone(), name).prop_map(|(from, to)| Step::Copy(from, to)),
         1 => Just(Step::Reopen),
+        2 => Just(Step::Compact),
+        1 => Just(Step::Gc),
     ]
 }
 
@@ -289,7 +293,7 @@ fn expect(state: &State, number: usize, step: &Step) -> State {
                 next.insert(name(to), dataset);
             }
         }
-        Step::Reopen => {}
+        Step::Reopen | Step::Compact | Step::Gc => {}
     }
     next
 }
@@ -326,6 +330,8 @@ fn act(store: &Store, number: usize, step: &Step) -> crate::Result<()> {
         Step::Rename(from, to) => store.rename(&name(from), &name(to)).or_else(expected),
         Step::Copy(from, to) => store.copy(&name(from), &name(to)).or_else(expected),
         Step::Reopen => Ok(()),
+        Step::Compact => store.compact().map(|_| ()),
+        Step::Gc => store.gc(false).map(|_| ()),
     }
 }
 
@@ -359,7 +365,10 @@ fn run(steps: &[Step], fault: Fault, skip: u64, count: u64) {
     faulty.heal();
     drop(store);
     assert_eq!(state_of(&options.clone().open_read_only("/s").unwrap()), state);
-    assert_eq!(state_of(&options.open("/s").unwrap()), state);
+    let store = options.open("/s").unwrap();
+    assert_eq!(state_of(&store), state);
+    let verified = store.verify(|_, _| {}).unwrap();
+    assert!(verified.is_sound(), "{verified:?}");
 }
 
 proptest! {
@@ -385,11 +394,78 @@ fn any_one_operation_may_fail() {
         Step::Take { name: 0, key: 1 },
         Step::Reopen,
         Step::Remove(2),
+        Step::Compact,
         Step::Save { name: 0, chunks: vec![5] },
+        Step::Remove(1),
+        Step::Gc,
+        Step::Compact,
+        Step::Update { name: 0, key: 1, len: 30 },
     ];
     for fault in [Fault::Io, Fault::DiskFull, Fault::Torn] {
-        for skip in 0..150 {
+        for skip in 0..250 {
             run(&steps, fault, skip, 1);
         }
     }
+}
+
+#[test]
+fn compaction_gives_room_back_and_loses_nothing() {
+    let (_, options) = in_memory();
+    let store = options.clone().open("/s").unwrap();
+    let long = "long ".repeat(20_000);
+    for n in 0..40 {
+        save(&store, &format!("d{n}"), &["short", &long]);
+    }
+    for n in (0..40).filter(|n| n % 4 != 0) {
+        store.remove(&format!("d{n}")).unwrap();
+    }
+    store.copy("d0", "copy").unwrap();
+    let open = store.dataset("d4").unwrap();
+    let state = state_of(&store);
+    let unreferenced = store.verify(|_, _| {}).unwrap().unreferenced_bytes;
+    assert!(unreferenced > 2_000_000, "{unreferenced}");
+    let compacted = store.compact().unwrap();
+    assert!(compacted.bytes_after < compacted.bytes_before * 6 / 10, "{compacted:?}");
+    assert!(compacted.dropped > 1 && compacted.copied > 1);
+    assert_eq!(state_of(&store), state);
+    assert_eq!(text(&open.chunk(0).unwrap().unwrap()), "short");
+    assert!(store.verify(|_, _| {}).unwrap().is_sound());
+    drop((open, store));
+    let store = options.clone().open("/s").unwrap();
+    assert_eq!(state_of(&store), state);
+    let again = store.compact().unwrap();
+    assert_eq!(store.compact().unwrap().copied, 0, "{again:?}");
+    assert_eq!(state_of(&store), state);
+}
+
+#[test]
+fn collection_removes_what_nothing_leads_to() {
+    let temporary = crate::testing::folder();
+    let folder = temporary.path().join("store");
+    let options = || Store::options().memory(64 << 20).segment_bytes(1 << 20).encoding(Some(crate::Encoding::Raw));
+    let store = options().open(&folder).unwrap();
+    let long = "long ".repeat(30_000);
+    for n in 0..8 {
+        save(&store, &format!("d{n}"), &[&long, &long, &long, &long, &long, &long]);
+    }
+    let reader = options().open_read_only(&folder).unwrap();
+    let (held, not_read) = (reader.dataset("d1").unwrap(), reader.dataset("d2").unwrap());
+    assert_eq!(text(&held.chunk(0).unwrap().unwrap()), long);
+    for n in 1..8 {
+        store.remove(&format!("d{n}")).unwrap();
+    }
+    let would = store.gc(true).unwrap();
+    let done = store.gc(false).unwrap();
+    assert_eq!(would.files, done.files);
+    assert!(done.files.len() >= 4 && done.files.iter().all(|file| !file.exists()), "{done:?}");
+    assert_eq!(store.gc(false).unwrap(), crate::Collected::default());
+    assert_eq!(text(&held.chunk(0).unwrap().unwrap()), long, "open files stay readable");
+    let errors: Vec<_> = (0..6).filter_map(|n| not_read.chunk(n).err()).collect();
+    for error in &errors {
+        assert_eq!(error.kind(), ErrorKind::NotFound, "{error}");
+        assert!(error.to_string().contains("refresh"), "{error}");
+    }
+    assert!(reader.refresh().unwrap());
+    assert_eq!(reader.names().unwrap(), ["d0"]);
+    assert_eq!(state_of(&store), state_of(&reader));
 }

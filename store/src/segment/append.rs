@@ -86,7 +86,7 @@ impl Inner {
         self.writable()?;
         let frame = Frame { info, chunk: header, encoding };
         match encoding {
-            Encoding::Raw if payload.len() < LARGE_BYTES => self.small.lock().put_small(self, &frame, payload),
+            Encoding::Raw if payload.len() < LARGE_BYTES => self.put_small(&frame, payload),
             Encoding::Raw if is_aligned(payload) => {
                 let sum = checksum(payload);
                 self.with_lane(|lane| lane.put_large(self, &frame, payload.len() as u64, Body::Whole(payload, sum)))
@@ -127,9 +127,14 @@ impl Inner {
             done = n == 0;
         }
         match memory.get(..filled).filter(|_| done && filled < LARGE_BYTES) {
-            Some(short) => self.small.lock().put_small(self, frame, short),
+            Some(short) => self.put_small(frame, short),
             None => self.with_lane(|lane| lane.put_large(self, frame, expected, Body::Stream(Stream { memory, filled, done, source }))),
         }
+    }
+
+    fn put_small(&self, frame: &Frame<'_>, payload: &[u8]) -> Result<Place> {
+        let sum = checksum(payload);
+        self.small.lock().put_small(self, frame, payload, sum)
     }
 
     /// Runs `work` in a lane for large frames: the first that is free, or else one after the other.

@@ -44,6 +44,7 @@ impl Segments {
     /// the store is opened again.
     pub(crate) fn checkpoint(&self, failures: u64) -> Result<Option<Vec<Commit>>> {
         let inner = &self.0;
+        let _one = inner.committing.lock();
         inner.writable()?;
         if self.failures() != failures {
             return Ok(None);

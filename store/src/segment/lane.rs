@@ -125,9 +125,8 @@ impl Lane {
         bytes.map(|bytes| out.copy_from_slice(bytes)).is_some()
     }
 
-    /// Appends a small frame to the page.
-    pub(super) fn put_small(&mut self, inner: &Inner, frame: &Frame<'_>, payload: &[u8]) -> Result<Place> {
-        let checksum = checksum(payload);
+    /// Appends a small frame to the page; `checksum` is that of the payload.
+    pub(super) fn put_small(&mut self, inner: &Inner, frame: &Frame<'_>, payload: &[u8], checksum: u64) -> Result<Place> {
         let begin = frame.payload_at(false);
         let len = frame_len(false, begin, payload.len() as u64);
         if payload.len() >= LARGE_BYTES || len > PAGE_BYTES as u64 / 2 {
@@ -216,6 +215,14 @@ impl Lane {
             return self.prepare(inner, len);
         }
         Ok(())
+    }
+
+    /// Seals the segment that is being written, if anything is in it.
+    pub(super) fn retire(&mut self, inner: &Inner) -> Result<()> {
+        match self.active.as_ref().is_some_and(|active| !active.frames.is_empty()) {
+            true => self.seal(inner),
+            false => Ok(()),
+        }
     }
 
     /// Writes the footer; the lane has no segment then. Where the segment fails that is no error: what was not synced of it is

@@ -3,8 +3,8 @@
 use super::footer::Trailer;
 use super::frame::corrupt;
 use super::header::{SegmentHeader, name_of};
-use super::segments::Segments;
-use super::shared::Shared;
+use super::segments::{PART, Segments};
+use super::shared::{Commit, Shared};
 use crate::format::{BLOCK_BYTES, TRAILER_BYTES};
 use crate::io::Open;
 use crate::{Error, ErrorKind, Result};
@@ -13,60 +13,53 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 
 impl Segments {
-    /// Takes over sealed segments of another store, whose segments are in the folder `other`: by hard links, or copies where the
-    /// disk is another one. They are there to stay after the next commit. Gives those of `ids` that are not sealed, so that they
-    /// cannot be shared; their frames can be copied ([`Segments::copy_from`]).
+    /// Takes over segments of another store, whose segments are in the folder `other`, and whose manifest says `commits` of them:
+    /// by hard links, or copies where the disk is another one. They are there to stay after the next commit. Gives those that are
+    /// not sealed there, so that they cannot be shared; their frames can be copied ([`Segments::copy_from`]).
     ///
     /// # Errors
-    /// Corrupt where a segment is none; disk full; those of the operating system. What was taken over before stays.
-    pub(crate) fn link_from(&self, other: &Path, ids: &[u64]) -> Result<Vec<u64>> {
+    /// Corrupt where a segment is not what the manifest says; disk full; those of the operating system. What was taken over before
+    /// stays.
+    pub(crate) fn link_from(&self, other: &Path, commits: &[Commit]) -> Result<Vec<u64>> {
         self.0.writable()?;
-        let mut left = Vec::new();
-        for id in ids {
-            if self.0.known.read().contains_key(id) {
-                continue;
-            }
-            if !self.link(&other.join(name_of(*id)), *id)? {
-                left.push(*id);
+        for commit in commits.iter().filter(|commit| commit.sealed) {
+            if !self.0.known.read().contains_key(&commit.segment) {
+                self.link(&other.join(name_of(commit.segment)), *commit)?;
             }
         }
-        Ok(left)
+        let known = self.0.known.read();
+        Ok(commits.iter().map(|commit| commit.segment).filter(|id| !known.contains_key(id)).collect())
     }
 
-    fn link(&self, from: &Path, id: u64) -> Result<bool> {
+    fn link(&self, from: &Path, commit: Commit) -> Result<()> {
         let inner = &self.0;
+        let Commit { segment: id, len, .. } = commit;
         let file = inner.backend.open(from, Open::Read)?;
         let mut block = [0; BLOCK_BYTES];
         file.read_at(0, &mut block)?;
         let header = SegmentHeader::decode(&block).map_err(|e| e.at(from).offset(0))?;
-        if header.id != id {
-            return Err(corrupt(format!("this is the segment {:016x} under the name of another", header.id)).at(from));
+        if header.id != id || file.len()? != len {
+            let message = format!("this is the segment {:016x}, of {} bytes; the manifest has {len}", header.id, file.len()?);
+            return Err(corrupt(message).at(from));
         }
-        let len = file.len()?;
+        let at = len.saturating_sub(TRAILER_BYTES as u64);
         let mut trailer = [0; TRAILER_BYTES];
-        file.read_at(len.saturating_sub(TRAILER_BYTES as u64), &mut trailer)?;
-        if Trailer::decode(&trailer, len).is_err() {
-            return Ok(false);
-        }
-        let to = inner.path_of(id);
+        file.read_at(at, &mut trailer)?;
+        Trailer::decode(&trailer, len).map_err(|e| e.at(from).offset(at))?;
         let before = inner.disk_bytes.fetch_add(len, Relaxed);
         let shared = inner.check_quota(before, len).and_then(|()| Shared::new(id, 0, len, false, inner.arena.ledger()));
         let taken = shared.and_then(|shared| {
-            self.take(from, &to, &*file, len)?;
-            Ok(shared)
+            self.take(from, &inner.path_of(id), &*file, len)?;
+            Ok(Arc::new(shared))
         });
-        let shared = match taken {
-            Ok(shared) => Arc::new(shared),
-            Err(e) => {
-                inner.disk_bytes.fetch_sub(len, Relaxed);
-                return Err(e);
-            }
-        };
+        let shared = taken.inspect_err(|_| {
+            inner.disk_bytes.fetch_sub(len, Relaxed);
+        })?;
         inner.names_changed.store(true, Relaxed);
         shared.sealed(len);
         inner.known.write().insert(id, Arc::clone(&shared));
         inner.open.lock().insert(id, shared);
-        Ok(true)
+        Ok(())
     }
 
     /// Links a file, or copies it where it cannot be linked.
@@ -80,7 +73,7 @@ impl Segments {
             Err(e) if e.kind() == ErrorKind::Unsupported => {}
             other => return other,
         }
-        let part = to.with_extension("part");
+        let part = to.with_extension(PART);
         if inner.backend.exists(&part)? {
             inner.backend.remove(&part)?;
         }

@@ -10,8 +10,11 @@ mod link;
 mod options;
 mod place;
 mod read;
+mod retire;
 mod segments;
 mod shared;
+#[cfg(test)]
+mod speed;
 mod table;
 #[cfg(test)]
 mod tests;

@@ -60,6 +60,20 @@ impl Segments {
         header.map_err(|e| inner.name(e, place))
     }
 
+    /// The header of a frame, after the checksum of its payload was compared; it takes no memory, whatever the size.
+    ///
+    /// # Errors
+    /// As for [`Segments::read`].
+    pub(crate) fn check(&self, place: Place) -> Result<FrameHeader> {
+        let inner = &*self.0;
+        let checked = inner.origin(place).and_then(|origin| {
+            let header = origin.header(place)?;
+            let found = inner.staging.with(|staging| origin.sum(place, &header, staging.parts().1))?;
+            if found == header.checksum { Ok(header) } else { Err(wrong_payload(&header, found)) }
+        });
+        checked.map_err(|e| inner.name(e, place))
+    }
+
     /// Appends a frame again, as it is stored, and gives the place of the copy. It is checked on the way.
     ///
     /// # Errors
@@ -210,6 +224,20 @@ impl Origin {
                 Ok(())
             }
         }
+    }
+
+    /// The checksum of the stored payload.
+    fn sum(&self, place: Place, header: &FrameHeader, memory: &mut [u8]) -> Result<u64> {
+        let (mut sum, mut done) = (XxHash3_64::new(), 0);
+        while done < header.stored {
+            let now = (header.stored - done).min(memory.len() as u64) as usize;
+            // The padding of a large frame is read with the last part.
+            let read = if header.large { now.next_multiple_of(BLOCK_BYTES) } else { now };
+            self.read(place, header.payload_at() as u64 + done, memory.get_mut(..read).unwrap_or_default())?;
+            sum.write(memory.get(..now).unwrap_or_default());
+            done += now as u64;
+        }
+        Ok(sum.finish())
     }
 
     /// The header of the frame.

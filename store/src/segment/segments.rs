@@ -32,6 +32,9 @@ const OPEN_FILES: usize = 64;
 /// The most large frames that are written at once.
 const MOST_LANES: usize = 4;
 
+/// What the name of a copy that is not finished ends with, after a dot.
+pub(super) const PART: &str = "part";
+
 /// The segments of one folder. Clones share them; all calls can come from several threads at once.
 ///
 /// What is appended is there to stay only after [`Segments::checkpoint`] and a record of what it gave in the manifest, of
@@ -55,6 +58,8 @@ pub(super) struct Inner {
     pub(super) known: RwLock<FxHashMap<u64, Arc<Shared>>>,
     /// Those that lanes write, and those of which the manifest does not know all.
     pub(super) open: Mutex<FxHashMap<u64, Arc<Shared>>>,
+    /// One checkpoint at a time.
+    pub(super) committing: Mutex<()>,
     /// Those that were neither sealed nor full when the store was opened.
     pub(super) spare: Mutex<Vec<u64>>,
     /// Those that failed, with the small frames that are in memory only.
@@ -103,6 +108,7 @@ impl Segments {
             large: (0..threads.min(MOST_LANES)).map(|_| Mutex::default()).collect(),
             known: RwLock::default(),
             open: Mutex::default(),
+            committing: Mutex::default(),
             spare: Mutex::default(),
             failed: Mutex::default(),
             failures: AtomicU64::new(0),
@@ -114,13 +120,17 @@ impl Segments {
         })))
     }
 
-    /// Makes the segments of the manifest known, at the opening; and, unless nothing is to be written, cuts from those that are
-    /// not sealed what is beyond their committed length.
+    /// Makes the segments of the manifest known, at the opening, and cuts from those that are not sealed what is beyond their
+    /// committed length. Who only reads cuts nothing, and may do this again: then only these segments are known.
     ///
     /// # Errors
     /// Out of memory where there is no room to remember them; the error of a failed cut. Files that are missing or too
     /// short are no error here, but when they are read.
     pub(crate) fn restore(&self, commits: &[Commit]) -> Result<()> {
+        if self.0.options.read_only {
+            self.0.known.write().clear();
+            self.0.disk_bytes.store(0, Relaxed);
+        }
         for commit in commits {
             let mut allocated = commit.len;
             if !commit.sealed {
@@ -150,6 +160,18 @@ impl Segments {
         let known = self.0.known.read();
         let ids = self.0.backend.list(&self.0.folder)?;
         Ok(ids.iter().filter_map(|path| id_of(path)).filter(|id| !known.contains_key(id)).collect())
+    }
+
+    /// Copies of segments that were begun and not finished; they can be removed.
+    ///
+    /// # Errors
+    /// Those of the operating system.
+    pub(crate) fn unfinished(&self) -> Result<Vec<PathBuf>> {
+        let all = self.0.backend.list(&self.0.folder)?;
+        Ok(all
+            .into_iter()
+            .filter(|path| path.extension().is_some_and(|end| end == PART) && id_of(&path.with_extension("seg")).is_some())
+            .collect())
     }
 
     /// Removes a segment, known or stray, that nothing needs any more and no lane writes. Who reads it can go on.

@@ -97,7 +97,11 @@ fn every_kind_and_size_comes_back() {
             let segments =
                 open(&backend, &folder, &arena, SegmentOptions { encoding, segment_bytes: 8 << 20, ..SegmentOptions::default() });
             let mut chunks = vec![Chunk::Scalar(Scalar::F64(0.5))];
-            for len in [0, 1, 8, 4095, 4096, 8192, 65_528, 65_536, 65_544, 190_000, 258_048, 258_056, 524_288, MIB + 8, 3 * MIB, 17 * MIB] {
+            let most = if at.ends_with("buffered") { MIB } else { 17 * MIB };
+            for len in [0, 1, 8, 4095, 4096, 8192, 65_528, 65_536, 65_544, 190_000, 258_048, 258_056, 524_288, MIB + 8, 3 * MIB, 17 * MIB]
+                .into_iter()
+                .filter(|len| *len <= most)
+            {
                 for kind in 0..3 {
                     let whole = buffer(&arena, len, 3, kind);
                     chunks.push(Chunk::Records(Records { data: whole.clone(), count: 9 }));
@@ -119,7 +123,7 @@ fn every_kind_and_size_comes_back() {
                     let (header, back) = segments.read_frame(*place).unwrap();
                     assert!(same(&back, chunk), "{encoding:?} {place:?} {:?}", chunk.header());
                     assert_eq!((header.kind, header.dataset, &header.key[..]), (FrameKind::Chunk, 7, &key[..]));
-                    assert_eq!(segments.read_header(*place).unwrap(), header);
+                    assert_eq!((segments.read_header(*place).unwrap(), segments.check(*place).unwrap()), (header.clone(), header.clone()));
                     assert_eq!(header.large, place.len % 4096 == 0 && place.offset % 4096 == 0 && header.payload_at() % 4096 == 0);
                 }
             };
@@ -129,7 +133,8 @@ fn every_kind_and_size_comes_back() {
             let (mut walked, errors) = walk(&segments);
             assert!(errors.is_empty(), "{errors:?}");
             let mut want = places.clone();
-            (walked.sort(), want.sort());
+            walked.sort();
+            want.sort();
             assert_eq!(walked, want);
             drop(segments);
             let all = SegmentOptions { read_only: true, ..SegmentOptions::default() };
@@ -273,16 +278,15 @@ fn flip_every_bit(sealed: bool) {
         file.write_at(at, &[byte[0] ^ (1 << (bit % 8))]).unwrap();
         let hit = all.iter().find(|(place, _)| (place.offset..place.end()).contains(&at));
         let read_well = hit.is_none_or(|(place, chunk)| match segments.read(*place) {
-            Ok(back) => same(&back, chunk),
+            Ok(back) => {
+                assert!(same(&back, chunk), "a wrong chunk was read after the flip of bit {bit}");
+                true
+            }
             Err(error) => {
                 assert!(error.path().is_some());
                 false
             }
         });
-        match hit.map(|(place, chunk)| (place, segments.read(*place), chunk)) {
-            Some((_, Ok(back), chunk)) => assert!(same(&back, chunk), "a wrong chunk was read after the flip of bit {bit}"),
-            _ => {}
-        }
         assert!(!read_well || !sound(&segments), "the flip of bit {bit} of {} bytes was not found", commit.len);
         file.write_at(at, &byte).unwrap();
         bit += if (large..tail).contains(&at) { 1009 } else { 1 };
@@ -376,7 +380,9 @@ impl Model {
             for (place, chunk) in &self.pending {
                 match self.segments.settle(*place) {
                     Ok(place) => settled.push((place, chunk.clone())),
-                    Err(_) => self.lost += 1,
+                    Err(error) if error.kind() == ErrorKind::Corrupt => self.lost += 1,
+                    // It can be tried again; until then nothing is committed.
+                    Err(_) => return,
                 }
             }
             self.pending = settled;
@@ -455,19 +461,20 @@ fn whatever_operation_fails_nothing_committed_is_lost() {
     let operations = sound.faulty.operations();
     assert!(operations > 50);
     for fault in [Fault::Io, Fault::Torn, Fault::DiskFull, Fault::FlippedBit] {
-        for (skip, count) in (0..operations).flat_map(|skip| [(skip, 1), (skip, 5)]) {
+        for (skip, count) in (0..operations).map(|skip| (skip, 1)).chain((0..operations).step_by(3).map(|skip| (skip, 6))) {
             let mut model = Model::new();
             model.faulty.fail(fault, skip, count);
             run(&mut model);
             model.faulty.heal();
-            model.pending.clear();
             model.commit();
+            assert!(model.pending.is_empty());
             let lost = model.check();
             // Segments that stay open are read through handles that were opened before; so once more after a crash.
             model.reopen();
             assert_eq!(model.check(), lost);
             assert!(fault == Fault::FlippedBit || (lost == 0 && model.lost == 0), "{fault:?} {skip} {count}: {lost} lost");
-            assert!(model.committed.len() + 14 >= 29, "{fault:?} {skip}: {}", model.committed.len());
+            // At most what waited for the commit that failed is not there.
+            assert!(model.committed.len() + 16 >= 29, "{fault:?} {skip}: {}", model.committed.len());
             // It is still of use.
             model.append(100, 1);
             model.append(100_000, 1);
@@ -521,7 +528,7 @@ fn sealed_segments_are_shared_and_others_copied() {
     for (backend, at) in [
         (Arc::new(FileBackend::new()) as Arc<dyn Backend>, folder.path().to_path_buf()),
         (Arc::new(MemoryBackend::new(1 << 32)), "/m".into()),
-        (Arc::new(NoLinks(MemoryBackend::new(1 << 32))), "/m".into()),
+        (Arc::new(MemoryBackend::new(1 << 32).without_links()), "/m".into()),
     ] {
         let arena = arena();
         let (from, to) =
@@ -530,9 +537,10 @@ fn sealed_segments_are_shared_and_others_copied() {
         let places: Vec<Place> = chunks.iter().map(|chunk| from.append(info(b"k"), chunk, 1).unwrap()).collect();
         commit(&from);
         let ids: Vec<u64> = from.segments().iter().map(|commit| commit.segment).collect();
-        let left = to.link_from(&at.join("from"), &ids).unwrap();
+        let of_other = from.segments();
+        let left = to.link_from(&at.join("from"), &of_other).unwrap();
         assert!(!left.is_empty() && left.len() < ids.len());
-        assert_eq!(to.link_from(&at.join("from"), &ids).unwrap(), left, "a second time changes nothing");
+        assert_eq!(to.link_from(&at.join("from"), &of_other).unwrap(), left, "a second time changes nothing");
         let there: Vec<Place> =
             places.iter().map(|place| if left.contains(&place.segment) { to.copy_from(&from, *place).unwrap() } else { *place }).collect();
         let commits = commit(&to);
@@ -543,46 +551,6 @@ fn sealed_segments_are_shared_and_others_copied() {
         to.restore(&commits).unwrap();
         there.iter().zip(&chunks).for_each(|(place, chunk)| assert!(same(&to.read(*place).unwrap(), chunk)));
         assert!(walk(&to).1.is_empty() && to.strays().unwrap().is_empty());
-    }
-}
-
-/// A file system without hard links.
-#[derive(Debug)]
-struct NoLinks(MemoryBackend);
-
-impl Backend for NoLinks {
-    fn create_folder(&self, folder: &Path) -> crate::Result<()> {
-        self.0.create_folder(folder)
-    }
-    fn check_folder(&self, folder: &Path) -> crate::Result<()> {
-        self.0.check_folder(folder)
-    }
-    fn open(&self, path: &Path, how: Open) -> crate::Result<Arc<dyn crate::io::BackendFile>> {
-        self.0.open(path, how)
-    }
-    fn list(&self, folder: &Path) -> crate::Result<Vec<std::path::PathBuf>> {
-        self.0.list(folder)
-    }
-    fn len_of(&self, path: &Path) -> crate::Result<Option<u64>> {
-        self.0.len_of(path)
-    }
-    fn rename(&self, from: &Path, to: &Path) -> crate::Result<()> {
-        self.0.rename(from, to)
-    }
-    fn hard_link(&self, _: &Path, to: &Path) -> crate::Result<()> {
-        Err(crate::Error::new(ErrorKind::Unsupported, "no links").at(to))
-    }
-    fn sync_folder(&self, folder: &Path) -> crate::Result<()> {
-        self.0.sync_folder(folder)
-    }
-    fn remove(&self, path: &Path) -> crate::Result<()> {
-        self.0.remove(path)
-    }
-    fn remove_folder(&self, folder: &Path) -> crate::Result<()> {
-        self.0.remove_folder(folder)
-    }
-    fn lock(&self, path: &Path) -> crate::Result<Option<crate::io::Lock>> {
-        self.0.lock(path)
     }
 }
 

@@ -15,10 +15,8 @@ use crate::format::{TABLE_ENTRY_BYTES, TABLE_HEADER_BYTES, TABLE_REMOVED};
 use crate::io::{BackendFile, FileMap};
 use crate::{Booking, Buffer, Chunk, Encoding, Error, Result, checksum};
 use smallvec::SmallVec;
-use std::hash::Hasher;
 use std::path::PathBuf;
 use std::sync::Arc;
-use twox_hash::XxHash3_64;
 
 /// The entries that are looked at together.
 const WINDOW: usize = 102;
@@ -77,10 +75,7 @@ impl Table {
             },
             Some((file, sealed)) => {
                 let at = place.offset + header.payload_at() as u64;
-                let found = segments.sum_of(&*file, at, len)?;
-                if found != header.checksum {
-                    return Err(corrupt(format!("a table has the checksum {found:016x}, expected {:016x}", header.checksum)));
-                }
+                segments.check(place)?;
                 let booking = if sealed { segments.arena().ledger().try_book(len) } else { None };
                 let map = booking.and_then(|booking| Some((file.map(at, usize::try_from(len).ok()?).ok()??, booking)));
                 match map {
@@ -281,24 +276,5 @@ impl Table {
     /// Where entries and keys begin in the payload, and how many bytes the keys have.
     pub(super) fn layout(&self) -> (u64, u64, u64) {
         (self.entries_at, self.keys_at, self.keys_len)
-    }
-}
-
-impl Segments {
-    /// The checksum of a part of a file, which begins at a block.
-    fn sum_of(&self, file: &dyn BackendFile, at: u64, len: u64) -> Result<u64> {
-        self.0.staging.with(|staging| {
-            let (_, memory) = staging.parts();
-            let (mut sum, mut done) = (XxHash3_64::new(), 0);
-            while done < len {
-                let now = (len - done).min(memory.len() as u64) as usize;
-                // The padding of the frame is read with the last part.
-                let whole = now.next_multiple_of(crate::format::BLOCK_BYTES);
-                file.read_at(at + done, memory.get_mut(..whole).unwrap_or_default())?;
-                sum.write(memory.get(..now).unwrap_or_default());
-                done += now as u64;
-            }
-            Ok(sum.finish())
-        })
     }
 }

@@ -9,6 +9,8 @@ mod build;
 mod cursor;
 mod lookup;
 mod merge;
+#[cfg(test)]
+mod tests;
 mod write;
 
 pub(crate) use build::TableBuilder;

@@ -1,0 +1,258 @@
+#![allow(clippy::unwrap_used)]
+
+use crate::format::{MANIFEST_NAME, SEGMENTS_NAME};
+use crate::io::{Backend, Fault, FaultyBackend, MemoryBackend, Open};
+use crate::saved::{DatasetKind, Store, StoreOptions};
+use crate::{Arena, Bytes, Chunk, Encoding, ErrorKind, Ledger};
+use serde_json::json;
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+type State = BTreeMap<String, BTreeMap<Vec<u8>, Vec<u8>>>;
+
+fn chunk(len: usize, seed: usize) -> Chunk {
+    let mut buffer = Arena::new(Ledger::new(1 << 30)).alloc(len).unwrap();
+    buffer.iter_mut().enumerate().for_each(|(at, byte)| *byte = (at * 31 + seed * 17 + at / 256) as u8);
+    Chunk::Bytes(Bytes(buffer.freeze()))
+}
+
+fn content(chunk: &Chunk) -> Vec<u8> {
+    let (buffer, begin, len) = chunk.payload();
+    buffer[begin..begin + len].to_vec()
+}
+
+fn options(backend: &Arc<dyn Backend>) -> StoreOptions {
+    Store::options().memory(256 << 20).segment_bytes(1 << 20).threads(1).encoding(Some(Encoding::Raw)).backend(Arc::clone(backend))
+}
+
+/// A store with datasets of short and long chunks, over several segments.
+fn filled() -> (Arc<dyn Backend>, State) {
+    let backend: Arc<dyn Backend> = Arc::new(MemoryBackend::new(1 << 30));
+    backend.create_folder(Path::new("/")).unwrap();
+    let store = options(&backend).open("/s").unwrap();
+    for name in 0..5usize {
+        let writer = store.create(&format!("d{name}"), DatasetKind::new("texts", json!({}))).unwrap();
+        for n in 0..6 {
+            writer.put(n, &chunk(if n % 2 == 0 { 90_000 } else { 200 }, 10 * name + n as usize)).unwrap();
+        }
+        writer.commit().unwrap();
+    }
+    let writer = store.update("d1").unwrap();
+    writer.put(1, &chunk(300, 99)).unwrap();
+    writer.put(7, &chunk(300, 98)).unwrap();
+    writer.remove_key(&2u64.to_be_bytes()).unwrap();
+    writer.commit().unwrap();
+    store.copy("d2", "copy").unwrap();
+    store.rename("d3", "moved").unwrap();
+    store.remove("d4").unwrap();
+    let state = state_of(&store);
+    (backend, state)
+}
+
+fn state_of(store: &Store) -> State {
+    let names = store.names().unwrap();
+    let of = |name: &String| {
+        let dataset = store.dataset(name).unwrap();
+        let keys = dataset.keys().unwrap();
+        assert_eq!(dataset.info().chunks, keys.len() as u64);
+        keys.into_iter().map(|key| (key.clone(), content(&dataset.get(&key).unwrap().unwrap()))).collect()
+    };
+    names.iter().map(|name| (name.clone(), of(name))).collect()
+}
+
+fn copy_of(backend: &Arc<dyn Backend>) -> Arc<dyn Backend> {
+    let copy: Arc<dyn Backend> = Arc::new(MemoryBackend::new(1 << 30));
+    for folder in ["/s", "/s/segments"] {
+        copy.create_folder(Path::new(folder)).unwrap();
+        for path in backend.list(Path::new(folder)).unwrap() {
+            if path != Path::new("/s/segments") {
+                write(&copy, &path, &read(backend, &path));
+            }
+        }
+    }
+    copy
+}
+
+fn read(backend: &Arc<dyn Backend>, path: &Path) -> Vec<u8> {
+    let file = backend.open(path, Open::Read).unwrap();
+    let mut bytes = vec![0; file.len().unwrap() as usize];
+    file.read_at(0, &mut bytes).unwrap();
+    bytes
+}
+
+fn write(backend: &Arc<dyn Backend>, path: &Path, bytes: &[u8]) {
+    let file = backend.open(path, Open::Create).unwrap();
+    file.truncate(bytes.len() as u64).unwrap();
+    file.write_at(0, bytes).unwrap();
+}
+
+fn segments(backend: &Arc<dyn Backend>) -> Vec<PathBuf> {
+    backend.list(&Path::new("/s").join(SEGMENTS_NAME)).unwrap()
+}
+
+fn manifest() -> PathBuf {
+    Path::new("/s").join(MANIFEST_NAME)
+}
+
+/// Whether all in `part` is in `whole`.
+fn is_part(part: &State, whole: &State) -> bool {
+    part.iter().all(|(name, chunks)| whole.get(name).is_some_and(|all| chunks.iter().all(|(key, chunk)| all.get(key) == Some(chunk))))
+}
+
+#[test]
+fn a_sound_store_is_verified_and_left_alone() {
+    let (backend, state) = filled();
+    let store = options(&backend).open("/s").unwrap();
+    assert_eq!(Store::repair("/nowhere/at/all").unwrap_err().kind(), ErrorKind::NotFound);
+    assert_eq!(options(&backend).repair("/s").unwrap_err().kind(), ErrorKind::Locked);
+    let (mut last, mut calls) = ((0, 0), 0);
+    let verified = store.verify(|done, total| (last, calls) = ((done, total), calls + 1)).unwrap();
+    assert!(verified.is_sound() && verified.unreferenced_bytes > 90_000, "{verified:?}");
+    assert_eq!((verified.datasets, verified.chunks, last.0), (5, 30, last.1));
+    assert!(calls > 10);
+    drop(store);
+    let repaired = options(&backend).repair("/s").unwrap();
+    assert!(!repaired.changed && repaired.gone.is_empty(), "{repaired:?}");
+    assert_eq!(state_of(&options(&backend).open("/s").unwrap()), state);
+}
+
+#[test]
+fn a_lost_manifest_is_rebuilt() {
+    let (sound, state) = filled();
+    let len = read(&sound, &manifest()).len();
+    for damage in 0..4 {
+        let backend = copy_of(&sound);
+        let mut bytes = read(&backend, &manifest());
+        match damage {
+            0 => backend.remove(&manifest()).unwrap(),
+            1 => write(&backend, &manifest(), b"damaged"),
+            2 => write(&backend, &manifest(), b""),
+            _ => {
+                bytes[len / 2] ^= 1;
+                write(&backend, &manifest(), &bytes);
+            }
+        }
+        let error = options(&backend).open("/s").unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Corrupt);
+        assert!(error.to_string().contains("repair"), "{error}");
+        assert!(options(&backend).open_read_only("/s").is_err());
+        let repaired = options(&backend).repair("/s").unwrap();
+        assert!(repaired.manifest_rebuilt && repaired.gone.is_empty(), "{repaired:?}");
+        assert_eq!((repaired.moved_aside.len(), repaired.datasets), (usize::from(damage > 0), 5));
+        let store = options(&backend).open("/s").unwrap();
+        assert_eq!(state_of(&store), state, "{damage}");
+        assert!(store.verify(|_, _| {}).unwrap().is_sound());
+        store.save_value("new", &1).unwrap();
+        drop(store);
+        assert!(!options(&backend).repair("/s").unwrap().changed);
+    }
+}
+
+#[test]
+fn every_flip_is_found_and_repaired() {
+    let (sound, state) = filled();
+    let mut repaired_all = 0;
+    for path in segments(&sound).into_iter().chain([manifest()]) {
+        let original = read(&sound, &path);
+        // Every header, and some of what is between.
+        let step = (original.len() / 60).max(1);
+        for at in (0..original.len()).step_by(step).chain(0..48).chain(4096..4200).filter(|at| *at < original.len()) {
+            let backend = copy_of(&sound);
+            let mut bytes = original.clone();
+            bytes[at] ^= 1 << (at % 8);
+            write(&backend, &path, &bytes);
+            let Ok(store) = options(&backend).open("/s") else {
+                assert_eq!(path, manifest());
+                continue;
+            };
+            if path == manifest() {
+                continue;
+            }
+            let verified = store.verify(|_, _| {}).unwrap();
+            let tail = original.len() - at;
+            assert!(!verified.is_sound(), "{} {at} of {tail} more", path.display());
+            assert_eq!(verified.damaged[0].file, path);
+            drop(store);
+            let repaired = options(&backend).repair("/s").unwrap();
+            assert!(repaired.changed && repaired.moved_aside.len() == 1, "{repaired:?}");
+            let lost: usize = repaired.gone.iter().filter(|damage| damage.key.is_some()).count();
+            let store = options(&backend).open("/s").unwrap();
+            let after = state_of(&store);
+            let count = |state: &State| state.values().map(BTreeMap::len).sum::<usize>();
+            assert!(is_part(&after, &state) && after.len() == state.len(), "{at}: {repaired:?}");
+            assert_eq!(count(&after) + lost, count(&state), "{at}: {repaired:?}");
+            assert!(store.verify(|_, _| {}).unwrap().is_sound());
+            repaired_all += 1;
+        }
+    }
+    assert!(repaired_all > 200, "{repaired_all}");
+}
+
+#[test]
+fn damage_is_named() {
+    let (backend, _) = filled();
+    let store = options(&backend).open("/s").unwrap();
+    let stored = store.dataset("d0").unwrap().header(4).unwrap().unwrap();
+    let path = Path::new("/s").join(SEGMENTS_NAME).join(format!("{:016x}.seg", stored.place.segment));
+    let mut bytes = read(&backend, &path);
+    bytes[stored.place.offset as usize + 5000] ^= 1;
+    write(&backend, &path, &bytes);
+    let error = store.dataset("d0").unwrap().chunk(4).unwrap_err();
+    assert_eq!((error.kind(), error.path(), error.at_byte()), (ErrorKind::Corrupt, Some(&*path), Some(stored.place.offset)));
+    let verified = store.verify(|_, _| {}).unwrap();
+    assert_eq!(verified.damages, 1);
+    let damage = &verified.damaged[0];
+    assert_eq!((damage.dataset.as_deref(), damage.chunk(), &damage.file, damage.offset), (Some("d0"), Some(4), &path, stored.place.offset));
+    assert!(damage.to_string().starts_with("d0, chunk 4: "), "{damage}");
+}
+
+#[test]
+fn missing_and_cut_segments_are_reported() {
+    let (sound, state) = filled();
+    for path in segments(&sound) {
+        for cut in [None, Some(0), Some(100), Some(5000), Some(200_000)] {
+            let backend = copy_of(&sound);
+            match cut {
+                None => backend.remove(&path).unwrap(),
+                Some(len) => write(&backend, &path, &read(&sound, &path)[..len.min(read(&sound, &path).len() - 1)]),
+            }
+            let store = options(&backend).open("/s").unwrap();
+            let verified = store.verify(|_, _| {}).unwrap();
+            assert!(!verified.is_sound(), "{} {cut:?}", path.display());
+            drop(store);
+            let repaired = options(&backend).repair("/s").unwrap();
+            assert!(repaired.changed);
+            let store = options(&backend).open("/s").unwrap();
+            assert!(is_part(&state_of(&store), &state));
+            assert!(store.verify(|_, _| {}).unwrap().is_sound());
+        }
+    }
+}
+
+#[test]
+fn a_repair_may_fail_anywhere() {
+    let (sound, state) = filled();
+    let damaged = segments(&sound)[0].clone();
+    for skip in 0..400 {
+        let inner = copy_of(&sound);
+        let mut bytes = read(&inner, &damaged);
+        bytes[4100] ^= 1;
+        write(&inner, &damaged, &bytes);
+        write(&inner, &manifest(), b"damaged");
+        let faulty = FaultyBackend::new(Arc::clone(&inner));
+        let backend: Arc<dyn Backend> = Arc::new(faulty.clone());
+        faulty.fail(Fault::Io, skip, 1);
+        let first = options(&backend).repair("/s");
+        faulty.heal();
+        if let Err(error) = &first {
+            assert!(matches!(error.kind(), ErrorKind::Io | ErrorKind::Unusable | ErrorKind::NotFound), "{error}");
+        }
+        options(&backend).repair("/s").unwrap();
+        let store = options(&backend).open("/s").unwrap();
+        let after = state_of(&store);
+        assert!(is_part(&after, &state) && after.len() == state.len(), "{skip} {first:?}");
+        let count = |state: &State| state.values().map(BTreeMap::len).sum::<usize>();
+        assert!(count(&after) + 3 >= count(&state), "{skip}: {} of {}", count(&after), count(&state));
+    }
+}

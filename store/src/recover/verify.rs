@@ -1,0 +1,212 @@
+//! Reading every byte of a store, and naming what is damaged.
+
+use super::damage::Damage;
+use super::survey::Survey;
+use crate::format::MANIFEST_NAME;
+use crate::io::Open;
+use crate::manifest::{Entry, scan};
+use crate::saved::{Inner, Store, each_key};
+use crate::segment::{FrameKind, Place, Table};
+use crate::{ErrorKind, Result};
+use std::sync::Arc;
+
+/// The most damages that are listed one by one.
+const MOST_LISTED: usize = 10_000;
+
+/// What a verification found.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Verified {
+    /// The datasets that were checked.
+    pub datasets: u64,
+    /// The chunks that they lead to.
+    pub chunks: u64,
+    /// The segments.
+    pub segments: u64,
+    /// The bytes that were read.
+    pub bytes: u64,
+    /// The bytes of sound frames that nothing leads to, and of files that no commit knows: `compact` and `gc` give them back.
+    pub unreferenced_bytes: u64,
+    /// What is damaged, by dataset and place; the first 10,000.
+    pub damaged: Vec<Damage>,
+    /// How many damages there are.
+    pub damages: u64,
+}
+
+impl Verified {
+    /// Whether all is as it was saved.
+    pub fn is_sound(&self) -> bool {
+        self.damages == 0
+    }
+
+    fn add(&mut self, damage: Damage) {
+        self.damages += 1;
+        if self.damaged.len() < MOST_LISTED {
+            self.damaged.push(damage);
+        }
+    }
+}
+
+impl Store {
+    /// Reads every byte of the manifest and the segments, and names what is not as it was saved; `progress` is given the bytes done and
+    /// the bytes in all. Damage is no error, but in what this returns. It can run beside writers; of those in other processes, what they
+    /// commit meanwhile is not looked at.
+    ///
+    /// # Errors
+    /// Out of memory where the ledger has no room for a note of each frame, or for a chunk; not found where a writer removed files from
+    /// under a snapshot: refresh, and verify again.
+    pub fn verify(&self, mut progress: impl FnMut(u64, u64)) -> Result<Verified> {
+        verify(self.inner(), &mut progress)
+    }
+}
+
+fn verify(inner: &Arc<Inner>, progress: &mut dyn FnMut(u64, u64)) -> Result<Verified> {
+    let mut verified = Verified::default();
+    // What is there now stays until the end.
+    let (entries, commits, _pinned) = {
+        let _layout = inner.layout.read();
+        let commits = inner.commits();
+        let mut pinned = inner.pins.none();
+        commits.iter().for_each(|commit| pinned.add(commit.segment));
+        (all_entries(inner)?, commits, pinned)
+    };
+    let manifest = inner.folder.join(MANIFEST_NAME);
+    let file = inner.backend.open(&manifest, Open::Read)?;
+    let manifest_bytes = file.len()?;
+    let total = manifest_bytes + commits.iter().map(|commit| commit.len).sum::<u64>();
+    let mut done = manifest_bytes;
+    verify_manifest(inner, &mut verified)?;
+    progress(done, total);
+    let mut survey = Survey::new(inner.arena.ledger())?;
+    for commit in &commits {
+        survey.look(&inner.segments, commit.segment, commit.len, &mut |bytes| {
+            done += bytes;
+            progress(done.min(total), total);
+        })?;
+    }
+    for entry in &entries {
+        verify_dataset(inner, entry, &mut survey, &mut verified)?;
+    }
+    let mut live: Vec<u64> = entries.iter().map(|entry| entry.id).collect();
+    live.sort_unstable();
+    for found in survey.frames.values().flatten() {
+        let described = found.kind == FrameKind::Dataset && live.binary_search(&found.dataset).is_ok();
+        if found.sound && !found.wanted && !described {
+            verified.unreferenced_bytes += found.len;
+        }
+    }
+    for stray in inner.segments.strays()? {
+        verified.unreferenced_bytes += inner.backend.len_of(&inner.segments.path_of(stray))?.unwrap_or(0);
+    }
+    for flaw in survey.flaws.iter().filter(|flaw| !flaw.claimed) {
+        let of = flaw.frame.as_ref().and_then(|(id, _)| entries.iter().find(|entry| entry.id == *id));
+        let problem = match of {
+            Some(_) => format!("{}, in a frame that is no longer used", flaw.problem),
+            None => flaw.problem.clone(),
+        };
+        verified.add(Damage {
+            dataset: of.map(|entry| entry.name.clone()),
+            key: None,
+            file: flaw.file.clone(),
+            offset: flaw.offset,
+            problem,
+        });
+    }
+    verified.segments = commits.len() as u64;
+    verified.datasets = entries.len() as u64;
+    verified.bytes = manifest_bytes + survey.bytes;
+    match verified.damaged.iter().find(|damage| matches!(inner.backend.exists(&damage.file), Ok(false))) {
+        Some(missing) if inner.manifest.is_none() && newer(inner)? => {
+            let error = crate::Error::new(ErrorKind::NotFound, "a writer removed a file while it was to be verified").at(&missing.file);
+            Err(error.hint("refresh the store, and verify again"))
+        }
+        _ => Ok(verified),
+    }
+}
+
+/// Whether the manifest has gone on since the snapshot.
+fn newer(inner: &Inner) -> Result<bool> {
+    Ok(super::snapshot(&*inner.backend, &inner.folder, &inner.arena)?.1.sequence != inner.index.sequence())
+}
+
+/// All datasets, as of one commit.
+pub(super) fn all_entries(inner: &Inner) -> Result<Vec<Entry>> {
+    inner.ask(|index| {
+        let mut entries = Vec::new();
+        index.each("", |entry| {
+            entries.push(entry);
+            Ok(())
+        })?;
+        Ok(entries)
+    })
+}
+
+fn verify_manifest(inner: &Inner, verified: &mut Verified) -> Result<()> {
+    // No commit is written while the writer itself looks at its manifest.
+    let _guard = inner.manifest.as_ref().map(|manifest| manifest.lock());
+    let path = inner.folder.join(MANIFEST_NAME);
+    let scanned = match &inner.manifest {
+        Some(_) => inner.backend.open(&path, Open::Read).and_then(|file| scan(&*file, |_, _, _| Ok(()))),
+        None => super::snapshot(&*inner.backend, &inner.folder, &inner.arena).map(|(_, scan, _)| scan),
+    };
+    let damage = |offset, problem| Damage { dataset: None, key: None, file: path.clone(), offset, problem };
+    match scanned {
+        Ok(scan) => {
+            if let Some(offset) = scan.flaw {
+                verified.add(damage(offset, "an acknowledgement in the manifest is damaged; nothing is lost by it".to_owned()));
+            }
+        }
+        Err(error) if error.kind() == ErrorKind::OutOfMemory => return Err(error),
+        Err(error) => verified.add(damage(error.at_byte().unwrap_or(0), error.problem())),
+    }
+    Ok(())
+}
+
+fn verify_dataset(inner: &Inner, entry: &Entry, survey: &mut Survey, verified: &mut Verified) -> Result<()> {
+    let mut tables = Vec::new();
+    for place in entry.tables.iter().rev() {
+        let sound = survey.want(*place);
+        match Table::open(&inner.segments, *place) {
+            Ok(table) if sound => tables.push(Arc::new(table)),
+            Err(error) if error.kind() == ErrorKind::OutOfMemory => return Err(error),
+            opened => {
+                let problem = opened.err().map_or_else(|| "a table is damaged".to_owned(), |error| error.problem());
+                add_lost(inner, entry, None, *place, problem, survey, verified);
+            }
+        }
+    }
+    let mut lost: Vec<(Vec<u8>, Place)> = Vec::new();
+    let walked = each_key(&inner.segments, &tables, |key, place| {
+        verified.chunks += 1;
+        if !survey.want(place) {
+            lost.push((key.to_vec(), place));
+        }
+        Ok(())
+    });
+    if let Err(error) = walked {
+        let place = entry.tables.first().copied().unwrap_or(Place { segment: 0, offset: 0, len: 0 });
+        add_lost(inner, entry, None, place, error.problem(), survey, verified);
+    }
+    for (key, place) in lost {
+        add_lost(inner, entry, Some(key), place, "the chunk is not there".to_owned(), survey, verified);
+    }
+    Ok(())
+}
+
+fn add_lost(
+    inner: &Inner,
+    entry: &Entry,
+    key: Option<Vec<u8>>,
+    place: Place,
+    problem: String,
+    survey: &mut Survey,
+    verified: &mut Verified,
+) {
+    let (mut offset, mut problem) = (place.offset, problem);
+    if let Some(flaw) = survey.problem(place) {
+        flaw.claimed = true;
+        (offset, problem) = (flaw.offset, flaw.problem.clone());
+    }
+    let file = inner.segments.path_of(place.segment);
+    verified.add(Damage { dataset: Some(entry.name.clone()), key, file, offset, problem });
+}
