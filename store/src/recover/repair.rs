@@ -175,7 +175,8 @@ impl Repair {
             repaired.moved_aside.extend(self.keep_manifest()?);
         }
         let commits: Vec<Commit> = commits.into_values().collect();
-        Manifest::create(&self.backend, &self.folder, self.store_id, sequence, state_parts(&commits, &after)).map_err(|failure| failure.error)?;
+        Manifest::create(&self.backend, &self.folder, self.store_id, sequence, state_parts(&commits, &after))
+            .map_err(|failure| failure.error)?;
         target.acknowledge(&news);
         // From here on the store is repaired; the rest is for people who look for what is gone.
         self.backend.remove_folder(&self.folder.join(CATALOGUE_NAME)).ok();
