@@ -236,14 +236,6 @@ impl Index {
         held.head = head;
         Ok(())
     }
-
-    /// Writes to disk what is only in memory.
-    ///
-    /// # Errors
-    /// Those of the tree.
-    pub(crate) fn flush(&self) -> Result<()> {
-        self.held.read_recursive().tree.flush()
-    }
 }
 
 impl Held {

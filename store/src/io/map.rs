@@ -29,9 +29,10 @@ impl FileMap {
         }
         let mut options = memmap2::MmapOptions::new();
         options.offset(offset).len(len);
-        // SAFETY: a map must not change while it is borrowed as a slice. Only sealed files are mapped, and nothing of this
-        // crate ever writes to a sealed file or shortens it; removing its name leaves the map. Another program that does so
-        // all the same breaks this, as it breaks any map; nothing that a program inside this one can do does.
+        // SAFETY: the bytes of a map must not change while they are borrowed. Only sealed files are mapped, and nothing in this
+        // crate writes to a sealed file or shortens it; removing its name leaves the map as it is. What cannot be ruled out is
+        // another program that writes to the file, or a medium that fails under the map: that would end this process, as
+        // for any mapped file.
         let map = unsafe { options.map(file)? };
         map.advise(memmap2::Advice::Random).ok();
         Ok(FileMap(Bytes::Mapped(map)))

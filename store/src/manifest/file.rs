@@ -189,7 +189,7 @@ fn write_parts(
     changes: Option<&[u8]>,
 ) -> Result<(u64, u64)> {
     let (mut bytes, mut end) = (encode_header(store_id, now()), 0);
-    let mut flush = |bytes: &mut Vec<u8>, end: &mut u64| -> Result<()> {
+    let flush = |bytes: &mut Vec<u8>, end: &mut u64| -> Result<()> {
         file.write_at(*end, bytes)?;
         *end += bytes.len() as u64;
         bytes.clear();

@@ -272,7 +272,9 @@ mod tests {
         file
     }
 
-    fn read(bytes: &[u8]) -> Result<(Scan, Vec<(Kind, u64, Vec<u8>)>)> {
+    type Records = Vec<(Kind, u64, Vec<u8>)>;
+
+    fn read(bytes: &[u8]) -> Result<(Scan, Records)> {
         let mut records = Vec::new();
         let scan = scan(&*file(bytes), |kind, sequence, payload| {
             records.push((kind, sequence, payload.to_vec()));

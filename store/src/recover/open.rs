@@ -127,6 +127,7 @@ fn assemble(
         encoding: options.encoding,
         threads: options.threads,
         read_only: writer.is_none(),
+        any_header: false,
     };
     let segments = Segments::open(Arc::clone(&backend), &folder.join(SEGMENTS_NAME), store_id, &arena, segment_options)?;
     segments.restore(commits)?;
@@ -172,7 +173,9 @@ fn replay_once(file: &dyn BackendFile, index: &Index) -> Result<(Scan, Vec<Commi
     let scan = scan(file, |kind, sequence, payload| {
         let changes = Changes::decode(payload)?;
         segments.extend(changes.segments.iter().map(|commit| (commit.segment, *commit)));
-        changes.dropped.iter().for_each(|segment| drop(segments.remove(segment)));
+        for segment in &changes.dropped {
+            segments.remove(segment);
+        }
         let news = match kind {
             Kind::Changes => sequence > index.sequence(),
             Kind::State | Kind::Part => {

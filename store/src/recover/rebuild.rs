@@ -5,10 +5,13 @@ use super::survey::{Found, Survey};
 use crate::manifest::{Description, Entry};
 use crate::saved::{check_name, each_key};
 use crate::segment::{FrameInfo, FrameKind, Place, Segments, Table, TableBuilder};
-use crate::{Bytes, Chunk, Result};
+use crate::{Booking, Bytes, Chunk, ErrorKind, Result};
 use rustc_hash::{FxHashMap, FxHashSet};
 use std::collections::BTreeMap;
 use std::sync::Arc;
+
+/// What a key and its place take in memory, about.
+const KEY_BYTES: u64 = 112;
 
 /// A dataset after the repair.
 pub(super) struct Rebuilt {
@@ -70,21 +73,30 @@ pub(super) fn rebuild(
     // The tables from the newest to the oldest, and how many of the newest are without a gap.
     let (mut tables, mut newer, mut whole) = (Vec::new(), 0, true);
     for place in entry.tables.iter().rev() {
-        let table = if survey.want(*place) { Table::open(source, *place).ok() } else { None };
-        match table {
-            Some(table) => {
+        let table = if survey.want(*place) { Some(Table::open(source, *place)) } else { None };
+        match table.transpose() {
+            // A passing failure is no damage.
+            Err(error) if matches!(error.kind(), ErrorKind::Io | ErrorKind::OutOfMemory) => return Err(error),
+            Ok(Some(table)) => {
                 tables.push(Arc::new(table));
                 newer += usize::from(whole);
             }
-            None => whole = false,
+            _ => {
+                whole = false;
+                let mut damage = lost(source, survey, entry, None, *place);
+                damage.problem = format!("a table is damaged, and chunks are looked for by their frames: {}", damage.problem);
+                gone.push(damage);
+            }
         }
     }
     let mut keep = whole && entry.tables.iter().all(|place| !damaged.contains(&place.segment));
     let mut chunks: BTreeMap<Vec<u8>, Place> = BTreeMap::new();
+    let mut booking = target.arena().ledger().book(0)?;
     let walked = each_key(source, &tables, |key, place| {
         match survey.want(place) {
             true => {
                 keep &= !damaged.contains(&place.segment);
+                booking.grow(KEY_BYTES + key.len() as u64)?;
                 chunks.insert(key.to_vec(), place);
             }
             false => {
@@ -94,19 +106,23 @@ pub(super) fn rebuild(
         }
         Ok(())
     });
+    if let Err(error) = walked.as_ref().map_err(|error| error.copy())
+        && matches!(error.kind(), ErrorKind::Io | ErrorKind::OutOfMemory)
+    {
+        return Err(error);
+    }
     if keep && walked.is_ok() {
         return Ok(Rebuilt { entry: entry.clone(), gone, changed: false });
     }
     if !whole || walked.is_err() {
-        salvage(source, survey, entry, all, tables.get(..newer).unwrap_or_default(), &mut chunks)?;
-        let found = chunks.len() as u64;
-        if found < entry.chunks && gone.is_empty() {
-            let place = entry.tables.last().copied().unwrap_or(Place { segment: 0, offset: 0, len: 0 });
-            let mut damage = lost(source, survey, entry, None, place);
-            damage.problem = format!("{} of {} chunks are gone with a table: {}", entry.chunks - found, entry.chunks, damage.problem);
-            gone.push(damage);
-        }
+        let missing = salvage(source, survey, entry, all, tables.get(..newer).unwrap_or_default(), &mut chunks, &mut booking)?;
+        gone.extend(missing);
         gone.retain(|damage| damage.key.as_ref().is_none_or(|key| !chunks.contains_key(key)));
+        let named = gone.iter().filter(|damage| damage.key.is_some()).count() as u64;
+        let unnamed = entry.chunks.saturating_sub(chunks.len() as u64 + named);
+        if let Some(damage) = gone.iter_mut().find(|damage| damage.key.is_none() && unnamed > 0) {
+            damage.problem = format!("{unnamed} of {} chunks are gone; {}", entry.chunks, damage.problem);
+        }
     }
     let mut after = Entry { tables: Vec::new(), chunks: 0, bytes: 0, stored: 0, ..entry.clone() };
     let mut table = TableBuilder::new(target.arena().ledger())?;
@@ -132,7 +148,8 @@ pub(super) fn rebuild(
 }
 
 /// Adds the chunks of a dataset that are found by their frames, unless one of `newer`, the tables behind the damaged one, speaks of
-/// their keys. Of several frames with a key, the last that was written counts, as far as that can be told.
+/// their keys. Of several frames with a key, the last that was written counts, as far as that can be told. Gives those that are
+/// damaged, with no other in their place.
 fn salvage(
     source: &Segments,
     survey: &mut Survey,
@@ -140,7 +157,8 @@ fn salvage(
     all: &[Entry],
     newer: &[Arc<Table>],
     chunks: &mut BTreeMap<Vec<u8>, Place>,
-) -> Result<()> {
+    booking: &mut Booking,
+) -> Result<Vec<Damage>> {
     // A copy has the frames of the dataset that it was copied from.
     let shares = |other: &&Entry| other.tables.iter().any(|place| entry.tables.contains(place));
     let mut owners: FxHashSet<u64> = all.iter().filter(shares).map(|other| other.id).collect();
@@ -153,14 +171,35 @@ fn salvage(
         let found: Vec<Place> = survey.frames.get(&segment).into_iter().flatten().filter(ours).map(|found| found.place(segment)).collect();
         for place in found {
             let key = source.read_header(place)?.key.to_vec();
-            let spoken_of = newer.iter().try_fold(false, |known, table| Ok::<_, crate::Error>(known || table.get(&key)?.is_some()))?;
+            let spoken_of = speaks_of(newer, &key)?;
             let later = |there: &Place| there.segment == place.segment && there.offset < place.offset;
             if !spoken_of && chunks.get(&key).is_none_or(later) {
+                booking.grow(KEY_BYTES + key.len() as u64)?;
                 chunks.insert(key, place);
             }
         }
     }
-    Ok(())
+    let mut missing = Vec::new();
+    for flaw in &survey.flaws {
+        let Some((_, key)) = flaw.frame.as_ref().filter(|(id, _)| owners.contains(id)) else { continue };
+        let place = Place { segment: flaw.segment, offset: flaw.offset, len: 0 };
+        let is_chunk = survey
+            .frames
+            .get(&flaw.segment)
+            .into_iter()
+            .flatten()
+            .any(|found| found.offset == place.offset && found.kind == FrameKind::Chunk);
+        if is_chunk && !chunks.contains_key(key) && !speaks_of(newer, key)? {
+            let (file, problem) = (flaw.file.clone(), flaw.problem.clone());
+            missing.push(Damage { dataset: Some(entry.name.clone()), key: Some(key.clone()), file, offset: flaw.offset, problem });
+        }
+    }
+    Ok(missing)
+}
+
+/// Whether any of `tables` says something of a key.
+fn speaks_of(tables: &[Arc<Table>], key: &[u8]) -> Result<bool> {
+    tables.iter().try_fold(false, |known, table| Ok(known || table.get(key)?.is_some()))
 }
 
 fn lost(source: &Segments, survey: &mut Survey, entry: &Entry, key: Option<Vec<u8>>, place: Place) -> Damage {

@@ -112,6 +112,7 @@ impl Repair {
             encoding: options.encoding,
             threads: options.threads,
             read_only: true,
+            any_header: true,
         };
         let source = Segments::open(Arc::clone(&backend), &segments, 0, &arena, options.clone())?;
         let (state, store_id, commits) = match read {
@@ -141,7 +142,7 @@ impl Repair {
         let damaged: FxHashSet<u64> = survey.damaged().into_iter().collect();
         let mut repaired = Repaired { manifest_rebuilt, ..Repaired::default() };
         let healthy: Vec<Commit> = self.commits.iter().filter(|commit| !damaged.contains(&commit.segment)).copied().collect();
-        let options = SegmentOptions { read_only: false, ..self.options.clone() };
+        let options = SegmentOptions { read_only: false, any_header: false, ..self.options.clone() };
         let target = Segments::open(Arc::clone(&self.backend), &self.folder.join(SEGMENTS_NAME), self.store_id, &self.arena, options)?;
         // Nothing is appended to what is there: that would cut what stands behind it.
         let sealed: Vec<Commit> = healthy.iter().filter(|commit| commit.sealed).copied().collect();

@@ -1,7 +1,7 @@
 //! Looking at every byte of the segments.
 
 use crate::segment::{FrameKind, Place, Segments};
-use crate::{Booking, Error, Ledger, Result};
+use crate::{Booking, Error, ErrorKind, Ledger, Result};
 use rustc_hash::FxHashMap;
 use std::path::PathBuf;
 
@@ -39,6 +39,9 @@ pub(super) struct Flaw {
     pub(super) claimed: bool,
 }
 
+/// How often a segment is looked at that cannot be read.
+const ATTEMPTS: usize = 3;
+
 /// The frames of all segments, in order, and what is wrong with them.
 #[derive(Debug)]
 pub(super) struct Survey {
@@ -58,33 +61,52 @@ impl Survey {
         Ok(Survey { frames: FxHashMap::default(), flaws: Vec::new(), bytes: 0, booking: ledger.book(0)? })
     }
 
-    /// Reads a segment, known and of `len` bytes, from the first byte to the last; gives `progress` the bytes as they go by.
+    /// Reads a segment, known and of `len` bytes, from the first byte to the last; gives `progress` the bytes as they go by. Where the
+    /// system cannot read, it is tried again: what is sound must not be given up for a passing failure.
     ///
     /// # Errors
     /// Out of memory. What is wrong with the segment is no error.
     pub(super) fn look(&mut self, segments: &Segments, segment: u64, len: u64, progress: &mut dyn FnMut(u64)) -> Result<()> {
+        let before = self.flaws.len();
+        let mut readable = self.look_once(segments, segment, len, progress)?;
+        for _ in 1..ATTEMPTS {
+            if readable {
+                break;
+            }
+            self.flaws.truncate(before);
+            readable = self.look_once(segments, segment, len, &mut |_| {})?;
+        }
+        self.bytes += len;
+        Ok(())
+    }
+
+    /// One attempt; false where the system could not read something.
+    fn look_once(&mut self, segments: &Segments, segment: u64, len: u64, progress: &mut dyn FnMut(u64)) -> Result<bool> {
         let path = segments.path_of(segment);
-        let mut frames: Vec<Found> = Vec::new();
+        let (mut frames, mut readable, mut seen): (Vec<Found>, bool, u64) = (Vec::new(), true, 0);
+        let mut note = |survey: &mut Survey, error: Error, frame: Option<(u64, Vec<u8>)>, offset: u64| {
+            readable &= error.kind() != ErrorKind::Io;
+            if error.kind() == ErrorKind::OutOfMemory {
+                return Err(error);
+            }
+            survey.flaw(segment, path.clone(), offset, &error, frame)
+        };
         let walk = match segments.frames(segment) {
-            Ok(walk) => walk,
-            Err(error) if error.kind() == crate::ErrorKind::OutOfMemory => return Err(error),
+            Ok(walk) => Some(walk),
             Err(error) => {
-                self.frames.insert(segment, frames);
-                progress(len);
-                return self.flaw(segment, path, 0, &error, None);
+                note(self, error, None, 0)?;
+                None
             }
         };
-        let mut seen = 0;
-        for item in walk {
+        for item in walk.into_iter().flatten() {
             match item {
                 Ok((offset, header)) => {
                     self.booking.grow(FOUND_BYTES)?;
                     let place = Place { segment, offset, len: header.frame_len() };
                     let sound = match segments.check(place) {
                         Ok(_) => true,
-                        Err(error) if error.kind() == crate::ErrorKind::OutOfMemory => return Err(error),
                         Err(error) => {
-                            self.flaw(segment, path.clone(), offset, &error, Some((header.dataset, header.key.to_vec())))?;
+                            note(self, error, Some((header.dataset, header.key.to_vec())), offset)?;
                             false
                         }
                     };
@@ -93,17 +115,15 @@ impl Survey {
                     progress(place.end().min(len).saturating_sub(seen));
                     seen = place.end().min(len);
                 }
-                Err(error) if error.kind() == crate::ErrorKind::OutOfMemory => return Err(error),
                 Err(error) => {
                     let offset = error.at_byte().unwrap_or(0);
-                    self.flaw(segment, path.clone(), offset, &error, None)?;
+                    note(self, error, None, offset)?;
                 }
             }
         }
         progress(len.saturating_sub(seen));
-        self.bytes += len;
         self.frames.insert(segment, frames);
-        Ok(())
+        Ok(readable)
     }
 
     fn flaw(&mut self, segment: u64, file: PathBuf, offset: u64, error: &Error, frame: Option<(u64, Vec<u8>)>) -> Result<()> {

@@ -10,6 +10,7 @@ use crate::recover::replay;
 use crate::segment::{Commit, Place, Segments, Table};
 use crate::{Arena, Error, ErrorKind, Result};
 use parking_lot::{Condvar, Mutex, RwLock};
+use rustc_hash::FxHashSet;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
@@ -33,6 +34,8 @@ pub(crate) struct Inner {
     /// Nothing where the store is only read.
     pub(crate) manifest: Option<Mutex<Manifest>>,
     pub(crate) pins: Pins,
+    /// The datasets that have a writer.
+    pub(super) writers: Mutex<FxHashSet<u64>>,
     /// Held to read while segments are looked up and pinned, and to write while segments are dropped.
     pub(crate) layout: RwLock<()>,
     pub(super) queue: Mutex<Queue>,
@@ -41,7 +44,7 @@ pub(crate) struct Inner {
     pub(crate) poisoned: AtomicBool,
     /// Whether one refresh of a snapshot is under way.
     pub(super) refreshing: Mutex<()>,
-    pub(crate) lock: Option<Lock>,
+    _lock: Option<Lock>,
 }
 
 /// Tables of a dataset, with the segments that they lead to held in place.
@@ -66,8 +69,24 @@ impl Inner {
         lock: Option<Lock>,
     ) -> Self {
         let (queue, turn, refreshing) = (Mutex::default(), Condvar::new(), Mutex::default());
-        let (pins, layout, poisoned) = (Pins::default(), RwLock::default(), AtomicBool::new(false));
-        Inner { folder, backend, arena, store_id, index, segments, manifest, pins, layout, queue, turn, poisoned, refreshing, lock }
+        let (pins, writers, layout, poisoned) = (Pins::default(), Mutex::default(), RwLock::default(), AtomicBool::new(false));
+        Inner {
+            folder,
+            backend,
+            arena,
+            store_id,
+            index,
+            segments,
+            manifest,
+            pins,
+            writers,
+            layout,
+            queue,
+            turn,
+            poisoned,
+            refreshing,
+            _lock: lock,
+        }
     }
 
     /// Refuses where nothing may be written.

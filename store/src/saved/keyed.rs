@@ -52,8 +52,9 @@ struct State {
     committed: OpenTables,
     committed_places: Vec<Place>,
     epoch: u64,
-    /// What the next commit changes.
+    /// What the keys in `pending` change, and those in `rolled`.
     sums: Sums,
+    rolled_sums: Sums,
     /// What the dataset has with all of that.
     total: Sums,
     /// The segments with frames that are not committed.
@@ -138,7 +139,7 @@ impl KeyedWriter {
     /// The dataset `name`, to go on with.
     ///
     /// # Errors
-    /// Not found where there is none; those of reading its tables.
+    /// Not found where there is none; locked where it has another writer; those of reading its tables.
     pub(crate) fn update(inner: &Arc<Inner>, name: &str) -> Result<Self> {
         inner.writable()?;
         let (entry, committed) = inner.open_dataset(name)?;
@@ -164,10 +165,15 @@ impl KeyedWriter {
             committed_places,
             epoch: 0,
             sums: Sums::default(),
+            rolled_sums: Sums::default(),
             total,
             pinned: inner.pins.none(),
             attributes: None,
         };
+        if !inner.writers.lock().insert(id) {
+            let error = Error::new(ErrorKind::Locked, "the dataset has a writer already").at(&inner.folder);
+            return Err(error.hint("share the writer between threads, or wait until it is dropped"));
+        }
         let share = (ledger.limit() / 32).clamp(1 << 20, 32 << 20);
         Ok(KeyedWriter { inner: Arc::clone(inner), id, turn: Mutex::new(()), state: RwLock::new(state), share })
     }
@@ -306,6 +312,7 @@ impl KeyedWriter {
     ///
     /// # Errors
     /// Those of reading tables; those of `visit`.
+    #[allow(dead_code, reason = "for chests at a path")]
     pub(crate) fn each(&self, mut visit: impl FnMut(&[u8], Place) -> Result<()>) -> Result<()> {
         self.roll()?;
         let tables = self.state.read().tables();
@@ -327,7 +334,7 @@ impl KeyedWriter {
     }
 
     fn roll_in_turn(&self) -> Result<()> {
-        let layer = {
+        let (layer, sums) = {
             let mut state = self.state.write();
             if state.pending.is_empty() {
                 return Ok(());
@@ -336,7 +343,7 @@ impl KeyedWriter {
             let layer = Arc::new(std::mem::replace(&mut state.pending, fresh));
             state.frozen = Some(Arc::clone(&layer));
             state.epoch += 1;
-            layer
+            (layer, std::mem::take(&mut state.sums))
         };
         let written = self.write_layer(&layer);
         let mut state = self.state.write();
@@ -345,9 +352,11 @@ impl KeyedWriter {
         match written {
             Ok(rolled) => {
                 state.rolled.push(rolled);
+                state.rolled_sums.add(sums);
                 Ok(())
             }
             Err(error) => {
+                state.sums.add(sums);
                 if let Ok(layer) = Arc::try_unwrap(layer) {
                     state.pending.put_below(layer);
                 }
@@ -459,7 +468,7 @@ impl KeyedWriter {
             if state.rolled.iter().any(|rolled| rolled.failures != failures) {
                 return Ok(None);
             }
-            (state.new.clone(), state.rolled.clone(), state.sums, state.attributes.clone(), state.committed_places.clone())
+            (state.new.clone(), state.rolled.clone(), state.rolled_sums, state.attributes.clone(), state.committed_places.clone())
         };
         if new.is_none() && rolled.is_empty() && attributes.is_none() {
             return Ok(Some(None));
@@ -483,7 +492,7 @@ impl KeyedWriter {
         };
         let mut state = self.state.write();
         state.new = None;
-        state.sums.take(sums);
+        state.rolled_sums.take(sums);
         if state.attributes == attributes {
             state.attributes = None;
         }
@@ -535,6 +544,12 @@ struct Arranged {
     old: Vec<Place>,
     kept: usize,
     new: Vec<(Place, Arc<Table>)>,
+}
+
+impl Drop for KeyedWriter {
+    fn drop(&mut self) {
+        self.inner.writers.lock().remove(&self.id);
+    }
 }
 
 /// What the first of `tables` that knows a key says of it.

@@ -23,6 +23,7 @@ pub(crate) use dataset::each_key;
 pub use dataset::{Dataset, StoredChunk};
 pub use info::{DatasetInfo, DatasetKind};
 pub(crate) use inner::{Inner, random_id};
+#[allow(unused_imports, reason = "for chests at a path")]
 pub(crate) use keyed::KeyedWriter;
 pub(crate) use lock::take as take_lock;
 pub(crate) use name::check_name;

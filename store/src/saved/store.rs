@@ -20,7 +20,7 @@ use std::sync::atomic::Ordering::Relaxed;
 const MOST_JSON: usize = 16 << 20;
 
 /// Named datasets in a folder: saved in whole commits, which survive a crash and a loss of power, written by one process at a time and
-/// read by any number beside it. Clones share all.
+/// read by any number beside it. Clones share all; the store stays open, and locked, as long as one of them, or a dataset or writer of it, lives.
 ///
 /// ```
 /// use chunkstore_store::{Block, Buffer, Chunk, DType, DatasetKind, Shape, Store};
@@ -179,10 +179,11 @@ impl Store {
         Ok(DatasetWriter::new(self.create_keyed(name, &kind, false)?, Map::new()))
     }
 
-    /// Goes on with a dataset: chunks can be put and removed, and each commit or flush adds them.
+    /// Goes on with a dataset: chunks can be put and removed, and each commit or flush adds them. A dataset has one writer at a time, which
+    /// threads can share.
     ///
     /// # Errors
-    /// Not found where nothing has the name; unusable where the store is open to read only.
+    /// Not found where nothing has the name; locked where it has a writer; unusable where the store is open to read only.
     pub fn update(&self, name: &str) -> Result<DatasetWriter> {
         let attributes = self.info(name)?.map(|info| info.attributes).unwrap_or_default();
         Ok(DatasetWriter::new(KeyedWriter::update(&self.0, name)?, attributes))

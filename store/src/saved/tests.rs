@@ -42,7 +42,12 @@ fn state_of(store: &Store) -> State {
 fn in_memory() -> (FaultyBackend, StoreOptions) {
     let faulty = FaultyBackend::new(Arc::new(MemoryBackend::new(1 << 30)));
     faulty.create_folder(Path::new("/")).unwrap();
-    let options = Store::options().memory(64 << 20).segment_bytes(1 << 20).threads(1).backend(Arc::new(faulty.clone()));
+    let options = Store::options()
+        .memory(64 << 20)
+        .segment_bytes(1 << 20)
+        .threads(1)
+        .encoding(Some(crate::Encoding::Raw))
+        .backend(Arc::new(faulty.clone()));
     (faulty, options)
 }
 
@@ -198,6 +203,7 @@ fn a_writer_goes_on_over_many_commits() {
     model.insert(b"new".to_vec(), "!".into());
     assert_eq!(state_of(&store)["chest"], model);
     let writer = store.update("chest").unwrap();
+    assert_eq!(store.update("chest").unwrap_err().kind(), ErrorKind::Locked);
     store.remove("chest").unwrap();
     writer.put_key(b"new", &bytes("!")).unwrap();
     assert_eq!(writer.commit().unwrap_err().kind(), ErrorKind::NotFound);
@@ -259,7 +265,7 @@ fn step() -> impl Strategy<Value = Step> {
 
 fn content(number: usize, len: u16) -> String {
     // Some are long enough for frames of whole blocks.
-    let len = if len % 7 == 0 { usize::from(len) * 50 } else { usize::from(len) };
+    let len = if len.is_multiple_of(7) { usize::from(len) * 50 } else { usize::from(len) };
     format!("{number:06} ").chars().cycle().take(len + 7).collect()
 }
 
@@ -468,4 +474,92 @@ fn collection_removes_what_nothing_leads_to() {
     assert!(reader.refresh().unwrap());
     assert_eq!(reader.names().unwrap(), ["d0"]);
     assert_eq!(state_of(&store), state_of(&reader));
+}
+
+#[test]
+fn readers_beside_a_writer_never_see_half_a_commit() {
+    let temporary = crate::testing::folder();
+    let folder = temporary.path().join("store");
+    let options = || Store::options().memory(64 << 20).segment_bytes(1 << 20).threads(1);
+    let store = options().open(&folder).unwrap();
+    save(&store, "pair", &["0", "0"]);
+    let done = std::sync::atomic::AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        for refreshing in [true, false] {
+            let (folder, done) = (&folder, &done);
+            scope.spawn(move || {
+                let mut reader = options().open_read_only(folder).unwrap();
+                let mut last = 0;
+                while !done.load(std::sync::atomic::Ordering::Relaxed) {
+                    match refreshing {
+                        true => drop(reader.refresh().unwrap()),
+                        false => reader = options().open_read_only(folder).unwrap(),
+                    }
+                    let read = reader.dataset("pair").and_then(|pair| Ok((pair.chunk(0)?, pair.chunk(1)?)));
+                    match read {
+                        Ok((first, second)) => {
+                            let (first, second) = (text(&first.unwrap()), text(&second.unwrap()));
+                            assert_eq!(first, second);
+                            let now: u32 = first.trim().parse().unwrap();
+                            assert!(now >= last, "{now} after {last}");
+                            last = now;
+                        }
+                        Err(error) => assert_eq!(error.kind(), ErrorKind::NotFound, "{error}"),
+                    }
+                }
+            });
+        }
+        for round in 1..150 {
+            let value = format!("{round:>10000}");
+            save(&store, "pair", &[&value, &value]);
+            if round % 40 == 0 {
+                store.compact().unwrap();
+                store.gc(false).unwrap();
+            }
+        }
+        done.store(true, std::sync::atomic::Ordering::Relaxed);
+    });
+}
+
+#[test]
+fn writers_go_on_while_the_store_is_compacted() {
+    let (_, options) = in_memory();
+    let store = options.open("/s").unwrap();
+    let long = "long ".repeat(5_000);
+    let done = std::sync::atomic::AtomicUsize::new(0);
+    std::thread::scope(|scope| {
+        for thread in 0..3u32 {
+            let (store, done, long) = (store.clone(), &done, &long);
+            scope.spawn(move || {
+                let writer = store.create(&format!("w{thread}"), kind()).unwrap();
+                for step in 0..120u32 {
+                    writer.put_key(&(step % 17).to_be_bytes(), &bytes(&format!("{step} {long}"))).unwrap();
+                    if step % 5 == 0 {
+                        writer.flush().unwrap();
+                    }
+                    if step % 3 == 0 {
+                        save(&store, &format!("s{thread}"), &[&format!("{step}"), long]);
+                    }
+                    let read = writer.get(&(step % 17).to_be_bytes()).unwrap().unwrap();
+                    assert!(text(&read).starts_with(&step.to_string()));
+                }
+                writer.commit().unwrap();
+                done.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+            });
+        }
+        while done.load(std::sync::atomic::Ordering::Relaxed) < 3 {
+            store.compact().unwrap();
+            store.gc(false).unwrap();
+        }
+    });
+    let state = state_of(&store);
+    for thread in 0..3 {
+        assert_eq!(state[&format!("w{thread}")].len(), 17);
+        assert_eq!(state[&format!("s{thread}")][&0u64.to_be_bytes().to_vec()], "117");
+    }
+    assert!(store.verify(|_, _| {}).unwrap().is_sound());
+    let before = store.stats().disk_bytes;
+    store.compact().unwrap();
+    assert!(store.stats().disk_bytes <= before);
+    assert_eq!(state_of(&store), state);
 }

@@ -7,8 +7,9 @@
 //!   short in the end         payload or staging ---> page ------------------->  small frame
 //! ```
 
+use super::active::{Body, Frame, STREAM_ROOM, Source, Stream};
 use super::frame::FrameInfo;
-use super::lane::{Body, Frame, Lane, STREAM_ROOM, Source, Stream};
+use super::lane::Lane;
 use super::place::Place;
 use super::segments::{Inner, Segments};
 use crate::codec::Staging;

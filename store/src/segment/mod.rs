@@ -1,5 +1,6 @@
 //! Saved data: framed, checksummed, append-only files.
 
+mod active;
 mod append;
 mod commit;
 mod footer;

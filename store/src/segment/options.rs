@@ -15,10 +15,12 @@ pub(crate) struct SegmentOptions {
     pub(crate) threads: usize,
     /// Whether nothing is ever written.
     pub(crate) read_only: bool,
+    /// Whether frames are read although the first block of their segment is damaged, to save what is sound.
+    pub(crate) any_header: bool,
 }
 
 impl Default for SegmentOptions {
     fn default() -> Self {
-        SegmentOptions { segment_bytes: 256 << 20, quota: None, encoding: None, threads: 2, read_only: false }
+        SegmentOptions { segment_bytes: 256 << 20, quota: None, encoding: None, threads: 2, read_only: false, any_header: false }
     }
 }

@@ -2,8 +2,8 @@
 
 #![deny(clippy::indexing_slicing)]
 
+use super::active::{Frame, STREAM_ROOM};
 use super::frame::{Fixed, FrameHeader, FrameInfo, corrupt, decode_head};
-use super::lane::{Frame, STREAM_ROOM};
 use super::place::Place;
 use super::segments::{Inner, Segments};
 use crate::format::{BLOCK_BYTES, LARGE_BYTES, PIECE_BYTES};

@@ -8,9 +8,10 @@
 //! write at once. A segment that is long enough is sealed, and the lane takes the next. Lock order: staging buffer, lane,
 //! the state of a segment; the maps and lists here are locked last and never across I/O.
 
+use super::active::Page;
 use super::frame::corrupt;
 use super::header::{SegmentHeader, id_of, name_of};
-use super::lane::{Lane, Page};
+use super::lane::Lane;
 use super::options::SegmentOptions;
 use super::place::Place;
 use super::shared::{Commit, Shared};
@@ -93,7 +94,9 @@ impl Segments {
         let threads = options.threads.clamp(1, 64);
         let staging = (0..threads).map(|_| Staging::new(arena)).collect::<Result<Vec<_>>>()?;
         if !options.read_only {
-            backend.create_folder(folder)?;
+            for made in backend.create_folder(folder)? {
+                backend.sync_folder(made.parent().unwrap_or(&made))?;
+            }
         }
         let most = NonZeroUsize::new(OPEN_FILES).unwrap_or(NonZeroUsize::MIN);
         Ok(Segments(Arc::new(Inner {
@@ -121,26 +124,22 @@ impl Segments {
     }
 
     /// Makes the segments of the manifest known, at the opening, and cuts from those that are not sealed what is beyond their
-    /// committed length. Who only reads cuts nothing, and may do this again: then only these segments are known.
+    /// committed length. It is done once, before anything is appended. Who only reads cuts nothing, and may do this again: then these
+    /// segments are the known ones, all at once.
     ///
     /// # Errors
     /// Out of memory where there is no room to remember them; the error of a failed cut. Files that are missing or too
     /// short are no error here, but when they are read.
     pub(crate) fn restore(&self, commits: &[Commit]) -> Result<()> {
-        if self.0.options.read_only {
-            self.0.known.write().clear();
-            self.0.disk_bytes.store(0, Relaxed);
-        }
+        let (mut fresh, mut bytes) = (FxHashMap::default(), 0);
         for commit in commits {
-            let mut allocated = commit.len;
-            if !commit.sealed {
-                allocated = self.0.cut(commit)?;
-            }
+            let allocated = if commit.sealed { commit.len } else { self.0.cut(commit)? };
             let shared = Shared::new(commit.segment, commit.len, allocated, commit.sealed, self.0.arena.ledger())?;
-            if self.0.known.write().insert(commit.segment, Arc::new(shared)).is_none() {
-                self.0.disk_bytes.fetch_add(allocated, Relaxed);
-            }
+            fresh.insert(commit.segment, Arc::new(shared));
+            bytes += allocated;
         }
+        *self.0.known.write() = fresh;
+        self.0.disk_bytes.store(bytes, Relaxed);
         Ok(())
     }
 
@@ -241,11 +240,13 @@ impl Inner {
         }
         let path = self.path_of(segment);
         let file = self.backend.open(&path, Open::Read)?;
-        let mut block = [0; BLOCK_BYTES];
-        file.read_at(0, &mut block)?;
-        let header = SegmentHeader::decode(&block).map_err(|e| e.at(&path).offset(0))?;
-        if header.id != segment {
-            return Err(corrupt(format!("this is the segment {:016x} under the name of another", header.id)).at(&path));
+        if !self.options.any_header {
+            let mut block = [0; BLOCK_BYTES];
+            file.read_at(0, &mut block)?;
+            let header = SegmentHeader::decode(&block).map_err(|e| e.at(&path).offset(0))?;
+            if header.id != segment {
+                return Err(corrupt(format!("this is the segment {:016x} under the name of another", header.id)).at(&path));
+            }
         }
         self.files.lock().put(segment, Arc::clone(&file));
         Ok(file)
