@@ -44,7 +44,7 @@ fn main() -> Result<()> {
         let mut buffer = arena.alloc(EACH * 8)?;
         let slice = pool.get(from..from + EACH).unwrap_or_default();
         buffer.as_slice_mut::<f64>().iter_mut().zip(slice).for_each(|(out, x)| *out = x + k as f64);
-        chest.put(k, Block::new(buffer.freeze(), 0, DType::F64, [EACH].as_slice().into())?)?;
+        chest.put(&k, &Block::new(buffer.freeze(), 0, DType::F64, [EACH].as_slice().into())?)?;
     }
     let put = start.elapsed().as_secs_f64();
 

@@ -25,7 +25,9 @@ mod serial;
 mod testing;
 
 pub use buffer::{Arena, Buffer, BufferMut};
-pub use chest::{Chest, ChestKey, ChestOptions, ChestStats, Left, Pinned, Residence, Storable, Table};
+pub use chest::{
+    AnyKey, Chest, ChestKey, ChestOptions, ChestReader, ChestStats, EncodeKey, Encoder, IntoBytes, Keys, Left, Pinned, Residence, Storable, Table,
+};
 pub use chunk::{Block, Bytes, Chunk, ChunkHeader, ChunkKind, DType, Element, Records, RecordsIter, Scalar, Shape};
 pub use codec::{Codec, Encoding, checksum};
 pub use error::{Error, ErrorKind, Result};

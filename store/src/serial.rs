@@ -14,6 +14,14 @@ use serde::de::DeserializeOwned;
 /// # Errors
 /// Invalid where the type cannot be encoded, for instance a sequence of unknown length.
 pub(crate) fn encode<T: Serialize + ?Sized>(value: &T, out: &mut Vec<u8>) -> Result<()> {
+    encode_into(value, out)
+}
+
+/// Writes `value` to `out`, which takes all that it is given.
+///
+/// # Errors
+/// As for [`encode`].
+pub(crate) fn encode_into<T: Serialize + ?Sized>(value: &T, out: &mut impl std::io::Write) -> Result<()> {
     match bincode::serde::encode_into_std_write(value, out, standard()) {
         Ok(_) => Ok(()),
         Err(error) => Err(Error::new(ErrorKind::Invalid, format!("a {} cannot be encoded: {error}", std::any::type_name::<T>()))),

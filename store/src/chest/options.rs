@@ -26,7 +26,8 @@ impl ChestOptions {
         ChestOptions { scratch: ScratchOptions::new(folder), threads: 2, arena: None }
     }
 
-    /// All that can be said of the scratch files; the number of threads in it is not used.
+    /// All that can be said of the scratch files; the number of threads in it is not used. Small values are written as they are, so that
+    /// one of them can be read alone, unless an encoding is asked for here.
     pub fn scratch(mut self, options: ScratchOptions) -> Self {
         self.scratch = options;
         self
@@ -38,8 +39,8 @@ impl ChestOptions {
         self
     }
 
-    /// Where values that are read back are put; by default an arena with a ledger of its own without a limit,
-    /// in which at most an eighth of the bound, and 32 MiB, wait to be used again.
+    /// Where the memory of packs and of values that are read back comes from; by default an arena with a ledger of its own, whose
+    /// limit is the memory of the chest, what its I/O threads need, and 2 MiB.
     pub fn arena(mut self, arena: Arena) -> Self {
         self.arena = Some(arena);
         self
@@ -49,16 +50,26 @@ impl ChestOptions {
 /// What a chest holds, and what it has done since it was made.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct ChestStats {
-    /// The bytes of the values in memory now, with those that are being read.
+    /// The keys that there are.
+    pub keys: u64,
+    /// The bytes of the values in memory now, as they are counted, with those that are being read.
     pub held: u64,
-    /// The most that this has been.
+    /// The bytes of the index of the keys, and of what is known of places on disk.
+    pub index: u64,
+    /// The bytes of values that left the chest while they were pinned, and still are.
+    pub lent: u64,
+    /// The most that these three have been together.
     pub peak: u64,
     /// Calls of `get` that found their value in memory.
     pub hits: u64,
     /// Calls of `get` that had to read it.
     pub misses: u64,
-    /// Values that were read before they were asked for.
+    /// Values and packs that were read before they were asked for.
     pub prefetched: u64,
+    /// Values that left memory.
+    pub overflowed: u64,
+    /// Small values that were moved because less than half of their pack was alive.
+    pub repacked: u64,
     /// The scratch files.
     pub scratch: ScratchStats,
 }

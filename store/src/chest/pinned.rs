@@ -1,46 +1,49 @@
-//! A value that stays in memory while it is used.
+//! A value that stays counted while it is used.
 
-use super::lru::Shared;
-use super::storable::{ChestKey, Storable};
+use super::unit::Pin;
 use std::ops::Deref;
-use std::sync::Weak;
+use std::sync::Arc;
 
-/// A value of a chest that is not evicted while this lives. A clone of the value inside outlives the pin, but is then
-/// no longer counted.
-pub struct Pinned<K: ChestKey, V: Storable> {
+/// A value of a chest. Where it shares the memory of the chest, as chunks do, that memory stays and stays counted while this lives; a clone
+/// of the value inside outlives that, but is no longer counted by the chest. Other values are decoded, and the memory of the decoded value
+/// is the caller's.
+pub struct Pinned<V> {
     // Dropped first, so that its memory is free once the chest counts it as such.
     value: V,
-    _pin: Pin<K, V>,
+    pin: Option<Arc<Pin>>,
 }
 
-struct Pin<K: ChestKey, V: Storable> {
-    chest: Weak<Shared<K, V>>,
-    id: u32,
-}
+impl<V> Pinned<V> {
+    pub(super) fn new(value: V, pin: Option<Arc<Pin>>) -> Self {
+        Pinned { value, pin }
+    }
 
-impl<K: ChestKey, V: Storable> Pinned<K, V> {
-    pub(super) fn new(value: V, chest: Weak<Shared<K, V>>, id: u32) -> Self {
-        Pinned { value, _pin: Pin { chest, id } }
+    /// The value, which is no longer counted.
+    pub fn into_inner(self) -> V {
+        self.value
+    }
+
+    /// Whether it shares the memory of the chest.
+    pub fn is_shared(&self) -> bool {
+        self.pin.is_some()
     }
 }
 
-impl<K: ChestKey, V: Storable> Deref for Pinned<K, V> {
+impl<V> Deref for Pinned<V> {
     type Target = V;
     fn deref(&self) -> &V {
         &self.value
     }
 }
 
-impl<K: ChestKey, V: Storable + std::fmt::Debug> std::fmt::Debug for Pinned<K, V> {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        self.value.fmt(f)
+impl<V> AsRef<V> for Pinned<V> {
+    fn as_ref(&self) -> &V {
+        &self.value
     }
 }
 
-impl<K: ChestKey, V: Storable> Drop for Pin<K, V> {
-    fn drop(&mut self) {
-        if let Some(chest) = self.chest.upgrade() {
-            chest.unpin(self.id);
-        }
+impl<V: std::fmt::Debug> std::fmt::Debug for Pinned<V> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        self.value.fmt(f)
     }
 }

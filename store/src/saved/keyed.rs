@@ -15,11 +15,12 @@ use super::commit::{Change, Outcome, Swap};
 use super::inner::{Inner, OpenTables};
 use super::layer::{Held, Layer};
 use super::pins::Pinned;
+use crate::format::SEGMENTS_NAME;
 use crate::manifest::Entry;
 use crate::segment::{FrameInfo, FrameKind, Place, Table, TableBuilder, merge_mapped, merge_tables};
 use crate::{Chunk, Error, ErrorKind, Result};
 use parking_lot::{Mutex, RwLock};
-use rustc_hash::FxHashMap;
+use rustc_hash::{FxHashMap, FxHashSet};
 use std::sync::Arc;
 
 /// A dataset has at most this many tables after a commit.
@@ -212,6 +213,33 @@ impl KeyedWriter {
         // Nobody drops a segment between the append and the pin.
         let _layout = self.inner.layout.read();
         let place = self.inner.segments.append(FrameInfo { kind, dataset: self.id, key }, chunk, self.id)?;
+        self.pin(place);
+        Ok(place)
+    }
+
+    /// Takes over the segments of `ids` of another writer's store that are sealed, and gives their numbers; see
+    /// [`crate::segment::Segments::link_from`].
+    ///
+    /// # Errors
+    /// Those of linking.
+    pub(crate) fn link_from(&self, other: &KeyedWriter, ids: &FxHashSet<u64>) -> Result<FxHashSet<u64>> {
+        let (from, to) = (&other.inner, &self.inner);
+        let commits: Vec<_> = from.segments.segments().into_iter().filter(|commit| ids.contains(&commit.segment)).collect();
+        let _layout = to.layout.read();
+        let left = to.segments.link_from(&from.folder.join(SEGMENTS_NAME), &commits)?;
+        let linked: FxHashSet<u64> = commits.iter().map(|commit| commit.segment).filter(|id| !left.contains(id)).collect();
+        linked.iter().for_each(|segment| self.pin(Place { segment: *segment, offset: 0, len: 0 }));
+        Ok(linked)
+    }
+
+    /// Copies a frame of another writer, without giving it its key yet.
+    ///
+    /// # Errors
+    /// As for [`KeyedWriter::put`]; those of reading.
+    pub(crate) fn copy_from(&self, other: &KeyedWriter, place: Place) -> Result<Place> {
+        self.inner.writable()?;
+        let _layout = self.inner.layout.read();
+        let place = self.inner.segments.copy_from(&other.inner.segments, place)?;
         self.pin(place);
         Ok(place)
     }

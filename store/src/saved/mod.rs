@@ -25,6 +25,7 @@ pub use info::{DatasetInfo, DatasetKind};
 pub(crate) use inner::{Inner, random_id};
 #[allow(unused_imports, reason = "for chests at a path")]
 pub(crate) use keyed::KeyedWriter;
+pub(crate) use layer::Held;
 pub(crate) use lock::take as take_lock;
 pub(crate) use name::check_name;
 pub use options::StoreOptions;

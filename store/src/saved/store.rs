@@ -213,7 +213,6 @@ impl Store {
     }
 
     /// As [`Store::update`], by keys; the dataset is made where there is none.
-    #[allow(dead_code, reason = "for chests at a path")]
     pub(crate) fn keyed(&self, name: &str, kind: &DatasetKind) -> Result<KeyedWriter> {
         match self.info(name)? {
             Some(info) if info.kind != kind.kind() => {

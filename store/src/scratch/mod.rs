@@ -4,6 +4,7 @@ mod extents;
 mod open;
 mod options;
 mod owner;
+mod part;
 mod read;
 mod room;
 mod slot;

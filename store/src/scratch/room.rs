@@ -47,6 +47,11 @@ impl Space {
         }
     }
 
+    /// As [`Space::place`], of the extent that begins with block `start`.
+    pub(super) fn place_of(&self, file: u32, start: u32) -> Result<(&dyn BackendFile, u64)> {
+        self.place(&Extent { file, start, blocks: 0 })
+    }
+
     /// The bytes of the files, and those of them that hold something.
     pub(super) fn bytes(&self) -> (u64, u64) {
         let extents = self.extents.lock();

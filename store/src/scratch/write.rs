@@ -55,7 +55,7 @@ impl Scratch {
         Ok(slot)
     }
 
-    fn write_as(&self, encoding: Encoding, chunk: &Chunk) -> Result<Slot> {
+    pub(super) fn write_as(&self, encoding: Encoding, chunk: &Chunk) -> Result<Slot> {
         let payload = payload_of(chunk);
         let header = chunk.header()?;
         let mut sink = Sink { scratch: self, room: Room::new(&self.space), at: 0 };

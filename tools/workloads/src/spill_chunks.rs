@@ -23,7 +23,7 @@ pub(crate) fn prepare(_context: &Context) -> Result<Work, Failure> {
                 let mut buffer = arena.alloc(EACH * 8)?;
                 let slice = &pool[k as usize % 8 * EACH..][..EACH];
                 buffer.as_slice_mut::<f64>().iter_mut().zip(slice).for_each(|(to, from)| *to = from + k as f64);
-                chest.put(k, Block::new(buffer.freeze(), 0, DType::F64, [EACH].as_slice().into())?)?;
+                chest.put(&k, &Block::new(buffer.freeze(), 0, DType::F64, [EACH].as_slice().into())?)?;
             }
             let put = start.elapsed().as_secs_f64();
             let start = Instant::now();
