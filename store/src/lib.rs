@@ -4,6 +4,7 @@
 //! memory, an [`Arena`] hands out counted [`BufferMut`]s, a [`Chunk`] is what can be kept, and the chest keeps
 //! chunks within a bound by spilling them to scratch files.
 
+mod append_log;
 mod buffer;
 mod catalogue;
 mod chest;
@@ -24,6 +25,7 @@ mod serial;
 #[cfg(test)]
 mod testing;
 
+pub use append_log::{AppendLog, Attempt, ByteLog, Gather, LogEntry, LogOptions, LogRecords, LogSizes, LogStats, LogVerified};
 pub use buffer::{Arena, Buffer, BufferMut};
 pub use chest::{
     AnyKey, Chest, ChestKey, ChestOptions, ChestReader, ChestStats, EncodeKey, Encoder, IntoBytes, Keys, Left, Pinned, Residence, Storable, Table,

@@ -61,6 +61,11 @@ impl Arena {
         Self::with(ledger, Some(bytes), MANY_MAPS)
     }
 
+    /// An arena in which up to `bytes` wait, and buffers of up to 2 MiB are parts of mappings of 16 MiB, which have huge pages.
+    pub(crate) fn with_slabs(ledger: Ledger, bytes: u64) -> Self {
+        Self::with(ledger, Some(bytes), 0)
+    }
+
     fn with(ledger: Ledger, pool_bytes: Option<u64>, many_maps: usize) -> Self {
         let classes = std::array::from_fn(|_| Mutex::new(Class::default()));
         let home = Arc::new(Home { ledger, pool_bytes, many_maps, pool: Mutex::new(Pool::default()), classes });

@@ -14,10 +14,10 @@ use std::collections::{BTreeMap, BTreeSet};
 
 /// A run of blocks in a file, in blocks of 4096 bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) struct Extent {
-    pub(super) file: u32,
-    pub(super) start: u32,
-    pub(super) blocks: u32,
+pub(crate) struct Extent {
+    pub(crate) file: u32,
+    pub(crate) start: u32,
+    pub(crate) blocks: u32,
 }
 
 /// The free runs of all files.

@@ -13,5 +13,7 @@ mod write;
 
 pub use open::Scratch;
 pub use options::ScratchOptions;
+pub(crate) use owner::{OwnedFolder, sweep};
+pub(crate) use room::{Room, Space};
 pub use slot::Slot;
 pub use stats::ScratchStats;

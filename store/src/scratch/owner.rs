@@ -16,7 +16,7 @@ const ATTEMPTS: usize = 16;
 
 /// A folder that is ours; dropping this removes it.
 #[derive(Debug)]
-pub(super) struct OwnedFolder {
+pub(crate) struct OwnedFolder {
     backend: Arc<dyn Backend>,
     path: PathBuf,
     _lock: Lock,
@@ -24,7 +24,7 @@ pub(super) struct OwnedFolder {
 
 impl OwnedFolder {
     /// Makes a folder of our own in `parent`.
-    pub(super) fn make(backend: &Arc<dyn Backend>, parent: &Path) -> Result<Self> {
+    pub(crate) fn make(backend: &Arc<dyn Backend>, parent: &Path) -> Result<Self> {
         let mut last = None;
         for _ in 0..ATTEMPTS {
             let path = parent.join(new_name());
@@ -47,7 +47,7 @@ impl OwnedFolder {
     }
 
     /// Where it is.
-    pub(super) fn path(&self) -> &Path {
+    pub(crate) fn path(&self) -> &Path {
         &self.path
     }
 }
@@ -59,7 +59,7 @@ impl Drop for OwnedFolder {
 }
 
 /// Removes the folders in `parent` whose owners are dead; gives their number. What cannot be removed stays.
-pub(super) fn sweep(backend: &dyn Backend, parent: &Path) -> Result<usize> {
+pub(crate) fn sweep(backend: &dyn Backend, parent: &Path) -> Result<usize> {
     let mut swept = 0;
     for path in backend.list(parent)? {
         if path.file_name().and_then(|name| name.to_str()).is_some_and(is_scratch_name)

@@ -15,13 +15,13 @@ const LEAST_STEP: u64 = (16 << 20) / BLOCK_BYTES as u64;
 const MOST_STEP: u64 = (512 << 20) / BLOCK_BYTES as u64;
 
 /// The blocks that `bytes` take.
-pub(super) fn blocks_of(bytes: usize) -> u32 {
+pub(crate) fn blocks_of(bytes: usize) -> u32 {
     bytes.div_ceil(BLOCK_BYTES).try_into().unwrap_or(u32::MAX)
 }
 
 /// The files, and what of them is free.
 #[derive(Debug)]
-pub(super) struct Space {
+pub(crate) struct Space {
     folder: PathBuf,
     quota: Option<u64>,
     files: Vec<Arc<dyn BackendFile>>,
@@ -34,13 +34,13 @@ pub(super) struct Space {
 
 impl Space {
     /// Empty files.
-    pub(super) fn new(folder: PathBuf, quota: Option<u64>, files: Vec<Arc<dyn BackendFile>>) -> Self {
+    pub(crate) fn new(folder: PathBuf, quota: Option<u64>, files: Vec<Arc<dyn BackendFile>>) -> Self {
         let extents = Mutex::new(Extents::new(files.len()));
         Space { folder, quota, files, extents, growing: Mutex::new(()), retired: AtomicU64::new(0) }
     }
 
     /// The file of an extent, and where in it the extent begins, in bytes.
-    pub(super) fn place(&self, extent: &Extent) -> Result<(&dyn BackendFile, u64)> {
+    pub(crate) fn place(&self, extent: &Extent) -> Result<(&dyn BackendFile, u64)> {
         match self.files.get(extent.file as usize) {
             Some(file) => Ok((&**file, u64::from(extent.start) * BLOCK_BYTES as u64)),
             None => Err(Error::new(ErrorKind::Invalid, "there is no such scratch file").at(&self.folder)),
@@ -53,7 +53,7 @@ impl Space {
     }
 
     /// The bytes of the files, and those of them that hold something.
-    pub(super) fn bytes(&self) -> (u64, u64) {
+    pub(crate) fn bytes(&self) -> (u64, u64) {
         let extents = self.extents.lock();
         let used = (extents.blocks() - extents.free()).saturating_sub(self.retired.load(Relaxed));
         (extents.blocks() * BLOCK_BYTES as u64, used * BLOCK_BYTES as u64)
@@ -134,31 +134,31 @@ impl Space {
 
 /// Extents that one value has; they are free again when this is dropped.
 #[derive(Debug)]
-pub(super) struct Room {
+pub(crate) struct Room {
     space: Arc<Space>,
     extents: SmallVec<[Extent; 1]>,
 }
 
 impl Room {
     /// No extents yet.
-    pub(super) fn new(space: &Arc<Space>) -> Self {
+    pub(crate) fn new(space: &Arc<Space>) -> Self {
         Room { space: Arc::clone(space), extents: SmallVec::new() }
     }
 
-    pub(super) fn space(&self) -> &Arc<Space> {
+    pub(crate) fn space(&self) -> &Arc<Space> {
         &self.space
     }
 
-    pub(super) fn extents(&self) -> &[Extent] {
+    pub(crate) fn extents(&self) -> &[Extent] {
         &self.extents
     }
 
-    pub(super) fn blocks(&self) -> u64 {
+    pub(crate) fn blocks(&self) -> u64 {
         self.extents.iter().map(|extent| u64::from(extent.blocks)).sum()
     }
 
     /// One more extent of `blocks`; where there is no such run, one of `at_least`.
-    pub(super) fn take(&mut self, blocks: u32, at_least: u32) -> Result<Extent> {
+    pub(crate) fn take(&mut self, blocks: u32, at_least: u32) -> Result<Extent> {
         let extent = match self.space.take(blocks) {
             Err(e) if e.kind() == ErrorKind::DiskFull && at_least < blocks => self.space.take(at_least)?,
             other => other?,
@@ -168,7 +168,7 @@ impl Room {
     }
 
     /// Extents of `blocks` together: one where possible, else several, each but the last a multiple of `unit`.
-    pub(super) fn take_all(&mut self, mut blocks: u32, unit: u32) -> Result<()> {
+    pub(crate) fn take_all(&mut self, mut blocks: u32, unit: u32) -> Result<()> {
         if blocks == 0 {
             return Ok(());
         }
@@ -202,7 +202,7 @@ impl Room {
     }
 
     /// Cuts the last extent to its first `blocks`.
-    pub(super) fn trim_last(&mut self, blocks: u32) {
+    pub(crate) fn trim_last(&mut self, blocks: u32) {
         if let Some(extent) = self.extents.last_mut() {
             self.space.extents.lock().trim(extent, blocks);
             if extent.blocks == 0 {
@@ -212,7 +212,7 @@ impl Room {
     }
 
     /// After a failed write: gives up the extents, and never uses their blocks again.
-    pub(super) fn retire(&mut self) {
+    pub(crate) fn retire(&mut self) {
         self.space.retired.fetch_add(self.blocks(), Relaxed);
         self.extents.clear();
     }

@@ -10,6 +10,7 @@ mod reduce;
 mod run;
 mod sizes;
 mod spill_chunks;
+mod spill_log;
 mod tasks;
 
 use clap::{Parser, Subcommand};
@@ -40,6 +41,9 @@ enum Work {
     /// The chest alone, with more chunks than it holds in memory.
     #[command(name = "spill_chunks")]
     SpillChunks(run::Args),
+    /// The append log alone, with more than its buffer holds.
+    #[command(name = "spill_log")]
+    SpillLog(run::Args),
 }
 
 fn main() -> ExitCode {
@@ -51,6 +55,7 @@ fn main() -> ExitCode {
         Work::Tasks(args) => run::run("tasks", &args, tasks::prepare),
         Work::Tasks1e6(args) => run::run("tasks-1e6", &args, tasks::prepare_many),
         Work::Lazyslice(args) => run::run("lazyslice", &args, lazyslice::prepare),
+        Work::SpillLog(args) => run::run("spill_log", &args, spill_log::prepare),
         Work::SpillChunks(args) => run::run("spill_chunks", &args, spill_chunks::prepare),
     };
     match result {

@@ -42,11 +42,17 @@ impl Size {
         self.pick((128, 64 << 20), (512, 256 << 20))
     }
 
+    /// The partitions of `spill_log`, the appends to each, and the bytes of its buffer.
+    pub(crate) fn spill_log(self) -> (u32, u32, u64) {
+        self.pick((64, 64, 32 << 20), (256, 256, 512 << 20))
+    }
+
     /// The bound of a workload in bytes; none where it runs unbounded.
     pub(crate) fn bound(self, workload: &str) -> Option<u64> {
         let full = match workload {
             "reduce" => 1024,
             "spill_chunks" => 768,
+            "spill_log" => 1024,
             _ => return None,
         };
         Some(self.pick(2048, full) << 20)

@@ -1,0 +1,244 @@
+//! The files of a log: those of this writer, and what others left.
+
+use super::index::{Cursor, IndexHeader, IndexWriter, Record, records};
+use crate::format::{LOG_DATA_SUFFIX, LOG_HEADER_BYTES, LOG_INDEX_SUFFIX};
+use crate::io::{Backend, BackendFile, Lock, Open};
+use crate::scratch::{OwnedFolder, Room, Space};
+use crate::{Error, ErrorKind, Result};
+use std::hash::{BuildHasher, Hasher};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+/// The most names that are tried before giving up.
+const ATTEMPTS: usize = 16;
+
+/// Where the files are.
+#[derive(Debug)]
+pub(super) enum Home {
+    /// In a folder that goes with the log.
+    Temporary(OwnedFolder),
+    /// In a folder that stays.
+    Kept(PathBuf),
+}
+
+impl Home {
+    pub(super) fn path(&self) -> &Path {
+        match self {
+            Home::Temporary(folder) => folder.path(),
+            Home::Kept(path) => path,
+        }
+    }
+}
+
+/// What this log writes to.
+#[derive(Debug)]
+pub(super) struct Writer {
+    pub(super) header: IndexHeader,
+    pub(super) space: Arc<Space>,
+    /// The data files; nothing else is in `space`.
+    pub(super) data: Vec<Arc<dyn BackendFile>>,
+    /// That of a log that is kept, and its path.
+    pub(super) index: Option<IndexWriter>,
+    /// Room that the index names.
+    pub(super) named: Vec<Arc<Room>>,
+    _lock: Option<Lock>,
+}
+
+/// Nanoseconds since 1970.
+pub(super) fn now() -> u64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |time| time.as_nanos() as u64)
+}
+
+fn index_path(folder: &Path, writer: u64) -> PathBuf {
+    folder.join(format!("{writer:016x}{LOG_INDEX_SUFFIX}"))
+}
+
+fn data_path(folder: &Path, writer: u64, file: u32) -> PathBuf {
+    folder.join(format!("{writer:016x}-{file:02}{LOG_DATA_SUFFIX}"))
+}
+
+/// The writer and the number of the data file whose name this is; the number is nothing for an index.
+pub(super) fn parse_name(path: &Path) -> Option<(u64, Option<u32>)> {
+    let name = path.file_name()?.to_str()?;
+    let hex = |text: &str| {
+        let plain = text.len() == 16 && text.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'));
+        plain.then(|| u64::from_str_radix(text, 16).ok()).flatten()
+    };
+    if let Some(stem) = name.strip_suffix(LOG_INDEX_SUFFIX) {
+        return Some((hex(stem)?, None));
+    }
+    let (writer, number) = name.strip_suffix(LOG_DATA_SUFFIX)?.split_once('-')?;
+    let plain = number.len() == 2 && number.bytes().all(|b| b.is_ascii_digit());
+    Some((hex(writer)?, Some(number.parse().ok().filter(|_| plain)?)))
+}
+
+impl Writer {
+    /// Makes the files of a new writer.
+    pub(super) fn make(backend: &dyn Backend, home: &Home, partitions: u32, files: u32, quota: Option<u64>) -> Result<Writer> {
+        let folder = home.path();
+        for _ in 0..ATTEMPTS {
+            let id = std::hash::RandomState::new().build_hasher().finish();
+            let path = index_path(folder, id);
+            let kept = matches!(home, Home::Kept(_));
+            if kept && backend.exists(&path)? {
+                continue;
+            }
+            let lock = match kept {
+                true => match backend.lock(&path)? {
+                    Some(lock) => Some(lock),
+                    None => continue,
+                },
+                false => None,
+            };
+            let made = Self::fill(backend, folder, id, partitions, files, quota, kept);
+            if made.is_err() {
+                remove_writer(backend, folder, id, files);
+            }
+            return made.map(|writer| Writer { _lock: lock, ..writer });
+        }
+        Err(Error::new(ErrorKind::Unusable, "others took every name that was tried").at(folder))
+    }
+
+    fn fill(backend: &dyn Backend, folder: &Path, id: u64, partitions: u32, files: u32, quota: Option<u64>, kept: bool) -> Result<Writer> {
+        let header = IndexHeader { writer: id, created: now(), partitions, files };
+        let data = (0..files).map(|number| backend.open(&data_path(folder, id, number), Open::Create)).collect::<Result<Vec<_>>>()?;
+        let index = match kept {
+            true => {
+                let index = IndexWriter::begin(backend.open(&index_path(folder, id), Open::Existing)?, &header)?;
+                backend.sync_folder(folder)?;
+                Some(index)
+            }
+            false => None,
+        };
+        let space = Arc::new(Space::new(folder.to_path_buf(), quota, data.clone()));
+        Ok(Writer { header, space, data, index, named: Vec::new(), _lock: None })
+    }
+}
+
+/// Removes the files of a writer, the index first: data files without one are nobody's.
+pub(super) fn remove_writer(backend: &dyn Backend, folder: &Path, id: u64, files: u32) {
+    backend.remove(&index_path(folder, id)).ok();
+    for number in 0..files.min(100) {
+        backend.remove(&data_path(folder, id, number)).ok();
+    }
+}
+
+/// Another writer of the folder, alive or dead.
+#[derive(Debug)]
+pub(super) struct Other {
+    pub(super) header: IndexHeader,
+    pub(super) index: Arc<dyn BackendFile>,
+    pub(super) cursor: Cursor,
+    /// Its data files, once they were needed.
+    pub(super) data: Vec<Arc<dyn BackendFile>>,
+}
+
+impl Other {
+    /// A writer by its index; nothing where that was not finished yet.
+    pub(super) fn open(backend: &dyn Backend, path: &Path, id: u64) -> Result<Option<Other>> {
+        let index = backend.open(path, Open::Read)?;
+        let mut bytes = [0; LOG_HEADER_BYTES];
+        if index.len()? < LOG_HEADER_BYTES as u64 {
+            return Ok(None);
+        }
+        index.read_at(0, &mut bytes)?;
+        let header = IndexHeader::decode(&bytes).map_err(|e| at(e, path, 0))?;
+        if header.writer != id || header.files > 99 {
+            return Err(Error::new(ErrorKind::Corrupt, "the index of another writer has this name").at(path));
+        }
+        Ok(Some(Other { header, index, cursor: Cursor::start(), data: Vec::new() }))
+    }
+
+    /// What was made known since the last time.
+    pub(super) fn news(&mut self, backend: &dyn Backend, folder: &Path) -> Result<Vec<Record>> {
+        let mut news = Vec::new();
+        loop {
+            let begin = self.cursor.end;
+            let Some(payload) = self.cursor.next(&*self.index)? else { break };
+            news.extend(records(&payload).map_err(|e| at(e, self.index.path(), begin))?);
+        }
+        if self.data.is_empty() && news.iter().any(|record| matches!(record, Record::Block(_))) {
+            let open = |number| backend.open(&data_path(folder, self.header.writer, number), Open::Read);
+            self.data = (0..self.header.files).map(open).collect::<Result<Vec<_>>>()?;
+        }
+        Ok(news)
+    }
+}
+
+fn at(e: Error, path: &Path, offset: u64) -> Error {
+    e.at(path).offset(offset).hint("repeat the tasks that made this log, in a new folder")
+}
+
+/// The writers whose indexes are in a folder.
+pub(super) fn writers(backend: &dyn Backend, folder: &Path) -> Result<Vec<(u64, PathBuf)>> {
+    let indexes = |path: PathBuf| parse_name(&path).filter(|(_, file)| file.is_none()).map(|(id, _)| (id, path));
+    Ok(backend.list(folder)?.into_iter().filter_map(indexes).collect())
+}
+
+/// Cuts what dead writers have left beyond what they made known, and removes those that made nothing known. Damage is left
+/// as it is: reading reports it.
+pub(super) fn tidy(backend: &dyn Backend, folder: &Path) -> Result<()> {
+    for (id, path) in writers(backend, folder)? {
+        if let Ok(Some(_lock)) = backend.lock(&path) {
+            tidy_writer(backend, folder, id, &path).ok();
+        }
+    }
+    for path in backend.list(folder)? {
+        // A writer makes its index before its data files.
+        if let Some((id, Some(_))) = parse_name(&path)
+            && !backend.exists(&index_path(folder, id))?
+        {
+            backend.remove(&path).ok();
+        }
+    }
+    Ok(())
+}
+
+/// As [`tidy`], of one writer whose lock is held.
+fn tidy_writer(backend: &dyn Backend, folder: &Path, id: u64, path: &Path) -> Result<()> {
+    let Some(mut other) = Other::open(backend, path, id)? else {
+        remove_writer(backend, folder, id, 100);
+        return Ok(());
+    };
+    let mut lengths = vec![0u64; other.header.files as usize];
+    for record in other.news(backend, folder)? {
+        if let Record::Length(file, len) = record
+            && let Some(length) = lengths.get_mut(file as usize)
+        {
+            *length = len.max(*length);
+        }
+    }
+    if other.cursor.sequence == 1 {
+        remove_writer(backend, folder, id, other.header.files);
+        return Ok(());
+    }
+    for (number, length) in lengths.into_iter().enumerate() {
+        let file = backend.open(&data_path(folder, id, number as u32), Open::Existing)?;
+        if file.len()? > length {
+            file.truncate(length)?;
+        }
+    }
+    let index = backend.open(path, Open::Existing)?;
+    if index.len()? > other.cursor.end {
+        index.truncate(other.cursor.end)?;
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names() {
+        let folder = Path::new("/m");
+        assert_eq!(parse_name(&index_path(folder, 7)), Some((7, None)));
+        assert_eq!(parse_name(&data_path(folder, u64::MAX, 3)), Some((u64::MAX, Some(3))));
+        for name in
+            ["0.index", "000000000000000g.index", "0000000000000000-1.data", "0000000000000000-+1.data", "x", "0000000000000000.data"]
+        {
+            assert_eq!(parse_name(&folder.join(name)), None, "{name}");
+        }
+    }
+}

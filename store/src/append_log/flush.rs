@@ -1,0 +1,300 @@
+//! Committing, flushing, sealing, deleting.
+//!
+//! A flush makes known, in one frame of the index, what was committed when it began:
+//!
+//! ```text
+//! take the commits -> write all buckets, wait -> sync data files -> index: blocks, commits, deletions -> sync it -> success
+//! ```
+//! What fails before the index is written changes nothing: the commits wait for the next flush.
+
+use super::attempt::{Attempt, Kind};
+use super::block::{Block, Body, Place};
+use super::files::Other;
+use super::index::{BlockRecord, Record};
+use super::shared::{Shared, Table};
+use super::work::Patience;
+use crate::{Error, ErrorKind, Result};
+use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
+
+impl Shared {
+    pub(super) fn commit(&self, attempt: Attempt) -> Result<()> {
+        self.check_writable()?;
+        let (writer, kept) = (self.writer_id()?, self.is_kept());
+        let mut table = self.table.lock();
+        if attempt.kind == Kind::Loose {
+            return Ok(());
+        }
+        let open = match table.open.remove(&attempt) {
+            Some(open) => open,
+            None if table.attempts.is_committed(attempt) => return Ok(()),
+            // An attempt without entries replaces the one before, too.
+            None => table.empty_instance(),
+        };
+        table.commit(attempt, open, writer, kept)
+    }
+
+    pub(super) fn abort(&self, attempt: Attempt) {
+        let mut table = self.table.lock();
+        if attempt.kind != Kind::Loose
+            && let Some(open) = table.open.remove(&attempt)
+        {
+            table.attempts.die((0, open.instance));
+        }
+    }
+
+    pub(super) fn flush(&self, seal: bool) -> Result<()> {
+        let _flushing = self.flushing.lock();
+        self.check_writable()?;
+        let (writer, kept) = (self.writer_id()?, self.is_kept());
+        let mut table = self.table.lock();
+        if seal {
+            let mut open: Vec<_> = table.open.keys().copied().filter(|attempt| attempt.kind != Kind::Loose).collect();
+            open.sort_unstable_by_key(|attempt| (attempt.kind, attempt.task, attempt.attempt));
+            for attempt in open {
+                if let Some(open) = table.open.remove(&attempt) {
+                    table.commit(attempt, open, writer, kept)?;
+                }
+            }
+            table.sealed = true;
+        }
+        if seal && !kept {
+            return Ok(());
+        }
+        table.commit_loose(writer, kept)?;
+        let news = std::mem::take(&mut table.news);
+        drop(table);
+        let result = self.write_all().and_then(|()| match kept {
+            true => self.write_index(&news, seal),
+            false => Ok(()),
+        });
+        if result.is_err() {
+            let mut table = self.table.lock();
+            let later = std::mem::replace(&mut table.news, news);
+            table.news.extend(later);
+            // What was not made known is not sealed: it can be tried again.
+            table.sealed &= !seal;
+        }
+        result
+    }
+
+    /// Writes what is in memory, and waits until it is on disk.
+    fn write_all(&self) -> Result<()> {
+        let mut waiting = Vec::new();
+        for (partition, bucket) in self.buckets.iter().enumerate() {
+            let mut bucket = bucket.lock();
+            self.close(partition as u32, &mut bucket);
+            // All blocks in memory are in the bucket, or on their way already.
+            if let Some(blocks) = self.table.lock().blocks.get(partition) {
+                waiting.extend(blocks.iter().filter(|block| block.writer == 0 && block.is_in_memory()).cloned());
+            }
+            let mut work = self.work.lock();
+            while let Some(block) = bucket.next_closed() {
+                work.push(block);
+            }
+            drop(work);
+            self.weigh(partition as u32, &bucket);
+        }
+        self.todo.notify_all();
+        let mut patience = Patience::new(self);
+        while let Some(block) = waiting.last() {
+            match block.is_gone() || !block.is_in_memory() {
+                true => {
+                    waiting.pop();
+                }
+                false => patience.wait_for_write(self)?,
+            }
+        }
+        Ok(())
+    }
+
+    /// Makes known what is on disk and committed.
+    fn write_index(&self, news: &[Record], seal: bool) -> Result<()> {
+        let mut writer = self.writer()?;
+        let Some(writer) = writer.as_mut() else { return Ok(()) };
+        let (blocks, lengths) = {
+            let mut table = self.table.lock();
+            (std::mem::take(&mut table.unindexed), table.lengths.clone())
+        };
+        let known = blocks.iter().filter(|block| !block.is_gone());
+        let records: Vec<_> = (known.filter_map(|block| match block.body() {
+            Body::Memory(_) => None,
+            Body::Disk(place) => Some(Record::Block(BlockRecord {
+                partition: block.partition,
+                file: place.file,
+                offset: place.offset,
+                stored: place.stored,
+                head: place.head,
+                raw: block.raw,
+                first: block.first,
+                last: block.last,
+            })),
+        }))
+        .chain(news.iter().cloned())
+        .chain(lengths.iter().enumerate().map(|(file, len)| Record::Length(file as u32, *len)))
+        .collect();
+        if records.len() == lengths.len() && !seal {
+            return Ok(());
+        }
+        let Some(index) = writer.index.as_mut() else { return Ok(()) };
+        let frame = index.frame(&records, seal);
+        let written = match index.reserve(&frame) {
+            Err(e) if e.kind() == ErrorKind::DiskFull => Err((e, false)),
+            Err(e) => Err((e, true)),
+            Ok(()) => {
+                let synced = writer.data.iter().try_for_each(|file| file.sync());
+                synced.and_then(|()| index.append(&frame)).map_err(|e| (e, true))
+            }
+        };
+        match written {
+            Ok(()) => {
+                // The index names their room, so that it is never used for anything else.
+                let rooms = blocks.iter().filter_map(|block| match block.body() {
+                    Body::Disk(place) => place.room.clone(),
+                    Body::Memory(_) => None,
+                });
+                writer.named.extend(rooms);
+                if seal {
+                    // Room that was reserved and not needed; to keep it does no harm.
+                    for (file, len) in writer.data.iter().zip(lengths) {
+                        file.truncate(len).ok();
+                    }
+                }
+                Ok(())
+            }
+            Err((e, broken)) => {
+                self.broken.store(broken, Relaxed);
+                self.table.lock().unindexed.extend(blocks);
+                Err(e)
+            }
+        }
+    }
+
+    pub(super) fn delete(&self, partition: u32) -> Result<()> {
+        self.check_writable()?;
+        let (writer, kept) = (self.writer_id()?, self.is_kept());
+        let mut bucket = self.bucket(partition)?;
+        self.close(partition, &mut bucket);
+        let mut table = self.table.lock();
+        table.commit_loose(writer, kept)?;
+        let mut covered = vec![(0, table.last_number())];
+        covered.extend(table.others.iter().enumerate().map(|(number, (_, last))| (number as u32 + 1, *last)));
+        table.attempts.cover(partition, &covered);
+        if let Some(total) = table.attempts.totals.get_mut(partition as usize) {
+            *total = Default::default();
+        }
+        table.set.remove(&partition);
+        table.version += 1;
+        // What is not committed stays, and may become visible later.
+        if !table.open.values().any(|open| open.counts.contains_key(&partition))
+            && let Some(blocks) = table.blocks.get_mut(partition as usize)
+        {
+            blocks.retain(|block| {
+                if block.writer == 0 {
+                    block.forget();
+                }
+                block.writer != 0
+            });
+        }
+        if kept {
+            let ids = std::iter::once(writer).chain(table.others.iter().map(|(other, _)| other.header.writer));
+            let record = Record::Delete(partition, ids.zip(covered).map(|(id, (_, number))| (id, number)).collect());
+            table.news.push(record);
+        }
+        drop(table);
+        bucket.sweep();
+        self.weigh(partition, &bucket);
+        Ok(())
+    }
+
+    pub(super) fn clear(&self) -> Result<()> {
+        let open: Vec<_> = self.table.lock().open.keys().copied().collect();
+        open.into_iter().for_each(|attempt| self.abort(attempt));
+        (0..self.partitions).try_for_each(|partition| self.delete(partition))
+    }
+
+    /// Takes in what other writers have made known. Whether there was anything.
+    pub(super) fn refresh(&self) -> Result<bool> {
+        if !self.is_kept() {
+            return Ok(false);
+        }
+        let own = self.writer.lock().as_ref().map(|writer| writer.header.writer);
+        let mut all = super::files::writers(&*self.backend, self.folder())?;
+        all.retain(|(id, _)| Some(*id) != own);
+        let mut table = self.table.lock();
+        for (id, path) in all {
+            if table.others.iter().any(|(other, _)| other.header.writer == id) {
+                continue;
+            }
+            let other = match Other::open(&*self.backend, &path, id) {
+                Ok(Some(other)) => other,
+                Ok(None) => continue,
+                // One that was dead and made nothing known was removed meanwhile.
+                Err(_) if !self.backend.exists(&path)? => continue,
+                Err(e) => return Err(e),
+            };
+            if other.header.partitions != self.partitions {
+                let message = format!("the log has {} partitions, not {}", other.header.partitions, self.partitions);
+                return Err(Error::new(ErrorKind::Invalid, message).at(path).hint("open it with the number that it was made with"));
+            }
+            table.others.push((other, 0));
+        }
+        self.read_news(&mut table, own)
+    }
+
+    /// Takes in what the writers that are known have made known.
+    fn read_news(&self, table: &mut Table, own: Option<u64>) -> Result<bool> {
+        let mut others = std::mem::take(&mut table.others);
+        let result = self.take_news(table, &mut others, own);
+        table.others = others;
+        let (changed, deleted) = result?;
+        if deleted {
+            let open = table.open_visible();
+            table.attempts.recount(&open)?;
+        }
+        table.version += u64::from(changed);
+        Ok(changed)
+    }
+
+    /// Whether there was anything, and whether anything was deleted.
+    fn take_news(&self, table: &mut Table, others: &mut [(Other, u64)], own: Option<u64>) -> Result<(bool, bool)> {
+        let ids: Vec<_> = others.iter().map(|(other, _)| other.header.writer).collect();
+        let (mut changed, mut deleted) = (false, false);
+        for (number, (other, last)) in others.iter_mut().enumerate() {
+            let (writer, id) = (number as u32 + 1, other.header.writer);
+            for record in other.news(&*self.backend, self.folder())? {
+                changed = true;
+                match record {
+                    Record::Block(block) => {
+                        self.check_partition(block.partition)?;
+                        let (file, offset, stored, head) = (block.file, block.offset, block.stored, block.head);
+                        let place = Place { file, offset, stored, head, room: None };
+                        let block = Block::on_disk(block.partition, writer, block.first, block.last, block.raw, place);
+                        if let Some(blocks) = table.blocks.get_mut(block.partition as usize) {
+                            blocks.push(Arc::new(block));
+                        }
+                    }
+                    Record::Commit(commit) => {
+                        *last = commit.number.max(*last);
+                        if commit.attempt.kind == Kind::Set {
+                            table.set.insert(u32::try_from(commit.attempt.task).unwrap_or(u32::MAX));
+                        }
+                        table.attempts.commit((writer, id), &commit, false)?;
+                    }
+                    Record::Delete(partition, commits) => {
+                        deleted = true;
+                        let number = |id: u64| match Some(id) == own {
+                            true => Some(0),
+                            false => ids.iter().position(|other| *other == id).map(|at| at as u32 + 1),
+                        };
+                        let covered: Vec<_> = commits.into_iter().filter_map(|(id, last)| Some((number(id)?, last))).collect();
+                        table.attempts.cover(partition, &covered);
+                        table.set.remove(&partition);
+                    }
+                    Record::Length(..) => {}
+                }
+            }
+        }
+        Ok((changed, deleted))
+    }
+}

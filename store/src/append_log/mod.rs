@@ -1,0 +1,35 @@
+//! A log of partitions, for shuffles: entries are appended in any order, and gathered partition by partition.
+
+mod append;
+mod attempt;
+mod attempts;
+mod block;
+mod bucket;
+mod decode;
+mod desk;
+mod encode;
+mod files;
+mod flush;
+mod gather;
+mod head;
+mod index;
+mod log;
+mod options;
+mod pace;
+mod pool;
+mod shared;
+mod sizes;
+mod stats;
+mod typed;
+mod verify;
+mod wire;
+mod work;
+
+pub use attempt::Attempt;
+pub use gather::{Gather, LogEntry};
+pub use log::ByteLog;
+pub use options::LogOptions;
+pub use sizes::LogSizes;
+pub use stats::LogStats;
+pub use typed::{AppendLog, LogRecords};
+pub use verify::LogVerified;
