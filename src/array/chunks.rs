@@ -74,6 +74,16 @@ impl Chunks {
     ///
     /// # Errors
     /// A shape error where there are more than 2^32 blocks, or more elements than can be addressed.
+    ///
+    /// ```
+    /// use chunkstore::array::Chunks;
+    /// let chunks = Chunks::new([vec![3, 3, 1], vec![10]])?;
+    /// assert_eq!((chunks.shape(), chunks.blocks()), (&[7, 10][..], 3));
+    /// // Blocks are numbered in C order.
+    /// assert_eq!((chunks.block_start(2)[..] == [6, 0], chunks.block_shape(2)[..] == [1, 10]), (true, true));
+    /// assert_eq!(chunks.block_at(&chunks.position(1)), 1);
+    /// # Ok::<(), chunkstore::Error>(())
+    /// ```
     pub fn new(extents: impl IntoIterator<Item = Vec<usize>>) -> Result<Self> {
         let starts = extents.into_iter().map(|axis| begins(&axis)).collect::<Result<Vec<_>>>()?;
         Chunks::from_starts(starts)

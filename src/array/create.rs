@@ -70,6 +70,13 @@ pub(super) fn created(
 
 impl<T: Datum> Array<T> {
     /// An array whose every element is `value`.
+    ///
+    /// ```
+    /// use chunkstore::array::Array;
+    /// let x = Array::full([2, 3], 7u8, 2);
+    /// assert_eq!(x.sum(..).item()?, 42);
+    /// # Ok::<(), chunkstore::Error>(())
+    /// ```
     #[track_caller]
     pub fn full(shape: impl IntoShape, value: T, chunks: impl Into<Chunking>) -> Self {
         let value = value.scalar();
@@ -93,6 +100,13 @@ impl<T: Datum> Array<T> {
 
 impl<T: Number> Array<T> {
     /// An array of ones.
+    ///
+    /// ```
+    /// use chunkstore::array::Array;
+    /// let x = Array::<f32>::ones([1000], 100);
+    /// assert_eq!(x.sum(..).item()?, 1000.0);
+    /// # Ok::<(), chunkstore::Error>(())
+    /// ```
     #[track_caller]
     pub fn ones(shape: impl IntoShape, chunks: impl Into<Chunking>) -> Self {
         let raw = created("ones", 0, &shape.into_shape(), &chunks.into(), None, |program, _| {
@@ -119,6 +133,13 @@ impl<T: Number> Array<T> {
     }
 
     /// The identity matrix of `n` rows: 1 where row and column are equal, else 0.
+    ///
+    /// ```
+    /// use chunkstore::array::Array;
+    /// let x = Array::<i32>::eye(3, 2);
+    /// assert_eq!(x.sum(0).compute()?, ndarray::arr1(&[1, 1, 1]).into_dyn());
+    /// # Ok::<(), chunkstore::Error>(())
+    /// ```
     #[track_caller]
     pub fn eye(n: usize, chunks: impl Into<Chunking>) -> Self {
         let difference = Some((0, SmallVec::from_slice(&[1, -1])));
@@ -133,6 +154,13 @@ impl<T: Number> Array<T> {
 
 impl Array<f64> {
     /// `n` numbers from `start` to `stop`, both included, as NumPy's `linspace`: `start + i * step`, and just `stop` at the end.
+    ///
+    /// ```
+    /// use chunkstore::array::Array;
+    /// let x = Array::<f64>::linspace(0.0, 1.0, 5, 2);
+    /// assert_eq!(x.compute()?, ndarray::arr1(&[0.0, 0.25, 0.5, 0.75, 1.0]).into_dyn());
+    /// # Ok::<(), chunkstore::Error>(())
+    /// ```
     #[track_caller]
     pub fn linspace(start: f64, stop: f64, n: usize, chunks: impl Into<Chunking>) -> Self {
         let step = (stop - start) / n.saturating_sub(1) as f64;

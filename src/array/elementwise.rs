@@ -30,6 +30,17 @@ macro_rules! binary {
 impl<T: Datum> Array<T> {
     unary! {
         /// e to the power of each element.
+        ///
+        /// ```
+        /// use chunkstore::array::Array;
+        /// let x = Array::from_ndarray(ndarray::arr1(&[0.0, 1.0, 2.0]), 2);
+        /// assert_eq!(x.exp2().compute()?, ndarray::arr1(&[1.0, 2.0, 4.0]).into_dyn());
+        /// assert_eq!(x.isnan().any(..).item()?, false);
+        /// // Of integers the result is `f64`.
+        /// let roots: Array<f64> = Array::arange(0i32, 10, 1, 5).sqrt();
+        /// assert_eq!(roots.sum(..).item()?.floor(), 19.0);
+        /// # Ok::<(), chunkstore::Error>(())
+        /// ```
         exp Exp 10 -> T::Float;
         /// 2 to the power of each element.
         exp2 Exp2 10 -> T::Float;
@@ -89,6 +100,15 @@ impl<T: Datum> Array<T> {
 
     binary! {
         /// Whether both are other than 0, or true.
+        ///
+        /// ```
+        /// use chunkstore::array::Array;
+        /// let x = Array::from_ndarray(ndarray::arr1(&[1, 0, 3]), 2);
+        /// // The other one is an array or a number; shapes are broadcast.
+        /// assert_eq!(x.logical_and(&x.gt(1).astype::<i32>()).compute()?, ndarray::arr1(&[false, false, true]).into_dyn());
+        /// assert_eq!(x.ge(1).count_nonzero(..).item()?, 2);
+        /// # Ok::<(), chunkstore::Error>(())
+        /// ```
         logical_and "logical_and" LogicalAnd 1 -> bool;
         /// Whether either is other than 0, or true.
         logical_or "logical_or" LogicalOr 1 -> bool;
@@ -125,6 +145,14 @@ impl<T: Datum> Array<T> {
 impl<T: Number> Array<T> {
     unary! {
         /// The distance from 0.
+        ///
+        /// ```
+        /// use chunkstore::array::Array;
+        /// let x = Array::from_ndarray(ndarray::arr1(&[-1.5, 0.5, 2.0]), 2);
+        /// assert_eq!(x.abs().compute()?, ndarray::arr1(&[1.5, 0.5, 2.0]).into_dyn());
+        /// assert_eq!(x.floor().compute()?, ndarray::arr1(&[-2.0, 0.0, 2.0]).into_dyn());
+        /// # Ok::<(), chunkstore::Error>(())
+        /// ```
         abs Absolute 1 -> T;
         /// The elements times themselves.
         square Square 1 -> T;
@@ -142,6 +170,15 @@ impl<T: Number> Array<T> {
 
     binary! {
         /// The greater one; NaN if either is.
+        ///
+        /// ```
+        /// use chunkstore::array::Array;
+        /// let x = Array::from_ndarray(ndarray::arr1(&[-7, 0, 7]), 2);
+        /// assert_eq!(x.maximum(1).compute()?, ndarray::arr1(&[1, 1, 7]).into_dyn());
+        /// assert_eq!(x.floor_divide(2).compute()?, ndarray::arr1(&[-4, 0, 3]).into_dyn());
+        /// assert_eq!(x.power(&x.abs().minimum(2)).compute()?, ndarray::arr1(&[49, 1, 49]).into_dyn());
+        /// # Ok::<(), chunkstore::Error>(())
+        /// ```
         maximum "maximum" Maximum 1 -> T;
         /// The lesser one; NaN if either is.
         minimum "minimum" Minimum 1 -> T;
@@ -162,6 +199,13 @@ impl<T: Number> Array<T> {
     }
 
     /// The elements cut to the bounds: `minimum(maximum(x, lower), upper)`.
+    ///
+    /// ```
+    /// use chunkstore::array::Array;
+    /// let x = Array::arange(0, 6, 1, 4).clip(1, 4);
+    /// assert_eq!(x.compute()?, ndarray::arr1(&[1, 1, 2, 3, 4, 4]).into_dyn());
+    /// # Ok::<(), chunkstore::Error>(())
+    /// ```
     #[track_caller]
     pub fn clip(&self, lower: impl IntoOperand<T>, upper: impl IntoOperand<T>) -> Array<T> {
         let (lower, upper) = (lower.into_operand(), upper.into_operand());
@@ -175,6 +219,13 @@ impl<T: Number> Array<T> {
 
 impl<T: Float> Array<T> {
     /// The elements to the power of a number.
+    ///
+    /// ```
+    /// use chunkstore::array::Array;
+    /// let x = Array::from_ndarray(ndarray::arr1(&[1.0, 4.0, 9.0]), 2);
+    /// assert_eq!(x.powf(0.5).compute()?, ndarray::arr1(&[1.0, 2.0, 3.0]).into_dyn());
+    /// # Ok::<(), chunkstore::Error>(())
+    /// ```
     #[track_caller]
     pub fn powf(&self, exponent: T) -> Array<T> {
         self.power(exponent)
@@ -184,6 +235,14 @@ impl<T: Float> Array<T> {
 impl<T: Bits + Number> Array<T> {
     binary! {
         /// The bits moved up by so many places.
+        ///
+        /// ```
+        /// use chunkstore::array::Array;
+        /// let x = Array::arange(0u8, 4, 1, 2);
+        /// assert_eq!(x.left_shift(2u8).compute()?, ndarray::arr1(&[0u8, 4, 8, 12]).into_dyn());
+        /// assert_eq!(x.right_shift(1u8).compute()?, ndarray::arr1(&[0u8, 0, 1, 1]).into_dyn());
+        /// # Ok::<(), chunkstore::Error>(())
+        /// ```
         left_shift "left_shift" LeftShift 1 -> T;
         /// The bits moved down by so many places.
         right_shift "right_shift" RightShift 1 -> T;
@@ -212,6 +271,13 @@ impl Array<bool> {
 }
 
 /// The elements of `yes` where `condition` is true, and of `no` elsewhere.
+///
+/// ```
+/// use chunkstore::array::{Array, where_};
+/// let x = Array::from_ndarray(ndarray::arr1(&[-1, 0, 1]), 2);
+/// assert_eq!(where_(&x.lt(0), 0, &x).compute()?, ndarray::arr1(&[0, 0, 1]).into_dyn());
+/// # Ok::<(), chunkstore::Error>(())
+/// ```
 #[track_caller]
 pub fn where_<T: Datum>(condition: &Array<bool>, yes: impl IntoOperand<T>, no: impl IntoOperand<T>) -> Array<T> {
     condition.where_(yes, no)

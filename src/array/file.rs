@@ -50,6 +50,18 @@ impl<T: Element> Array<T> {
 
     /// The writing of this array to a `.npy` file, byte for byte as NumPy writes it. It happens when it is computed; the
     /// file has its name only once it is whole.
+    ///
+    /// ```
+    /// use chunkstore::{Engine, array::Array};
+    /// # let folder = tempfile::tempdir_in(std::env::current_exe().unwrap().parent().unwrap()).unwrap();
+    /// # let path = folder.path().join("x.npy");
+    /// let engine = Engine::builder().memory("256MiB").build()?;
+    /// engine.compute(Array::<f64>::linspace(0.0, 1.0, 1001, 100).to_npy(&path))?;
+    /// let x = Array::<f64>::from_npy(&path)?;
+    /// assert_eq!(engine.compute(&x.sum(..).item_collection())?, 500.5);
+    /// assert_eq!(Array::<i64>::from_npy(&path).unwrap_err().kind(), chunkstore::ErrorKind::Type);
+    /// # Ok::<(), chunkstore::Error>(())
+    /// ```
     #[track_caller]
     pub fn to_npy(&self, path: impl AsRef<Path>) -> ToNpy<T> {
         ToNpy { array: self.clone(), path: path.as_ref().to_path_buf(), line: Location::caller() }

@@ -40,11 +40,27 @@ pub fn random(shape: impl IntoShape) -> Random {
 }
 
 /// Numbers of equal probability from `low` up to `high`: `low + (high - low) * u`.
+///
+/// ```
+/// use chunkstore::array::random;
+/// let x = random::uniform(-1.0, 1.0, 10_000).seed(1).array();
+/// assert!(x.min(..).item()? >= -1.0 && x.max(..).item()? < 1.0);
+/// # Ok::<(), chunkstore::Error>(())
+/// ```
 pub fn uniform(low: f64, high: f64, shape: impl IntoShape) -> Random {
     Random { distribution: Distribution::Uniform { low, high }, shape: shape.into_shape(), seed: 0, chunks: Auto.into() }
 }
 
 /// Normally distributed numbers.
+///
+/// ```
+/// use chunkstore::array::random;
+/// let x = random::normal(5.0, 2.0, [100, 100]).seed(1).array();
+/// assert!((x.mean(..).item()? - 5.0).abs() < 0.1 && (x.std(..).item()? - 2.0).abs() < 0.1);
+/// // Neither chunks nor slices change an element.
+/// assert_eq!(x.compute()?, random::normal(5.0, 2.0, [100, 100]).seed(1).chunks(30).array().compute()?);
+/// # Ok::<(), chunkstore::Error>(())
+/// ```
 pub fn normal(mean: f64, deviation: f64, shape: impl IntoShape) -> Random {
     Random { distribution: Distribution::Normal { mean, deviation }, shape: shape.into_shape(), seed: 0, chunks: Auto.into() }
 }

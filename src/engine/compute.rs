@@ -81,6 +81,16 @@ impl Engine {
     ///
     /// # Errors
     /// As [`Engine::compute`].
+    ///
+    /// ```
+    /// use chunkstore::{Engine, array::Array};
+    /// let engine = Engine::builder().memory("256MiB").build()?;
+    /// let x = engine.persist(&Array::<f64>::linspace(0.0, 1.0, 1001, 100).sqrt())?;
+    /// // The roots are not taken again.
+    /// let (least, most) = engine.compute((x.min(..).item_collection(), x.max(..).item_collection()))?;
+    /// assert_eq!((least, most), (0.0, 1.0));
+    /// # Ok::<(), chunkstore::Error>(())
+    /// ```
     pub fn persist<C: Persist>(&self, collection: &C) -> Result<C> {
         Shared::refuse_nested()?;
         let layer = collection.layer()?;
@@ -109,6 +119,15 @@ impl Engine {
     ///
     /// # Errors
     /// The first error of a chain that made a collection; out of memory where a result or a task does not fit.
+    ///
+    /// ```
+    /// use chunkstore::{Engine, array::Array};
+    /// let engine = Engine::builder().memory("256MiB").build()?;
+    /// let explain = engine.explain(&Array::<f64>::ones([100_000_000], 1_000_000).sum(..))?;
+    /// assert!(explain.exact && explain.spilled_bytes == 0 && explain.peak_bytes < engine.memory());
+    /// println!("{explain}");
+    /// # Ok::<(), chunkstore::Error>(())
+    /// ```
     pub fn explain<C: Computable>(&self, collections: C) -> Result<Explain> {
         let mut parts = Vec::new();
         let _ = collections.parts(&mut parts)?;
@@ -153,8 +172,20 @@ impl Engine {
         };
         if let Some(forecast) = &planned.forecast {
             explain.set_forecast(forecast);
+            explain.peak_bytes = self.peak_of(prepared, forecast.booked_bytes);
         }
         explain
+    }
+
+    /// The most that the ledger will count while a run has `booked` bytes at the most: that, and what is booked now beside what such a run begins
+    /// with. Memory is given back a moment after it is counted as free, so that each thread may have a chunk more; the ledger's limit holds
+    /// in any case.
+    fn peak_of(&self, prepared: &Prepared<'_>, booked: u64) -> u64 {
+        let arena = &self.shared.core.arena;
+        let late =
+            prepared.planned.numbered.batch.out.iter().max().copied().unwrap_or(0) * self.shared.core.settings.threads_in_all() as u64;
+        let beside = arena.ledger().used().saturating_sub(arena.idle()).saturating_sub(prepared.resident);
+        (beside + booked + late).min(arena.ledger().limit())
     }
 
     /// Runs tasks; `keep` are those whose outputs are wanted.

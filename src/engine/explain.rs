@@ -25,7 +25,7 @@ pub struct Explain {
     /// The bound on the whole process, in bytes.
     pub memory: u64,
     /// What tasks share, in bytes: [`Engine::memory_for_tasks`](super::Engine::memory_for_tasks) less results, the graph's tables
-    /// and buffers for input and output. Forecasts of peaks are within this and the results.
+    /// and buffers for input and output.
     pub memory_for_tasks: u64,
     /// Tasks that workers run.
     pub tasks: u64,
@@ -33,7 +33,8 @@ pub struct Explain {
     pub sources: u64,
     /// The bytes that the results take.
     pub result_bytes: u64,
-    /// The most bytes booked at a time.
+    /// The most bytes booked at a time: by tasks, results, the graph's tables, buffers for input and output, and memory that waits to
+    /// be used again. Where sizes are exact a run alone on its engine books no more.
     pub peak_bytes: u64,
     /// The least that tasks can do with: the largest need of one task.
     pub least_bytes: u64,
@@ -74,7 +75,6 @@ impl Explain {
     /// Fills in what the simulation says.
     pub(super) fn set_forecast(&mut self, forecast: &Forecast) {
         self.tasks = forecast.tasks;
-        self.peak_bytes = forecast.peak_bytes + self.result_bytes;
         self.spilled_bytes = forecast.spilled_bytes;
         self.reread_bytes = forecast.reread_bytes;
         self.read_again_bytes = forecast.source_reread_bytes;

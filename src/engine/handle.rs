@@ -24,7 +24,7 @@ pub struct Engine {
 }
 
 impl Engine {
-    /// Sets up an engine.
+    /// Sets up an engine: see [`EngineBuilder`].
     pub fn builder() -> EngineBuilder {
         EngineBuilder::default()
     }
@@ -50,7 +50,17 @@ impl Engine {
         self.checkpoint.as_ref().map(|checkpoint| checkpoint.store())
     }
 
-    /// The part of the bound that tasks, results and graphs share, in bytes: what is left beside the program itself and a margin.
+    /// The part of the bound that tasks, results, graphs and buffers for input and output share, in bytes: the bound less what the
+    /// process held when it was last measured (the program, its heap, and arrays of yours), and less a margin of 16 MiB or 5 %.
+    ///
+    /// It changes when the process is measured anew, before a computation of more than 4 MiB. What of it the tasks of one
+    /// computation get is [`Explain::memory_for_tasks`](super::Explain::memory_for_tasks).
+    ///
+    /// ```
+    /// let engine = chunkstore::Engine::builder().memory("256MiB").build()?;
+    /// assert!(engine.memory_for_tasks() < engine.memory() - (16 << 20));
+    /// # Ok::<(), chunkstore::Error>(())
+    /// ```
     pub fn memory_for_tasks(&self) -> u64 {
         self.shared.core.arena.ledger().limit()
     }
@@ -99,7 +109,17 @@ impl Engine {
         self.shared.core.cancel_all();
     }
 
-    /// Forecast and fact of the last computation that ended on this engine.
+    /// Forecast and fact of the last computation that ended on this engine; none before the first.
+    ///
+    /// ```
+    /// use chunkstore::{Engine, array::Array};
+    /// let engine = Engine::builder().memory("256MiB").build()?;
+    /// engine.compute(&Array::<f64>::ones([1000], 100).sum(..).item_collection())?;
+    /// let run = engine.last_run().unwrap();
+    /// assert_eq!((run.spilled_bytes, run.tasks), (0, run.forecast.tasks));
+    /// println!("{run}");
+    /// # Ok::<(), chunkstore::Error>(())
+    /// ```
     pub fn last_run(&self) -> Option<RunReport> {
         self.last.lock().clone()
     }

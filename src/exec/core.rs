@@ -40,7 +40,12 @@ impl Settings {
     /// What the engine's threads take of the bound, beside what is booked.
     fn outside_bytes(&self) -> u64 {
         let allocator = if self.prepared { 0 } else { UNPREPARED_BYTES };
-        (self.threads + self.io_threads) as u64 * THREAD_BYTES + allocator
+        self.threads_in_all() as u64 * THREAD_BYTES + allocator
+    }
+
+    /// Workers, and threads that load and write.
+    pub(crate) fn threads_in_all(&self) -> usize {
+        self.threads + self.io_threads
     }
 }
 

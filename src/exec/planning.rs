@@ -64,6 +64,8 @@ pub(crate) struct Prepared<'a> {
     pub(crate) bound: u64,
     /// The most bytes that one task needs.
     pub(crate) least: u64,
+    /// The bytes of kept chunks that are in memory.
+    pub(crate) resident: u64,
     pub(crate) planning: MutexGuard<'a, ()>,
 }
 
@@ -87,6 +89,7 @@ impl Shared {
             workers: settings.threads as u32,
             io_threads: settings.io_threads.max(1) as u32,
             forecast,
+            waiting: (self.core.arena.most_idle(), self.core.arena.idle()),
         };
         let planned = plan::plan(table, &kept, &with_held(keep, barriers), &situation);
         let (least, largest) = planned.numbered.batch.largest_need(base, |chunk| bytes_of(&kept_chunks, chunk));
@@ -94,7 +97,8 @@ impl Shared {
             let task = planned.numbered.order.get(largest as usize).copied().unwrap_or(0);
             return Err(plan::does_not_fit(table, task, least, bound, &self.core.arena));
         }
-        Ok(Prepared { planned, bound, least, planning })
+        let resident = kept_chunks.iter().filter(|(_, kept)| kept.resident).map(|(_, kept)| kept.bytes).sum();
+        Ok(Prepared { planned, bound, least, resident, planning })
     }
 }
 

@@ -19,7 +19,12 @@ pub(crate) struct Situation<'a> {
     pub(crate) io_threads: u32,
     /// Whether a forecast is wanted even where everything fits at once.
     pub(crate) forecast: bool,
+    /// The bytes that wait at most to be used again, and those that do now.
+    pub(crate) waiting: (u64, u64),
 }
+
+/// How many times faster and slower than usual the disk is taken to be, for what is booked at the most.
+const DISKS: [f64; 3] = [1.0, 1000.0, 0.1];
 
 /// A planned order, and the forecast where there is one.
 pub(crate) struct Planned {
@@ -31,12 +36,12 @@ pub(crate) struct Planned {
 
 /// Chooses an order and forecasts the run.
 pub(crate) fn plan(table: &TaskTable, kept: &[u32], keep: &[u32], situation: &Situation<'_>) -> Planned {
-    let setup = |bound| Setup {
+    let usual = Setup {
         kept: situation.kept.iter().map(|(_, kept)| *kept).collect(),
-        ..Setup::new(bound, situation.workers, situation.io_threads)
+        ..Setup::new(situation.bound, situation.workers, situation.io_threads)
     };
     // Simulated chunks are numbered 0.. for what is kept, then the batch.
-    let simulated = |numbered: &Numbered| {
+    let renumbered = |numbered: &Numbered| {
         let base = situation.kept.len() as u32;
         let mut batch: Batch = numbered.batch.clone();
         for input in &mut batch.inputs {
@@ -46,7 +51,19 @@ pub(crate) fn plan(table: &TaskTable, kept: &[u32], keep: &[u32], situation: &Si
                 situation.kept.binary_search_by_key(input, |(id, _)| *id).unwrap_or(0) as u32
             };
         }
-        simulate(&batch, &setup(situation.bound))
+        batch
+    };
+    let simulated = |numbered: &Numbered| simulate(&renumbered(numbered), &usual);
+    // What is booked depends on how fast the disk is: a run is held to the most.
+    let with_booked = |mut forecast: Forecast, numbered: &Numbered| {
+        let batch = renumbered(numbered);
+        for disk in DISKS {
+            let (most_waiting, waiting) = situation.waiting;
+            let setup = Setup { disk_rate: usual.disk_rate * disk, most_waiting, waiting, ..usual.clone() };
+            let booked = simulate(&batch, &setup).map_or(0, |forecast| forecast.booked_bytes);
+            forecast.booked_bytes = forecast.booked_bytes.max(booked);
+        }
+        forecast
     };
     let total: u64 = table.out.iter().map(|out| super::bound::booked(*out)).sum();
     let scratch = table.scratch.iter().copied().max().unwrap_or(0) * u64::from(2 * situation.workers + situation.io_threads);
@@ -56,6 +73,7 @@ pub(crate) fn plan(table: &TaskTable, kept: &[u32], keep: &[u32], situation: &Si
     if fits {
         let numbered = numbered_by((0..table.len() as u32).collect());
         let forecast = if situation.forecast { simulated(&numbered) } else { None };
+        let forecast = forecast.map(|forecast| with_booked(forecast, &numbered));
         return Planned { numbered, chosen: "depth first", forecast };
     }
     let shape = Shape::of(table, keep);
@@ -82,6 +100,7 @@ pub(crate) fn plan(table: &TaskTable, kept: &[u32], keep: &[u32], situation: &Si
         Some((order, forecast)) if order == choice.order => Some(forecast),
         _ => simulated(&numbered),
     };
+    let forecast = forecast.map(|forecast| with_booked(forecast, &numbered));
     if let Some(forecast) = &forecast {
         numbered.batch.will_spill = forecast.will_spill.clone();
     }

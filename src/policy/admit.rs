@@ -28,13 +28,22 @@ impl Policy {
         }
         let most_staged = self.workers + self.io_threads;
         let mut from = 0;
-        let mut refused = 0;
+        let (mut refused, mut waiting) = (0, 0);
         while let Some(task) = self.ready.next(from) {
             if let Err(end) = self.gives(task, by) {
                 from = end;
                 continue;
             }
             let head = task == self.head;
+            // What cannot start at once is booked no further ahead than workers and disk need to have something to do; what is first always is.
+            if self.staged >= most_staged && !head && self.needs_loads(task) {
+                waiting += 1;
+                if waiting == LOOK_AHEAD {
+                    break;
+                }
+                from = task + 1;
+                continue;
+            }
             match self.admit(task, head) {
                 Admission::Start => {
                     self.ready.remove(task);
@@ -56,15 +65,16 @@ impl Policy {
                     }
                 }
             }
-            if self.staged >= most_staged {
-                break;
-            }
             from = task + 1;
         }
         if refused == 0 {
             self.prefetch();
         }
         None
+    }
+
+    fn needs_loads(&self, task: u32) -> bool {
+        self.inputs_range(task).any(|at| matches!(self.state[self.inputs[at] as usize], State::Absent | State::Loading))
     }
 
     /// Idle input and output time loads what the next tasks in order will take, though they cannot be booked yet: only into
@@ -151,8 +161,10 @@ impl Policy {
                 return false;
             }
         }
+        // What was loaded ahead for the very next tasks is not dropped for one after them: it would be loaded again at once.
+        let keep = if head { task } else { task.max(self.head.saturating_add(LOOK_AHEAD as u32 - 1)) };
         while self.used + need > self.bound {
-            if !self.drop_clean(task) {
+            if !self.drop_clean(task, keep) {
                 break;
             }
         }
@@ -244,7 +256,7 @@ impl Policy {
         self.total += more;
         self.update_pressure();
         while self.used + more > self.bound {
-            if !self.drop_clean(task) {
+            if !self.drop_clean(task, task) {
                 self.total -= more;
                 return false;
             }

@@ -82,10 +82,10 @@ impl Policy {
         None
     }
 
-    /// Drops the clean chunk that is needed last, if that is after `task`.
-    pub(super) fn drop_clean(&mut self, task: u32) -> bool {
+    /// Drops, to make room for `task`, the clean chunk that is needed last, if that is after all tasks up to `keep`.
+    pub(super) fn drop_clean(&mut self, task: u32, keep: u32) -> bool {
         match self.candidate(CLEAN) {
-            Some((chunk, user)) if user > task && !self.dirty_is_better(task, user) => {
+            Some((chunk, user)) if user > keep && !self.dirty_is_better(task, user) => {
                 self.drop_resident(chunk);
                 true
             }

@@ -7,6 +7,7 @@
 //!             0 ------------------------------> seconds
 //! ```
 
+use self::memory::Memory;
 use super::machine::{Action, Finished};
 use super::{Batch, Kept, Policy};
 use std::cmp::Reverse;
@@ -27,12 +28,16 @@ pub(crate) struct Setup {
     pub(crate) work_rate: f64,
     /// Bytes a second that the disk reads or writes, all threads together.
     pub(crate) disk_rate: f64,
+    /// The bytes that wait at most to be used again; 0 where nobody asks for what is booked.
+    pub(crate) most_waiting: u64,
+    /// The bytes that wait from before.
+    pub(crate) waiting: u64,
 }
 
 impl Setup {
     /// Usual rates, and nothing kept.
     pub(crate) fn new(bound: u64, workers: u32, io_threads: u32) -> Self {
-        Setup { bound, workers, io_threads, kept: Vec::new(), work_rate: 4e9, disk_rate: 1.5e9 }
+        Setup { bound, workers, io_threads, kept: Vec::new(), work_rate: 4e9, disk_rate: 1.5e9, most_waiting: 0, waiting: 0 }
     }
 }
 
@@ -41,8 +46,10 @@ impl Setup {
 pub(crate) struct Forecast {
     /// Tasks that workers run.
     pub(crate) tasks: u64,
-    /// The most bytes booked at a time.
+    /// The most bytes booked at a time, by the policy: also what tasks will need that have not started.
     pub(crate) peak_bytes: u64,
+    /// The most bytes in buffers and waiting to be used again at a time.
+    pub(crate) booked_bytes: u64,
     /// Bytes written to the spill area, once each chunk.
     pub(crate) spilled_bytes: u64,
     /// Bytes read back from there.
@@ -74,6 +81,11 @@ pub(crate) fn simulate(batch: &Batch, setup: &Setup) -> Option<Forecast> {
     let mut idle = setup.workers.max(1);
     let mut actions = Vec::new();
     let mut sequence = 0;
+    // Which chunks are in memory, or on their way there.
+    let mut resident: Vec<bool> = setup.kept.iter().map(|kept| kept.resident).collect();
+    resident.resize(resident.len() + batch.len(), false);
+    let live = setup.kept.iter().filter(|kept| kept.resident).map(|kept| kept.bytes).sum();
+    let mut memory = Memory::new(setup.most_waiting, live, setup.waiting);
     let nanoseconds = |seconds: f64| (seconds * 1e9) as u64;
     loop {
         while idle > 0
@@ -81,6 +93,9 @@ pub(crate) fn simulate(batch: &Batch, setup: &Setup) -> Option<Forecast> {
         {
             idle -= 1;
             forecast.tasks += 1;
+            memory.take(policy.bytes_of(task));
+            memory.take(policy.scratch_of(task));
+            resident[task as usize] = true;
             let end = clock + policy.need_of(task) as f64 / setup.work_rate + 1e-7;
             events.push(Reverse((nanoseconds(end), sequence, Event::Ran(task))));
             sequence += 1;
@@ -88,12 +103,22 @@ pub(crate) fn simulate(batch: &Batch, setup: &Setup) -> Option<Forecast> {
         policy.take_actions(&mut actions);
         for action in actions.drain(..) {
             let (chunk, event) = match action {
-                Action::Load(chunk) => (chunk, Event::Loaded(chunk)),
+                Action::Load(chunk) => {
+                    memory.take(policy.bytes_of(chunk));
+                    resident[chunk as usize] = true;
+                    (chunk, Event::Loaded(chunk))
+                }
                 Action::Write(chunk) => {
                     forecast.will_spill.extend(chunk.checked_sub(base));
                     (chunk, Event::Written(chunk))
                 }
-                Action::Drop(_) | Action::Forget(_) | Action::End(..) => continue,
+                Action::Drop(chunk) | Action::Forget(chunk) => {
+                    if std::mem::replace(&mut resident[chunk as usize], false) {
+                        memory.give(policy.bytes_of(chunk));
+                    }
+                    continue;
+                }
+                Action::End(..) => continue,
             };
             disk_free = disk_free.max(clock) + policy.bytes_of(chunk) as f64 / setup.disk_rate + 1e-5;
             events.push(Reverse((nanoseconds(disk_free), sequence, event)));
@@ -104,6 +129,7 @@ pub(crate) fn simulate(batch: &Batch, setup: &Setup) -> Option<Forecast> {
         match event {
             Event::Ran(task) => {
                 idle += 1;
+                memory.give(policy.scratch_of(task));
                 policy.finished(task, Finished::Output(policy.bytes_of(task)));
             }
             Event::Loaded(chunk) => policy.loaded(chunk, true),
@@ -114,6 +140,7 @@ pub(crate) fn simulate(batch: &Batch, setup: &Setup) -> Option<Forecast> {
         return None;
     }
     forecast.peak_bytes = policy.peak();
+    forecast.booked_bytes = memory.peak();
     forecast.spilled_bytes = policy.totals.written - written;
     forecast.reread_bytes = policy.totals.read_back - read_back;
     forecast.source_bytes = policy.totals.source_read;
@@ -128,6 +155,8 @@ enum Event {
     Loaded(u32),
     Written(u32),
 }
+
+mod memory;
 
 #[cfg(test)]
 mod tests;

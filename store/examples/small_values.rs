@@ -9,7 +9,12 @@ const EACH: usize = 1024;
 
 /// Puts and gets all values, as `map` orders the gets, and tells how long that took.
 fn round<V: chunkstore_store::Storable + Sync>(
-    name: &str, chest: &Chest<u64, V>, n: u64, threads: u64, make: impl Fn(u64) -> V + Sync, first: impl Fn(&V) -> u8 + Sync,
+    name: &str,
+    chest: &Chest<u64, V>,
+    n: u64,
+    threads: u64,
+    make: impl Fn(u64) -> V + Sync,
+    first: impl Fn(&V) -> u8 + Sync,
 ) -> Result<()> {
     let each = |work: &(dyn Fn(u64) -> Result<()> + Sync)| -> Result<f64> {
         let start = Instant::now();

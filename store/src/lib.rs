@@ -28,7 +28,8 @@ mod testing;
 pub use append_log::{AppendLog, Attempt, ByteLog, Gather, LogEntry, LogOptions, LogRecords, LogSizes, LogStats, LogVerified};
 pub use buffer::{Arena, Buffer, BufferMut};
 pub use chest::{
-    AnyKey, Chest, ChestKey, ChestOptions, ChestReader, ChestStats, EncodeKey, Encoder, IntoBytes, Keys, Left, Pinned, Residence, Storable, Table,
+    AnyKey, Chest, ChestKey, ChestOptions, ChestReader, ChestStats, EncodeKey, Encoder, IntoBytes, Keys, Left, Pinned, Residence, Storable,
+    Table,
 };
 pub use chunk::{Block, Bytes, Chunk, ChunkHeader, ChunkKind, DType, Element, Records, RecordsIter, Scalar, Shape};
 pub use codec::{Codec, Encoding, checksum};

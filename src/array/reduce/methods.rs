@@ -87,12 +87,27 @@ impl<T: Datum> Array<T> {
     }
 
     /// The product over axes, in the types of [`Array::sum`].
+    ///
+    /// ```
+    /// use chunkstore::array::Array;
+    /// let x = Array::arange(1i32, 5, 1, 2);
+    /// assert_eq!(x.prod(..).item()?, 24i64);
+    /// # Ok::<(), chunkstore::Error>(())
+    /// ```
     #[track_caller]
     pub fn prod(&self, axes: impl Into<Axes>) -> Array<T::Sum> {
         self.reduce("prod", ReduceOp::Prod, axes, same_or_cast::<T::Sum>(ReduceOp::Prod, T::DTYPE))
     }
 
     /// The mean over axes. The mean of no elements is NaN.
+    ///
+    /// ```
+    /// use chunkstore::array::Array;
+    /// let x = Array::from_ndarray(ndarray::arr2(&[[1i32, 2], [3, 6]]), 1);
+    /// assert_eq!(x.mean(0).compute()?, ndarray::arr1(&[2.0, 4.0]).into_dyn());
+    /// assert_eq!(x.mean(..).item()?, 3.0);
+    /// # Ok::<(), chunkstore::Error>(())
+    /// ```
     #[track_caller]
     pub fn mean(&self, axes: impl Into<Axes>) -> Array<T::Float> {
         self.reduce("mean", ReduceOp::Moments { spread: false }, axes, Finish::Mean)
@@ -102,6 +117,15 @@ impl<T: Datum> Array<T> {
     ///
     /// The moments of blocks are merged by the method of Chan, Golub and LeVeque (1979). A mean of the same array over
     /// the same axes comes from the same pass.
+    ///
+    /// ```
+    /// use chunkstore::array::Array;
+    /// let x = Array::from_ndarray(ndarray::arr1(&[1.0f64, 2.0, 3.0, 4.0]), 2);
+    /// assert_eq!(x.var(..).item()?, 1.25);
+    /// assert_eq!(x.var_ddof(.., 1.0).item()?, 5.0 / 3.0);
+    /// assert_eq!(x.std(..).item()?, 1.25f64.sqrt());
+    /// # Ok::<(), chunkstore::Error>(())
+    /// ```
     #[track_caller]
     pub fn var(&self, axes: impl Into<Axes>) -> Array<T::Float> {
         self.var_ddof(axes, 0.0)
@@ -127,6 +151,16 @@ impl<T: Datum> Array<T> {
     }
 
     /// The least element over axes; NaN if there is one. No elements have none: that is an error.
+    ///
+    /// ```
+    /// use chunkstore::array::Array;
+    /// let x = Array::from_ndarray(ndarray::arr2(&[[3, 1], [4, 1]]), 1);
+    /// assert_eq!(x.min(1).compute()?, ndarray::arr1(&[1, 1]).into_dyn());
+    /// assert_eq!((x.max(..).item()?, x.ptp(..).item()?), (4, 3));
+    /// let none = Array::<f64>::zeros([0], 1).min(..);
+    /// assert_eq!(none.check().unwrap_err().kind(), chunkstore::ErrorKind::Shape);
+    /// # Ok::<(), chunkstore::Error>(())
+    /// ```
     #[track_caller]
     pub fn min(&self, axes: impl Into<Axes>) -> Array<T> {
         self.reduce("min", ReduceOp::Min, axes, Finish::Same)
@@ -139,6 +173,14 @@ impl<T: Datum> Array<T> {
     }
 
     /// Whether any element over axes is true, or other than 0.
+    ///
+    /// ```
+    /// use chunkstore::array::Array;
+    /// let x = Array::from_ndarray(ndarray::arr2(&[[0, 0], [0, 5]]), 1);
+    /// assert_eq!(x.any(0).compute()?, ndarray::arr1(&[false, true]).into_dyn());
+    /// assert_eq!((x.all(..).item()?, x.count_nonzero(..).item()?), (false, 1));
+    /// # Ok::<(), chunkstore::Error>(())
+    /// ```
     #[track_caller]
     pub fn any(&self, axes: impl Into<Axes>) -> Array<bool> {
         self.reduce("any", ReduceOp::Any, axes, Finish::Same)

@@ -122,6 +122,11 @@ impl Arena {
         self.0.pool.lock().bytes() as u64
     }
 
+    /// The most bytes that wait to be used again.
+    pub fn most_idle(&self) -> u64 {
+        self.0.most_idle()
+    }
+
     /// The bytes of slabs that are booked and in no buffer. They serve buffers of the same class only, and are given
     /// back with the last buffer of their slab.
     pub fn slack(&self) -> u64 {
@@ -191,8 +196,12 @@ impl Home {
         }
     }
 
+    fn most_idle(&self) -> u64 {
+        self.pool_bytes.unwrap_or_else(|| POOL.min(self.ledger.limit() / 3))
+    }
+
     fn recycle(&self, mapping: Mapping) {
-        let capacity = self.pool_bytes.unwrap_or_else(|| POOL.min(self.ledger.limit() / 3));
+        let capacity = self.most_idle();
         let out = self.pool.lock().put(mapping, usize::try_from(capacity).unwrap_or(usize::MAX));
         drop(out);
     }

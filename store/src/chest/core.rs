@@ -193,7 +193,8 @@ impl Shared {
             return Ok(());
         }
         let message = format!("a value of {bytes} bytes does not fit into a chest that holds {} bytes in memory", state.memory);
-        let hint = "write it by put_reader and read it by get_reader, which keep only a part of it in memory; or give the chest more memory";
+        let hint =
+            "write it by put_reader and read it by get_reader, which keep only a part of it in memory; or give the chest more memory";
         Err(Error::new(ErrorKind::OutOfMemory, message).hint(hint))
     }
 
@@ -307,7 +308,11 @@ impl Shared {
                 }
                 let copy = state.units.get(id).and_then(|unit| {
                     let record = unit.record(offset)?;
-                    Some(self.arena.alloc(record.payload.len()).and_then(|buffer| record::chunk_of(record.kind, record.header, record::filled(buffer, record.payload))))
+                    Some(
+                        self.arena
+                            .alloc(record.payload.len())
+                            .and_then(|buffer| record::chunk_of(record.kind, record.header, record::filled(buffer, record.payload))),
+                    )
                 });
                 match copy {
                     Some(Ok(chunk)) => Ok(Some(Got::Chunk(chunk, state.lend(bytes)))),
@@ -573,7 +578,9 @@ impl Shared {
                 return Ok(());
             }
             self.make_room(state, more).map_err(|e| match e.kind() {
-                ErrorKind::OutOfMemory => e.hint("the index of the keys has to be in memory, about 40 bytes and the key for each; give the chest more memory"),
+                ErrorKind::OutOfMemory => {
+                    e.hint("the index of the keys has to be in memory, about 40 bytes and the key for each; give the chest more memory")
+                }
                 _ => e,
             })?;
             let grown = match state.index.growth(hash, key) <= more {
@@ -606,8 +613,14 @@ impl Shared {
                 }
                 state.write_for(bytes);
                 if state.busy == 0 && state.held == before {
-                    let message = format!("no room for {bytes} bytes: {} of {} bytes are in use, all of them pinned or needed for the index", state.total(), state.memory);
-                    return Err(Error::new(ErrorKind::OutOfMemory, message).hint("drop pinned values earlier, or give the chest more memory"));
+                    let message = format!(
+                        "no room for {bytes} bytes: {} of {} bytes are in use, all of them pinned or needed for the index",
+                        state.total(),
+                        state.memory
+                    );
+                    return Err(
+                        Error::new(ErrorKind::OutOfMemory, message).hint("drop pinned values earlier, or give the chest more memory")
+                    );
                 }
             }
             if state.busy > 0 {
@@ -648,17 +661,26 @@ impl Shared {
     pub(super) fn write_all(&self) -> Result<()> {
         let mut state = self.state.lock();
         state.failed = None;
-        state.seal_open();
+        let mut left = state.write_everything();
+        let mut tries = 0;
         let result = loop {
+            self.work.notify_all();
+            while left.iter().any(|id| state.is_unwritten(*id).0) {
+                self.changed.wait(&mut state);
+            }
+            // A write that failed may have been reported to another who waited for it.
+            left.retain(|id| state.is_unwritten(*id).1);
+            if left.is_empty() {
+                break Ok(());
+            }
+            tries += 1;
             if let Some(e) = state.failed.take() {
                 break Err(e);
             }
-            state.write_for(u64::MAX);
-            if !state.is_writing() {
-                break Ok(());
+            if tries == 4 {
+                break Err(Error::new(ErrorKind::Io, "what is in memory cannot be written").hint("a call that needs room tells why"));
             }
-            self.work.notify_all();
-            self.changed.wait(&mut state);
+            left = state.write_everything();
         };
         self.leave(state);
         result

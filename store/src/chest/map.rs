@@ -146,7 +146,9 @@ impl<K: ChestKey, V: Storable> Chest<K, V> {
         Ok(chest)
     }
 
-    /// The store of a chest at a path, to verify or compact it; nothing for a temporary chest.
+    /// The store of a chest at a path, for instance to verify it; nothing for a temporary chest. Versions that were overwritten take room
+    /// until [`Store::compact`]; that leaves segments alone that an open chest leads to, so it is best done on the store while the chest is
+    /// closed.
     pub fn store(&self) -> Option<&Store> {
         self.shared().disk.saved().map(|saved| &saved.store)
     }
@@ -260,11 +262,11 @@ impl<K: ChestKey, V: Storable> Chest<K, V> {
         match self.shared().get(&work.key, want)? {
             Got::Nothing => Ok(None),
             Got::Copied(ChunkKind::Bytes | ChunkKind::Records) => V::decode(&work.value).map(|value| Some(Pinned::new(value, None))),
-            Got::Copied(_) => Err(Error::new(ErrorKind::Invalid, "the value is an array block or a scalar, not one of the values of this chest")),
-            Got::Chunk(chunk, pin) => V::from_chunk(chunk).map(|value| Some(Pinned::new(value, V::SHARES.then_some(pin)))),
-            Got::Stream(_) => {
-                Err(Error::new(ErrorKind::Invalid, "the value was put as a stream").hint("read it by get_reader"))
+            Got::Copied(_) => {
+                Err(Error::new(ErrorKind::Invalid, "the value is an array block or a scalar, not one of the values of this chest"))
             }
+            Got::Chunk(chunk, pin) => V::from_chunk(chunk).map(|value| Some(Pinned::new(value, V::SHARES.then_some(pin)))),
+            Got::Stream(_) => Err(Error::new(ErrorKind::Invalid, "the value was put as a stream").hint("read it by get_reader")),
         }
     }
 
@@ -643,7 +645,9 @@ mod tests {
         for _ in 0..2 {
             for n in [0usize, 1, 30, 300, 3000, 9000] {
                 let block = chunks.get(&("block", n).into()).unwrap().unwrap();
-                assert!(matches!(&*block, Chunk::Block(block) if block.as_slice::<f64>().unwrap() == numbers(n).as_slice::<f64>().unwrap()));
+                assert!(
+                    matches!(&*block, Chunk::Block(block) if block.as_slice::<f64>().unwrap() == numbers(n).as_slice::<f64>().unwrap())
+                );
                 let records = chunks.get(&("records", n).into()).unwrap().unwrap();
                 assert!(matches!(&*records, Chunk::Records(records) if records.iter::<u64>().map(|r| r.unwrap()).eq(0..n as u64)));
                 let scalar = chunks.get(&("scalar", n).into()).unwrap().unwrap();
@@ -1167,8 +1171,9 @@ mod tests {
             for (key, want) in models.iter().flatten() {
                 prop_assert!(is(&chest, *key, want), "{}", key);
             }
-            prop_assert!(chest.shrink(0).is_ok());
-            prop_assert_eq!(chest.stats().held, 0);
+            // The background may still read ahead or repack.
+            chest.prefetch(0..0);
+            prop_assert!((0..100).any(|_| chest.shrink(0).is_ok() && chest.stats().held == 0));
             chest.check();
         }
     }

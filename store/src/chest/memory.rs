@@ -63,9 +63,13 @@ fn parse(text: &str) -> Result<u64> {
     let digits = digits.replace('_', "");
     let bytes = unit.and_then(|unit| match digits.parse::<u64>() {
         Ok(whole) => whole.checked_mul(unit),
-        Err(_) => digits.parse::<f64>().ok().map(|number| number * unit as f64).filter(|bytes| *bytes < u64::MAX as f64).map(|bytes| bytes as u64),
+        Err(_) => {
+            digits.parse::<f64>().ok().map(|number| number * unit as f64).filter(|bytes| *bytes < u64::MAX as f64).map(|bytes| bytes as u64)
+        }
     });
-    bytes.ok_or_else(|| Error::new(ErrorKind::Invalid, format!("{text:?} is no amount of memory")).hint("write it as 67108864, \"64MiB\" or \"1.5GB\""))
+    bytes.ok_or_else(|| {
+        Error::new(ErrorKind::Invalid, format!("{text:?} is no amount of memory")).hint("write it as 67108864, \"64MiB\" or \"1.5GB\"")
+    })
 }
 
 #[cfg(test)]
@@ -75,7 +79,16 @@ mod tests {
 
     #[test]
     fn amounts() {
-        for (text, bytes) in [("0", 0), ("12", 12), (" 3 KiB ", 3072), ("1k", 1024), ("2kb", 2000), ("1_000 b", 1000), ("0.5 MiB", 1 << 19), ("1TiB", 1 << 40)] {
+        for (text, bytes) in [
+            ("0", 0),
+            ("12", 12),
+            (" 3 KiB ", 3072),
+            ("1k", 1024),
+            ("2kb", 2000),
+            ("1_000 b", 1000),
+            ("0.5 MiB", 1 << 19),
+            ("1TiB", 1 << 40),
+        ] {
             assert_eq!(text.into_bytes().unwrap(), bytes, "{text}");
         }
         for text in ["", "MiB", "-1", "1..2 kb", "1 kibi", "99999999999999999999 TiB", "nan", "1e999 b"] {

@@ -11,8 +11,8 @@
 //! The header of the chunk is left out where it says nothing: for bytes, and for a single record. Records begin at multiples of 8,
 //! so that the elements of a block are aligned. It is never read by another process.
 
-use crate::{Bytes, Chunk, ChunkHeader, ChunkKind, Error, ErrorKind, Records, Result, checksum};
 use crate::{Buffer, BufferMut};
+use crate::{Bytes, Chunk, ChunkHeader, ChunkKind, Error, ErrorKind, Records, Result, checksum};
 
 /// The bytes before the header of the chunk.
 pub(super) const FIXED: usize = 24;
@@ -41,7 +41,8 @@ impl Draft<'_> {
         let packed = u64::from(self.payload.len() as u32) | (self.kind as u64) << 48 | (words as u64) << 56;
         lengths.copy_from_slice(&packed.to_le_bytes());
         sum.copy_from_slice(&mix(check, hash, packed).to_le_bytes());
-        let parts: [(&[u8], usize); 3] = [(&fixed, FIXED), (self.header, 8 * words), (self.payload, self.payload.len().next_multiple_of(8))];
+        let parts: [(&[u8], usize); 3] =
+            [(&fixed, FIXED), (self.header, 8 * words), (self.payload, self.payload.len().next_multiple_of(8))];
         let mut left = out;
         for (part, padded) in parts {
             let Some((now, later)) = left.split_at_mut_checked(padded) else { return };

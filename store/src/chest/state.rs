@@ -19,11 +19,11 @@
 //! (whose home is there).
 
 use super::index::{At, Home, Index, Loc, hash_of};
-use super::saved::Saved;
 use super::record::{self, Draft};
+use super::saved::Saved;
 use super::unit::{Body, Homes, Pin, Slab, UNIT_BYTES, Unit};
-use crate::{Arena, Buffer, Chunk, Error, Result, Slot};
 use crate::saved::Held;
+use crate::{Arena, Buffer, Chunk, Error, Result, Slot};
 use lru::LruCache;
 use rustc_hash::FxHashSet;
 use std::collections::VecDeque;
@@ -561,7 +561,7 @@ impl State {
         while !self.resting && self.total() > self.memory / 4 * 3 {
             let short = self.clean_bytes + self.writing_bytes < self.memory / 4;
             let due = self.dirty_is_due() && self.writing_bytes < self.memory / 8;
-            if !(short || due) || !self.queue_write() {
+            if !(short || due) || !self.queue_write(true) {
                 break;
             }
         }
@@ -571,7 +571,21 @@ impl State {
     /// Queues writes of at least `bytes`, whatever the rules say, once all clean units have left that nobody uses.
     pub(super) fn write_for(&mut self, bytes: u64) {
         self.resting = false;
-        while self.writing_bytes < bytes && self.queue_write() {}
+        while self.writing_bytes < bytes && self.queue_write(true) {}
+    }
+
+    /// Queues the writes of all that is in memory only, without moving any of it, and gives the units.
+    pub(super) fn write_everything(&mut self) -> Vec<u32> {
+        self.resting = false;
+        self.seal_open();
+        while self.queue_write(false) {}
+        (0..self.units.numbers()).filter(|id| self.units.get(*id).is_some_and(|unit| unit.writing)).collect()
+    }
+
+    /// Whether a unit is being written, or else still has to be.
+    pub(super) fn is_unwritten(&self, id: u32) -> (bool, bool) {
+        let unit = self.units.get(id);
+        (unit.is_some_and(|unit| unit.writing), unit.is_some_and(|unit| !unit.is_clean() && unit.live > 0 && self.open != Some(id)))
     }
 
     fn dirty_is_due(&self) -> bool {
@@ -582,9 +596,9 @@ impl State {
     }
 
     /// Queues the write of the oldest dirty unit.
-    fn queue_write(&mut self) -> bool {
+    fn queue_write(&mut self, move_few: bool) -> bool {
         let Some((id, _)) = self.dirty.pop_lru() else { return false };
-        if self.repack_in_memory(id) {
+        if move_few && self.repack_in_memory(id) {
             return true;
         }
         if let Some(unit) = self.units.get_mut(id) {
@@ -602,6 +616,7 @@ impl State {
     }
 
     /// Whether units are being written.
+    #[cfg(test)]
     pub(super) fn is_writing(&self) -> bool {
         self.writing_bytes > 0
     }
@@ -831,7 +846,7 @@ impl State {
             }
         }
         let mut held = 0;
-        for id in 0..self.units.all_len() as u32 {
+        for id in 0..self.units.numbers() {
             let Some(unit) = self.units.get(id) else { continue };
             held += unit.bytes;
             assert_eq!((unit.live, unit.live_bytes), in_units.remove(&id).unwrap_or_default(), "unit {id}");
@@ -844,7 +859,7 @@ impl State {
             }
         }
         let mut dead = 0;
-        for id in 0..self.places.all_len() as u32 {
+        for id in 0..self.places.numbers() {
             let Some(place) = self.places.get(id) else { continue };
             assert_eq!((place.live, place.live_bytes), in_places.remove(&id).unwrap_or_default(), "place {id}");
             assert!(place.live > 0);

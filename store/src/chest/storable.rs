@@ -117,7 +117,13 @@ impl Encoder {
     }
 
     /// Encodes a value: its bytes where they are few, else a chunk in memory of `arena`. `room` is asked for that memory first.
-    pub(super) fn run<V: Storable>(&mut self, value: &V, most: usize, arena: &Arena, room: impl FnOnce(u64) -> Result<()>) -> Result<Option<Chunk>> {
+    pub(super) fn run<V: Storable>(
+        &mut self,
+        value: &V,
+        most: usize,
+        arena: &Arena,
+        room: impl FnOnce(u64) -> Result<()>,
+    ) -> Result<Option<Chunk>> {
         (self.total, self.large) = (0, None);
         self.most = most;
         self.small.clear();

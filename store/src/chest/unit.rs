@@ -163,9 +163,8 @@ impl<T> Slab<T> {
     }
 
     /// One more than the largest number.
-    #[cfg(test)]
-    pub(super) fn all_len(&self) -> usize {
-        self.all.len()
+    pub(super) fn numbers(&self) -> u32 {
+        self.all.len() as u32
     }
 
     pub(super) fn insert(&mut self, thing: T) -> u32 {
