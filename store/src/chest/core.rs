@@ -219,10 +219,10 @@ impl Shared {
             state.hidden += 1;
         }
         state.point(hash, key, loc);
-        if let Some(generation) = old.and_then(Loc::generation) {
-            if loc.generation() != Some(generation) {
-                self.forget_parts(state, key, generation);
-            }
+        if let Some(generation) = old.and_then(Loc::generation)
+            && loc.generation() != Some(generation)
+        {
+            self.forget_parts(state, key, generation);
         }
     }
 

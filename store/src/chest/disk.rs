@@ -2,10 +2,9 @@
 
 use super::index::{Home, Loc};
 use super::record::Record;
-use super::saved::Saved;
+use super::saved::{Framed, Saved};
 use super::state::Write;
 use super::unit::{Body, Homes};
-use crate::saved::Held;
 use crate::{Buffer, Bytes, Chunk, Error, ErrorKind, Result, Scratch, ScratchStats, Slot};
 use std::path::Path;
 
@@ -13,8 +12,8 @@ use std::path::Path;
 pub(super) enum Written {
     /// It is in one slot.
     Slot(Slot),
-    /// Its values are in frames of their own: where each begins in the unit, its key, and where it stands.
-    Each(Vec<(u32, Box<[u8]>, Held)>),
+    /// Its values are in frames of their own.
+    Each(Vec<Framed>),
 }
 
 /// Where units go that leave memory.

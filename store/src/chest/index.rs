@@ -281,7 +281,7 @@ impl Shard {
 
     /// The slot where the search for a tag begins.
     fn begin(&self, tag: u32) -> usize {
-        (u64::from(tag) * self.slots.len() as u64 >> 32) as usize
+        ((u64::from(tag) * self.slots.len() as u64) >> 32) as usize
     }
 
     /// The slots in use from where a tag is searched to the first empty one.

@@ -279,7 +279,9 @@ impl<K: ChestKey, V: Storable> Chest<K, V> {
     where
         Q: Borrow<K>,
     {
-        let mut order: Vec<(Option<(u32, u32)>, usize, Vec<u8>)> = Vec::new();
+        /// Where a key's value is on disk, which of the keys it is, and its bytes.
+        type Asked = (Option<(u32, u32)>, usize, Vec<u8>);
+        let mut order: Vec<Asked> = Vec::new();
         for (i, key) in keys.into_iter().enumerate() {
             let mut bytes = Vec::new();
             key.borrow().encode_key(&mut bytes);
@@ -657,7 +659,8 @@ mod tests {
             }
             chunks.shrink(0).unwrap();
         }
-        let typed: Chest<(String, Option<i32>), Vec<(String, f32)>> = Chest::temporary("256KiB", options()).unwrap();
+        type Pairs = Vec<(String, f32)>;
+        let typed: Chest<(String, Option<i32>), Pairs> = Chest::temporary("256KiB", options()).unwrap();
         let of = |n: i32| (0..n).map(|i| (i.to_string(), i as f32)).collect::<Vec<_>>();
         for n in [0, 1, 20, 500, 5000] {
             typed.put(&("x".to_string(), Some(n)), &of(n)).unwrap();

@@ -29,6 +29,9 @@ pub(super) const STORE_BYTES: u64 = 32 << 20;
 /// The dataset in which a chest is.
 pub(super) const NAME: &str = "chest";
 
+/// A value that was written: where it begins in its unit, its key, and where it stands.
+pub(super) type Framed = (u32, Box<[u8]>, Held);
+
 /// Keys whose chunk, or whose removal, is not known to the keyed writer yet.
 #[derive(Default)]
 struct Notes {
@@ -146,7 +149,7 @@ impl Saved {
     }
 
     /// Writes the values of a unit that are wanted.
-    pub(super) fn write(&self, write: Write) -> Result<Vec<(u32, Box<[u8]>, Held)>> {
+    pub(super) fn write(&self, write: Write) -> Result<Vec<Framed>> {
         let mut written = Vec::with_capacity(write.values.len());
         for (offset, key) in write.values {
             let chunk = match &write.body {

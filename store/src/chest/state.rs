@@ -20,9 +20,8 @@
 
 use super::index::{At, Home, Index, Loc, hash_of};
 use super::record::{self, Draft};
-use super::saved::Saved;
+use super::saved::{Framed, Saved};
 use super::unit::{Body, Homes, Pin, Slab, UNIT_BYTES, Unit};
-use crate::saved::Held;
 use crate::{Arena, Buffer, Chunk, Error, Result, Slot};
 use lru::LruCache;
 use rustc_hash::FxHashSet;
@@ -670,7 +669,7 @@ impl State {
     }
 
     /// Ends a write of values each for itself; `saved` is told which of them are still wanted.
-    pub(super) fn end_each(&mut self, id: u32, values: Vec<(u32, Box<[u8]>, Held)>, saved: &Saved) {
+    pub(super) fn end_each(&mut self, id: u32, values: Vec<Framed>, saved: &Saved) {
         let mut homes = Vec::with_capacity(values.len());
         for (offset, key, held) in values {
             if self.index.find(hash_of(&key), &key).and_then(|at| self.index.loc(at)).and_then(Loc::memory) == Some((id, offset)) {
@@ -825,7 +824,9 @@ impl State {
     pub(super) fn check(&self) {
         use std::collections::HashMap;
         assert_eq!((self.busy, self.writing_bytes, self.loading.len()), (0, 0, 0));
-        let (mut in_units, mut in_places): (HashMap<u32, (u32, u64)>, HashMap<u32, (u32, u64)>) = Default::default();
+        /// How many values, and their bytes.
+        type Counts = HashMap<u32, (u32, u64)>;
+        let (mut in_units, mut in_places) = (Counts::new(), Counts::new());
         for (key, loc) in (0..self.index.shards()).flat_map(|shard| self.index.entries(shard)) {
             let home = match loc.memory() {
                 Some((id, offset)) => {
