@@ -12,6 +12,9 @@ mod staging;
 mod staging_pool;
 mod verdicts;
 
+#[cfg(fuzzing)]
+#[doc(hidden)]
+pub use checksum::strong_checksums;
 pub use checksum::checksum;
 pub use compress::{Codec, Encoding};
 pub(crate) use fields::Fields;

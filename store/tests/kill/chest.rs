@@ -1,16 +1,16 @@
 //! A chest at a path: what was flushed is there.
 
 use crate::content::{Dice, bytes_of, sum_of};
-use crate::{Seen, Subject, report};
+use crate::{Seen, Subject, patiently, report};
 use chunkstore_store::{Chest, Store, checksum};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::path::Path;
 
-pub enum Chests {}
+pub(crate) enum Chests {}
 
 #[derive(Serialize, Deserialize, Clone, Debug)]
-pub enum Op {
+pub(crate) enum Op {
     Put(Vec<(u32, u32)>),
     Remove(Vec<u32>),
     Clear,
@@ -20,7 +20,7 @@ pub enum Op {
 }
 
 #[derive(Clone, PartialEq, Default, Debug)]
-pub struct Model {
+pub(crate) struct Model {
     now: BTreeMap<u32, u32>,
     flushed: BTreeMap<u32, u32>,
 }
@@ -28,13 +28,13 @@ pub struct Model {
 /// So little memory that most values are written before they are flushed.
 fn open(folder: &Path, lane: u64) -> Chest<u32, Vec<u8>> {
     let options = Store::options().segment_bytes(1 << 20).catalogue(lane % 2 == 0);
-    Chest::open_with(folder, 1 << 20, options, 2).unwrap()
+    patiently(|| Chest::open_with(folder, 1 << 20, options.clone(), 2))
 }
 
 fn run(chest: &Chest<u32, Vec<u8>>, op: &Op) {
     match op {
         Op::Put(values) => values.iter().for_each(|(key, number)| chest.put(key, &bytes_of(*number)).unwrap()),
-        Op::Remove(keys) => keys.iter().for_each(|key| drop(chest.remove(key))),
+        Op::Remove(keys) => keys.iter().for_each(|key| _ = chest.remove(key)),
         Op::Clear => chest.clear(),
         Op::Shrink => chest.shrink(64 << 10).unwrap(),
         Op::Flush => chest.flush().unwrap(),

@@ -3,10 +3,10 @@
 use chunkstore_store::{Arena, Bytes, Chunk, checksum};
 
 /// A linear congruential generator.
-pub struct Dice(pub u64);
+pub(crate) struct Dice(pub(crate) u64);
 
 impl Dice {
-    pub fn below(&mut self, n: u64) -> u64 {
+    pub(crate) fn below(&mut self, n: u64) -> u64 {
         for _ in 0..3 {
             self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
         }
@@ -14,13 +14,13 @@ impl Dice {
     }
 
     /// A number that no other process draws, but by chance.
-    pub fn number(&mut self) -> u32 {
+    pub(crate) fn number(&mut self) -> u32 {
         self.below(1 << 31) as u32
     }
 }
 
 /// The bytes that `number` stands for: none, few and many, compressible and not.
-pub fn bytes_of(number: u32) -> Vec<u8> {
+pub(crate) fn bytes_of(number: u32) -> Vec<u8> {
     let mut dice = Dice(u64::from(number));
     let len = [0, 1, 700, 5000, 70_000, 150_000][number as usize % 6];
     let front = number.to_le_bytes();
@@ -29,11 +29,11 @@ pub fn bytes_of(number: u32) -> Vec<u8> {
 }
 
 /// Their checksum.
-pub fn sum_of(number: u32) -> u64 {
+pub(crate) fn sum_of(number: u32) -> u64 {
     checksum(&bytes_of(number))
 }
 
-pub fn chunk(arena: &Arena, number: u32) -> Chunk {
+pub(crate) fn chunk(arena: &Arena, number: u32) -> Chunk {
     let bytes = bytes_of(number);
     let mut buffer = arena.alloc(bytes.len()).unwrap();
     buffer.copy_from_slice(&bytes);

@@ -7,14 +7,14 @@ use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
-pub enum Logs {}
+pub(crate) enum Logs {}
 
 const PARTITIONS: u32 = 6;
 /// These are set once, and never deleted.
 const SET: u32 = 2;
 
 #[derive(Serialize, Deserialize, Clone, Debug)]
-pub enum Op {
+pub(crate) enum Op {
     Append { task: u64, attempt: u32, entries: Vec<(u32, u32)> },
     Commit { task: u64, attempt: u32 },
     Abort { task: u64, attempt: u32 },
@@ -42,7 +42,7 @@ struct State {
 }
 
 #[derive(Clone, PartialEq, Default, Debug)]
-pub struct Model {
+pub(crate) struct Model {
     open: BTreeMap<(u64, u32), Vec<(u32, u32)>>,
     now: State,
     flushed: State,
@@ -132,7 +132,7 @@ impl Subject for Logs {
             Op::Set { partition, number } => drop(now.set.entry(partition).or_insert(number)),
             Op::Delete { partition } => {
                 now.loose.retain(|(of, _)| *of != partition);
-                now.tasks.values_mut().for_each(|(_, work)| drop(work.deleted.insert(partition)));
+                now.tasks.values_mut().for_each(|(_, work)| _ = work.deleted.insert(partition));
             }
             Op::Flush => flushed.clone_from(now),
             Op::Seal => {

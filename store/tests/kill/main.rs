@@ -8,6 +8,7 @@ mod content;
 mod log;
 mod store;
 
+use chunkstore_store::ErrorKind;
 use content::Dice;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -17,7 +18,7 @@ use std::io::{BufRead, BufReader};
 use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdout, Command, Stdio};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 const FOLDER: &str = "CHUNKSTORE_TEST_KILL_FOLDER";
 const ROLE: &str = "CHUNKSTORE_TEST_KILL_ROLE";
@@ -54,6 +55,17 @@ fn report<T>(op: &impl Serialize, run: impl FnOnce() -> T) -> T {
     let result = run();
     println!("done");
     result
+}
+
+/// Opens what the parent has just closed. Its lock may live a moment longer, in another child that is between `fork` and `exec`.
+fn patiently<T>(open: impl Fn() -> chunkstore_store::Result<T>) -> T {
+    let begin = Instant::now();
+    loop {
+        match open() {
+            Err(e) if e.kind() == ErrorKind::Locked && begin.elapsed() < Duration::from_secs(20) => std::thread::sleep(Duration::from_millis(1)),
+            result => return result.unwrap(),
+        }
+    }
 }
 
 /// Not a test: what the killed processes run.

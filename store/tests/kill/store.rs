@@ -1,17 +1,17 @@
 //! Datasets and values in a store.
 
 use crate::content::{Dice, bytes_of, chunk, sum_of};
-use crate::{Seen, Subject, report};
+use crate::{Seen, Subject, patiently, report};
 use chunkstore_store::{Arena, Chunk, DatasetKind, Ledger, Store, StoreOptions, checksum};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 use std::collections::BTreeMap;
 use std::path::Path;
 
-pub enum Stores {}
+pub(crate) enum Stores {}
 
 #[derive(Serialize, Deserialize, Clone, Debug)]
-pub enum Op {
+pub(crate) enum Op {
     Save { name: String, chunks: Vec<(u64, u32)>, attribute: Option<u32> },
     Update { name: String, put: Vec<(u64, u32)>, removed: Option<u64> },
     Remove { name: String },
@@ -24,13 +24,13 @@ pub enum Op {
 }
 
 #[derive(Clone, PartialEq, Default, Debug)]
-pub struct Set {
+pub(crate) struct Set {
     chunks: BTreeMap<u64, u32>,
     attribute: Option<u32>,
 }
 
 /// Datasets, and values by name.
-pub type Model = (BTreeMap<String, Set>, BTreeMap<String, u32>);
+pub(crate) type Model = (BTreeMap<String, Set>, BTreeMap<String, u32>);
 
 /// Every other lane has its catalogue on disk.
 fn options(lane: u64) -> StoreOptions {
@@ -102,7 +102,7 @@ impl Subject for Stores {
     const ROLE: &str = "store";
 
     fn work(folder: &Path, lane: u64, dice: &mut Dice) {
-        let store = options(lane).open(folder).unwrap();
+        let store = patiently(|| options(lane).open(folder));
         let arena = Arena::new(Ledger::new(64 << 20));
         for _ in 0..5000 {
             if let Some(op) = draw(&store, dice) {

@@ -1,0 +1,127 @@
+//! Makes the fixtures of format version 1: `cargo run -p chunkstore-store --example make_fixtures -- FOLDER`.
+//!
+//! Numbers of stores and segments are random and there are times in some headers, so that no two runs give the same bytes. What is in
+//! `tests/fixtures/v1` was made once and stays; this says how. A new version of the format gets a folder of its own.
+
+#![allow(clippy::unwrap_used)]
+
+#[path = "../tests/fixtures/contents.rs"]
+mod contents;
+
+use chunkstore_store::io::FileBackend;
+use chunkstore_store::{AnyKey, AppendLog, ByteLog, Chest, DType, DatasetKind, Encoding, EventWriter, LogOptions, Store, StoreOptions};
+use contents::{arena, block, chunk, elements, events, large, pairs, records, text, value};
+use serde_json::json;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+fn main() {
+    let folder = PathBuf::from(std::env::args_os().nth(1).expect("name a folder"));
+    std::fs::create_dir_all(&folder).unwrap();
+    make_store(&folder.join("store"));
+    make_chest(&folder.join("chest"));
+    make_log(&folder.join("log"));
+    make_events(&folder.join("events"));
+    tidy(&folder);
+}
+
+fn options(encoding: Encoding) -> StoreOptions {
+    Store::options().segment_bytes(64 << 10).encoding(Some(encoding)).catalogue(false)
+}
+
+fn make_store(folder: &Path) {
+    let arena = arena();
+    // Every opening goes on with the segment of the one before.
+    for (n, (encoding, name)) in [(Encoding::Raw, "raw"), (Encoding::Zstd, "zstd"), (Encoding::ShuffleZstd, "shuffled")].into_iter().enumerate() {
+        let store = options(encoding).open(folder).unwrap();
+        let kind = DatasetKind::array(DType::U64, &[64, 128], &[vec![64], vec![128]]).unwrap();
+        let writer = store.create(&format!("large/{name}"), kind).unwrap();
+        writer.put(0, &block(&arena, DType::U64, &[64, 128], &large(n as u64))).unwrap();
+        writer.commit().unwrap();
+        let of = |dtype: &DType| dtype.size() % 3 == n % 3;
+        for dtype in DType::ALL.iter().filter(|dtype| of(dtype)) {
+            let kind = DatasetKind::array(*dtype, &[4, 6], &[vec![2, 2], vec![2, 2, 2]]).unwrap();
+            let writer = store.create(&format!("arrays/{}", dtype.name()), kind).unwrap();
+            (0..6).for_each(|n| writer.put(n, &block(&arena, *dtype, &[2, 2], &elements(*dtype, n))).unwrap());
+            writer.attribute("unit", json!({ "name": "m", "power": n })).unwrap();
+            writer.commit().unwrap();
+        }
+    }
+    let store = options(Encoding::Zstd).open(folder).unwrap();
+    for version in 0..2 {
+        let writer = store.create("replaced", DatasetKind::new("texts", json!(null))).unwrap().replace(true);
+        (0..4).for_each(|n| writer.put(n, &chunk(&arena, if version == 0 { b"old" } else { &[] })).unwrap());
+        writer.commit().unwrap();
+    }
+    let writer = store.update("replaced").unwrap();
+    (0..6).for_each(|n| writer.put(n, &chunk(&arena, &text(n))).unwrap());
+    writer.remove_key(&0u64.to_be_bytes()).unwrap();
+    writer.commit().unwrap();
+    store.save_value("values/pair", &value()).unwrap();
+    store.save_value("removed", &1).unwrap();
+    store.remove("removed").unwrap();
+    store.save_value("before", &"renamed").unwrap();
+    store.rename("before", "after").unwrap();
+    store.copy("replaced", "copy").unwrap();
+    assert!(store.verify(|_, _| {}).unwrap().is_sound());
+}
+
+fn make_chest(folder: &Path) {
+    let chest: Chest<AnyKey, Vec<u8>> = Chest::open_with(folder, "1MiB", options(Encoding::Zstd), 1).unwrap();
+    chest.put(&AnyKey::from("gone"), &vec![1]).unwrap();
+    pairs().iter().for_each(|(key, value)| chest.put(key, value).unwrap());
+    chest.put_reader(&AnyKey::from("stream"), &text(20)[..]).unwrap();
+    chest.flush().unwrap();
+    assert!(chest.remove(&AnyKey::from("gone")));
+    chest.flush().unwrap();
+}
+
+fn make_log(folder: &Path) {
+    for (writer, encoding) in [Encoding::Raw, Encoding::Zstd].into_iter().enumerate() {
+        let options = LogOptions::new().memory(ByteLog::LEAST_MEMORY).threads(1).encoding(Some(encoding));
+        let log = AppendLog::<(u64, String)>::over(ByteLog::open_with(folder, 4, options).unwrap());
+        for task in 0..6 {
+            for partition in 0..3 {
+                // The first writer's work is replaced, but for the tasks 0 to 2.
+                match writer == 1 || task < 3 {
+                    true => log.append(partition, (task, writer as u32), records(task, partition)).unwrap(),
+                    false => log.append(partition, (task, 0), [(task, "replaced".to_owned())]).unwrap(),
+                }
+            }
+            if writer == 0 || task > 2 {
+                log.commit((task, writer as u32)).unwrap();
+            } else {
+                log.bytes().abort((task, writer as u32));
+            }
+            if task == 4 {
+                log.flush().unwrap();
+            }
+        }
+        log.append(3, (), [(writer as u64, "deleted".to_owned())]).unwrap();
+        log.iset(1, [(u64::MAX, format!("set by {writer}"))]).unwrap();
+        log.delete(3).unwrap();
+        log.append(3, (), [(writer as u64, "loose".to_owned())]).unwrap();
+        match writer {
+            0 => log.flush().unwrap(),
+            _ => log.seal().unwrap(),
+        }
+        assert!(log.bytes().verify().unwrap().is_sound());
+    }
+}
+
+fn make_events(folder: &Path) {
+    let log = EventWriter::create(Arc::new(FileBackend::new()), folder, 0xab).unwrap();
+    log.describe(&json!({ "layers": ["a", "b", "c"], "memory": 1 << 28 })).unwrap();
+    events().into_iter().for_each(|event| log.record(event));
+    log.finish(&json!({ "ended": "done" })).unwrap();
+}
+
+/// What is reserved but not used is no part of a fixture.
+fn tidy(folder: &Path) {
+    for entry in std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()) {
+        if entry.is_dir() {
+            tidy(&entry);
+        }
+        println!("{} {}", entry.display(), entry.metadata().unwrap().len());
+    }
+}
