@@ -5,9 +5,12 @@
 
 #![allow(clippy::unwrap_used)]
 
+#[path = "../tests/fixtures/cases.rs"]
+mod cases;
 #[path = "../tests/fixtures/contents.rs"]
 mod contents;
 
+use cases::{Case, disk, edits, files, outcome};
 use chunkstore_store::io::FileBackend;
 use chunkstore_store::{AnyKey, AppendLog, ByteLog, Chest, DType, DatasetKind, Encoding, EventWriter, LogOptions, Store, StoreOptions};
 use contents::{arena, block, chunk, elements, events, large, pairs, records, text, value};
@@ -22,7 +25,8 @@ fn main() {
     make_chest(&folder.join("chest"));
     make_log(&folder.join("log"));
     make_events(&folder.join("events"));
-    tidy(&folder);
+    std::fs::remove_file(folder.join("damage.json")).ok();
+    list_damage(&folder);
 }
 
 fn options(encoding: Encoding) -> StoreOptions {
@@ -116,12 +120,16 @@ fn make_events(folder: &Path) {
     log.finish(&json!({ "ended": "done" })).unwrap();
 }
 
-/// What is reserved but not used is no part of a fixture.
-fn tidy(folder: &Path) {
-    for entry in std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()) {
-        if entry.is_dir() {
-            tidy(&entry);
-        }
-        println!("{} {}", entry.display(), entry.metadata().unwrap().len());
-    }
+/// Lists damage to the files, and what comes of it.
+fn list_damage(folder: &Path) {
+    let files = files(folder);
+    files.iter().for_each(|(path, bytes)| println!("{:8} {}", bytes.len(), path.display()));
+    let store = Store::options().backend(disk(&files, None)).catalogue(false).open_read_only("/v1/store").unwrap();
+    let sound = cases::contents(&store);
+    let case = |(what, file, edit): (String, PathBuf, _)| {
+        let outcome = outcome(&disk(&files, Some((&file, &edit))), &file, &sound);
+        serde_json::to_string(&Case { what, file, edit, outcome }).unwrap()
+    };
+    let cases: Vec<String> = edits(&files).into_iter().map(case).collect();
+    std::fs::write(folder.join("damage.json"), format!("[\n{}\n]\n", cases.join(",\n"))).unwrap();
 }
