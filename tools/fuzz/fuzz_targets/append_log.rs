@@ -1,16 +1,15 @@
 //! Changed files of an append log. Checksums hold whatever they are of, so that what is behind them is reached.
 #![no_main]
 
-use chunkstore_fuzz::{Disk, MEMORY, bytes_of};
+use chunkstore_fuzz::{Disk, arena, bytes_of};
 use chunkstore_store::io::{Backend, MemoryBackend};
-use chunkstore_store::{Arena, ByteLog, Encoding, Ledger, LogOptions, Result};
+use chunkstore_store::{ByteLog, Encoding, LogOptions, Result};
 use libfuzzer_sys::fuzz_target;
 use std::path::Path;
 use std::sync::{Arc, LazyLock};
 
 fn open(backend: &MemoryBackend, encoding: Encoding) -> Result<ByteLog> {
-    let arena = Arena::new(Ledger::new(MEMORY));
-    let options = LogOptions::new().memory(ByteLog::LEAST_MEMORY).threads(1).arena(arena).encoding(Some(encoding));
+    let options = LogOptions::new().memory(ByteLog::LEAST_MEMORY).threads(1).arena(arena()).encoding(Some(encoding));
     ByteLog::open_on(Arc::new(backend.clone()), "/l", 4, options)
 }
 

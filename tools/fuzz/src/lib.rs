@@ -3,10 +3,18 @@
 use chunkstore_store::io::{Backend, MemoryBackend, Open};
 use chunkstore_store::{Arena, Bytes, Chunk, DatasetKind, Encoding, Ledger, Store, StoreOptions};
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 
 /// The memory that reading damaged files may take.
-pub const MEMORY: u64 = 64 << 20;
+const MEMORY: u64 = 64 << 20;
+
+/// One arena for all, which keeps its memory for the next input.
+static ARENA: LazyLock<Arena> = LazyLock::new(|| Arena::with_pool(Ledger::new(MEMORY), 32 << 20));
+
+/// The arena of everything that is opened.
+pub fn arena() -> Arena {
+    ARENA.clone()
+}
 
 /// Files as they were written.
 pub struct Disk {
@@ -117,8 +125,7 @@ fn special(value: u8) -> u64 {
 
 /// A backend for [`StoreOptions`].
 pub fn options(backend: &MemoryBackend) -> StoreOptions {
-    let arena = Arena::new(Ledger::new(MEMORY));
-    Store::options().backend(Arc::new(backend.clone())).arena(arena).segment_bytes(64 << 10).threads(1).catalogue(false)
+    Store::options().backend(Arc::new(backend.clone())).arena(arena()).segment_bytes(64 << 10).threads(1).catalogue(false)
 }
 
 /// The bytes of a chunk.
@@ -140,7 +147,7 @@ pub const DATASETS: [(&str, u64); 3] = [("a", 6), ("b/cc", 9), ("bbb/copy", 9)];
 pub fn store() -> Disk {
     let backend = MemoryBackend::new(1 << 28);
     backend.create_folder(Path::new("/")).unwrap();
-    let arena = Arena::new(Ledger::new(MEMORY));
+    let arena = arena();
     for (round, encoding) in [Encoding::Raw, Encoding::Zstd, Encoding::ShuffleZstd].into_iter().enumerate() {
         let store = options(&backend).encoding(Some(encoding)).open("/s").unwrap();
         let (name, chunks) = [("a", 6), ("b/cc", 9), ("gone", 2)][round];
