@@ -1,7 +1,7 @@
 //! Makes the fixtures of format version 1: `cargo run -p chunkstore-store --example make_fixtures -- FOLDER`.
 //!
 //! Numbers of stores and segments are random and there are times in some headers, so that no two runs give the same bytes. What is in
-//! `tests/fixtures/v1` was made once and stays; this says how. A new version of the format gets a folder of its own.
+//! `tests/fixtures/v1` was made once and stays; this says how. In a folder that has fixtures only the list of damage is made again. A new version of the format gets a folder of its own.
 
 #![allow(clippy::unwrap_used)]
 
@@ -12,8 +12,11 @@ mod contents;
 
 use cases::{Case, disk, edits, files, outcome};
 use chunkstore_store::io::FileBackend;
-use chunkstore_store::{AnyKey, AppendLog, ByteLog, Chest, DType, DatasetKind, Encoding, EventWriter, LogOptions, Store, StoreOptions};
-use contents::{arena, block, chunk, elements, events, large, pairs, records, text, value};
+use chunkstore_store::{
+    AnyKey, AppendLog, Arena, Block, ByteLog, Bytes, Chest, Chunk, DType, DatasetKind, Encoding, EventWriter, Ledger, LogOptions, Shape,
+    Store, StoreOptions,
+};
+use contents::{elements, events, large, pairs, records, text, value};
 use serde_json::json;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -21,10 +24,10 @@ use std::sync::Arc;
 fn main() {
     let folder = PathBuf::from(std::env::args_os().nth(1).expect("name a folder"));
     std::fs::create_dir_all(&folder).unwrap();
-    make_store(&folder.join("store"));
-    make_chest(&folder.join("chest"));
-    make_log(&folder.join("log"));
-    make_events(&folder.join("events"));
+    let makers: [(&str, fn(&Path)); 4] = [("store", make_store), ("chest", make_chest), ("log", make_log), ("events", make_events)];
+    for (name, make) in makers.into_iter().filter(|(name, _)| !folder.join(name).exists()) {
+        make(&folder.join(name));
+    }
     std::fs::remove_file(folder.join("damage.json")).ok();
     list_damage(&folder);
 }
@@ -36,7 +39,9 @@ fn options(encoding: Encoding) -> StoreOptions {
 fn make_store(folder: &Path) {
     let arena = arena();
     // Every opening goes on with the segment of the one before.
-    for (n, (encoding, name)) in [(Encoding::Raw, "raw"), (Encoding::Zstd, "zstd"), (Encoding::ShuffleZstd, "shuffled")].into_iter().enumerate() {
+    for (n, (encoding, name)) in
+        [(Encoding::Raw, "raw"), (Encoding::Zstd, "zstd"), (Encoding::ShuffleZstd, "shuffled")].into_iter().enumerate()
+    {
         let store = options(encoding).open(folder).unwrap();
         let kind = DatasetKind::array(DType::U64, &[64, 128], &[vec![64], vec![128]]).unwrap();
         let writer = store.create(&format!("large/{name}"), kind).unwrap();
@@ -132,4 +137,19 @@ fn list_damage(folder: &Path) {
     };
     let cases: Vec<String> = edits(&files).into_iter().map(case).collect();
     std::fs::write(folder.join("damage.json"), format!("[\n{}\n]\n", cases.join(",\n"))).unwrap();
+}
+
+fn arena() -> Arena {
+    Arena::new(Ledger::new(64 << 20))
+}
+
+fn block(arena: &Arena, dtype: DType, shape: &[usize], bytes: &[u8]) -> Chunk {
+    let Chunk::Bytes(Bytes(buffer)) = chunk(arena, bytes) else { unreachable!() };
+    Chunk::Block(Block::new(buffer, 0, dtype, Shape::from_slice(shape)).unwrap())
+}
+
+fn chunk(arena: &Arena, bytes: &[u8]) -> Chunk {
+    let mut buffer = arena.alloc(bytes.len()).unwrap();
+    buffer.copy_from_slice(bytes);
+    Chunk::Bytes(Bytes(buffer.freeze()))
 }

@@ -12,10 +12,10 @@ mod staging;
 mod staging_pool;
 mod verdicts;
 
+pub use checksum::checksum;
 #[cfg(fuzzing)]
 #[doc(hidden)]
 pub use checksum::strong_checksums;
-pub use checksum::checksum;
 pub use compress::{Codec, Encoding};
 pub(crate) use fields::Fields;
 pub(crate) use staging::{STAGING_BYTES, Staging};

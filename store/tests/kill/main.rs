@@ -62,7 +62,9 @@ fn patiently<T>(open: impl Fn() -> chunkstore_store::Result<T>) -> T {
     let begin = Instant::now();
     loop {
         match open() {
-            Err(e) if e.kind() == ErrorKind::Locked && begin.elapsed() < Duration::from_secs(20) => std::thread::sleep(Duration::from_millis(1)),
+            Err(e) if e.kind() == ErrorKind::Locked && begin.elapsed() < Duration::from_secs(20) => {
+                std::thread::sleep(Duration::from_millis(1))
+            }
             result => return result.unwrap(),
         }
     }
