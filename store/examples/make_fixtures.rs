@@ -21,10 +21,12 @@ use serde_json::json;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+type Make = fn(&Path);
+
 fn main() {
     let folder = PathBuf::from(std::env::args_os().nth(1).expect("name a folder"));
     std::fs::create_dir_all(&folder).unwrap();
-    let makers: [(&str, fn(&Path)); 4] = [("store", make_store), ("chest", make_chest), ("log", make_log), ("events", make_events)];
+    let makers: [(&str, Make); 4] = [("store", make_store), ("chest", make_chest), ("log", make_log), ("events", make_events)];
     for (name, make) in makers.into_iter().filter(|(name, _)| !folder.join(name).exists()) {
         make(&folder.join(name));
     }

@@ -27,7 +27,7 @@ pub(crate) struct Model {
 
 /// So little memory that most values are written before they are flushed.
 fn open(folder: &Path, lane: u64) -> Chest<u32, Vec<u8>> {
-    let options = Store::options().segment_bytes(1 << 20).catalogue(lane % 2 == 0);
+    let options = Store::options().segment_bytes(1 << 20).catalogue(lane.is_multiple_of(2));
     patiently(|| Chest::open_with(folder, 1 << 20, options.clone(), 2))
 }
 

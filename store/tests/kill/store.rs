@@ -34,7 +34,7 @@ pub(crate) type Model = (BTreeMap<String, Set>, BTreeMap<String, u32>);
 
 /// Every other lane has its catalogue on disk.
 fn options(lane: u64) -> StoreOptions {
-    Store::options().memory(128 << 20).segment_bytes(1 << 20).catalogue(lane % 2 == 0)
+    Store::options().memory(128 << 20).segment_bytes(1 << 20).catalogue(lane.is_multiple_of(2))
 }
 
 fn draw(store: &Store, dice: &mut Dice) -> Option<Op> {
