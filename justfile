@@ -20,14 +20,21 @@ lint:
 docs:
     RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps
 
-# Decoders and allocators against random input, 100 times as often as in the tests.
-fuzz cases="25600":
-    PROPTEST_CASES={{cases}} cargo test --workspace --lib -- npy::header npy::region graph_key serial chunk::header codec::shuffle scratch::extents chest::table
+# Allocators, keys and regions against random input, 100 times as often as in the tests.
+random cases="25600":
+    PROPTEST_CASES={{cases}} cargo test --workspace --lib -- npy::region graph_key codec::shuffle scratch::extents chest::table
 
-# A child process that spills is killed, and the next one sweeps what it left.
+# Everything that decodes bytes from disk, so many seconds each; or only the targets that are named.
+fuzz seconds="8" *targets:
+    tools/fuzz/run {{seconds}} {{targets}}
+
+# Modules with unsafe code, under AddressSanitizer.
+asan:
+    .ci/sanitize
+
+# The long runs: thousands of processes that are killed, thousands of disks as a loss of power leaves them.
 crash:
-    for n in 1 2 3 4 5 6 7 8 9 10; do cargo test --workspace --test killed || exit 1; done
-    for n in 1 2 3; do cargo test --workspace --test crash || exit 1; done
+    cargo test --release -p chunkstore-store --test kill --test power_loss -- --ignored
 
 # The binaries, in `target/release`.
 build:

@@ -20,8 +20,8 @@ pub enum Scheduler {
     Threads,
 }
 
-/// With so many bytes or more, further threads load and write: each has buffers of its own.
-const ROOMY: u64 = 256 << 20;
+/// Where the process and the margin leave so many bytes or more of the bound, further threads load and write: each has buffers of its own.
+const ROOMY: u64 = 192 << 20;
 
 /// Sets up an [`Engine`]; made by [`Engine::builder`].
 ///
@@ -141,13 +141,13 @@ impl EngineBuilder {
             );
         }
         let speculative_spill = self.speculative_spill;
-        let io_threads = if memory < ROOMY { 2 } else { 4 };
+        let lease = Ledger::lease(memory)?;
+        let io_threads = if lease.ledger().limit() < ROOMY { 2 } else { 4 };
         let prepared = super::init::was_called();
         let settings = match self.scheduler {
             Scheduler::Sync => Settings { threads: 1, io_threads: 0, speculative_spill, prepared },
             Scheduler::Threads => Settings { threads, io_threads, speculative_spill, prepared },
         };
-        let lease = Ledger::lease(memory)?;
         let arena = Arena::new(lease.ledger().clone());
         let named = self.scratch.is_some();
         let spill = SpillArea::new(self.host.files.clone(), self.scratch, quota, settings.io_threads.max(1), &arena)?;

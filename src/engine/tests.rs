@@ -730,7 +730,7 @@ fn a_kept_chunk_that_is_lost_ends_only_the_runs_that_need_it() {
     std::thread::scope(|scope| {
         let other = scope.spawn(|| engine.compute(&other));
         seen.recv_timeout(Duration::from_secs(60)).unwrap();
-        files.fail(Fault::FlippedBit, 0, u64::MAX);
+        files.fail(Fault::FlippedRead, 0, u64::MAX);
         let error = engine.compute(&kept).unwrap_err();
         assert_eq!(error.kind(), ErrorKind::Corrupt, "{error}");
         assert!(error.to_string().contains("persist the collection again") && error.task_name().is_some(), "{error}");

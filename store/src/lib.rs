@@ -32,6 +32,9 @@ pub use chest::{
     Table,
 };
 pub use chunk::{Block, Bytes, Chunk, ChunkHeader, ChunkKind, DType, Element, Records, RecordsIter, Scalar, Shape};
+#[cfg(fuzzing)]
+#[doc(hidden)]
+pub use codec::strong_checksums;
 pub use codec::{Codec, Encoding, checksum};
 pub use error::{Error, ErrorKind, Result};
 pub use events::{Event, EventKind, EventLog, EventWriter, read_events};

@@ -154,6 +154,12 @@ fn files(layers: &mut Vec<LayerRef>, folder: &std::path::Path) {
     add(layers, &file.slice(s![1..;5, ..;-4]));
     add(layers, &file.rechunk(chunks![-1, 2]).t().sum(0));
     add(layers, &(file.slice(s![..0]) + 1));
+    let store = chunkstore_store::Store::open(folder.join("store")).unwrap();
+    compute(&x.rechunk(chunks![4, 3]).save(&store, "x")).unwrap();
+    let saved = Array::<i32>::open(&store, "x").unwrap();
+    add(layers, &saved);
+    add(layers, &saved.slice(s![1..;5, ..;-4]));
+    add(layers, &(Array::<i32>::open_chunks(&store, "x", chunks![3, -1]).unwrap() + 1));
     // Of both orders of axes and of bytes.
     let small = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/npy");
     for path in npy_files(&small) {
@@ -243,7 +249,14 @@ fn operators_from_bytes_give_the_same_bytes() {
 fn the_manifest() {
     // Other processes and saved keys know the operators by these. What is added is a line more, what means something else
     // now has a higher version.
-    let expected = [("array.assemble", 1), ("array.combine", 1), ("array.elementwise", 1), ("array.read_npy", 1), ("array.reduce", 1)];
+    let expected = [
+        ("array.assemble", 1),
+        ("array.combine", 1),
+        ("array.elementwise", 1),
+        ("array.read_npy", 1),
+        ("array.read_saved", 1),
+        ("array.reduce", 1),
+    ];
     assert_eq!(registry().manifest().collect::<Vec<_>>(), expected);
     assert_eq!(operators(&mut registry()).unwrap_err().kind(), ErrorKind::Invalid);
 }

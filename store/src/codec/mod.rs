@@ -14,6 +14,9 @@ mod verdicts;
 
 pub(crate) use checksum::Running as RunningChecksum;
 pub use checksum::checksum;
+#[cfg(fuzzing)]
+#[doc(hidden)]
+pub use checksum::strong_checksums;
 pub use compress::{Codec, Encoding};
 pub(crate) use fields::Fields;
 pub(crate) use staging::{STAGING_BYTES, Staging};

@@ -18,6 +18,8 @@ pub enum Fault {
     Torn,
     /// One bit of what is read or written is wrong, and nothing is reported. Others are not hit.
     FlippedBit,
+    /// One bit of what is read is wrong, and nothing is reported. Others are not hit.
+    FlippedRead,
 }
 
 /// Passes operations on to another backend, until told that some fail. Clones share the plan and the count.
@@ -78,6 +80,7 @@ impl Plan {
         let fault = self.fault.filter(|_| (self.from..self.until).contains(&at))?;
         match (fault, does) {
             (Fault::DiskFull, Does::Read | Does::Remove) => None,
+            (Fault::FlippedRead, does) if does != Does::Read => None,
             (Fault::FlippedBit, Does::Room | Does::Other | Does::Remove) => None,
             (Fault::Torn, does) if does != Does::Write => Some(Fault::Io),
             (fault, _) => Some(fault),
@@ -165,7 +168,7 @@ impl BackendFile for FaultyFile {
     fn read_at(&self, offset: u64, bytes: &mut [u8]) -> Result<()> {
         let fault = meet(&self.plan, Does::Read, self.inner.path())?;
         self.inner.read_at(offset, bytes)?;
-        if let (Some(Fault::FlippedBit), Some(byte)) = (fault, bytes.first_mut()) {
+        if let (Some(Fault::FlippedBit | Fault::FlippedRead), Some(byte)) = (fault, bytes.first_mut()) {
             *byte ^= 0x10;
         }
         Ok(())
@@ -210,7 +213,7 @@ impl BackendFile for FaultyFile {
     fn map(&self, offset: u64, len: usize) -> Result<Option<FileMap>> {
         let fault = meet(&self.plan, Does::Read, self.inner.path())?;
         let map = self.inner.map(offset, len)?;
-        Ok(if fault == Some(Fault::FlippedBit) { map.map(FileMap::flipped) } else { map })
+        Ok(if matches!(fault, Some(Fault::FlippedBit | Fault::FlippedRead)) { map.map(FileMap::flipped) } else { map })
     }
 
     fn path(&self) -> &Path {

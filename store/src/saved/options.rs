@@ -63,9 +63,9 @@ impl StoreOptions {
         self
     }
 
-    /// The bytes at which a segment is sealed and another begun; 256 MiB by default, and at least 1 MiB.
+    /// The bytes at which a segment is sealed and another begun; 256 MiB by default, and at least 64 KiB.
     pub fn segment_bytes(mut self, bytes: u64) -> Self {
-        self.segment_bytes = bytes.max(1 << 20);
+        self.segment_bytes = bytes.max(64 << 10);
         self
     }
 
