@@ -3,7 +3,8 @@
 #![allow(clippy::unwrap_used)]
 
 use chunkstore::array::{Array, random};
-use chunkstore::store::Store;
+use chunkstore::store::io::FileBackend;
+use chunkstore::store::{EventKind, Store, read_events};
 use chunkstore::{Engine, ErrorKind};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
@@ -31,6 +32,21 @@ fn persist(folder: &Path, seed: u64) -> (f64, u64) {
 
 fn folder() -> tempfile::TempDir {
     tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap()
+}
+
+#[test]
+fn the_event_log_tells_of_each_task() {
+    let folder = folder();
+    let path = folder.path().join("run");
+    let tasks = persist(&path, 3).1 as usize;
+    let logs: Vec<_> = std::fs::read_dir(path.join("events")).unwrap().map(|entry| entry.unwrap().path()).collect();
+    let log = read_events(&FileBackend::new(), &logs[0]).unwrap();
+    let count = |kind| log.events.iter().filter(|event| event.kind == kind).count();
+    assert!(log.whole && logs.len() == 1);
+    assert!(count(EventKind::Started) >= tasks && count(EventKind::Finished) == count(EventKind::Started), "{:?}", log.descriptions);
+    assert!(log.events.is_sorted_by_key(|event| event.at_ns / 1_000_000_000));
+    let of = |what| log.descriptions.iter().filter(|said| said["what"] == what).count();
+    assert_eq!((of("engine"), of("run"), of("end"), of("closed")), (1, 2, 2, 1));
 }
 
 #[test]

@@ -3,9 +3,10 @@
 use super::Engine;
 use super::checkpoint::Checkpoint;
 use super::memory::parse_bytes;
-use crate::exec::{Host, Settings, Shared, SpillArea};
+use crate::exec::{Host, Recorder, Settings, Shared, SpillArea};
 use crate::{Error, ErrorKind, Result};
 use chunkstore_store::{Arena, Ledger, memory_limit_of_machine};
+use serde_json::json;
 use std::path::PathBuf;
 
 /// Which driver runs the tasks.
@@ -155,8 +156,11 @@ impl EngineBuilder {
         }
         let checkpoint = self.checkpoint.map(|folder| Checkpoint::open(&folder, &arena)).transpose()?;
         let shared = Shared::new(lease, arena, spill, settings, self.host, crate::optimize::optimize);
-        if checkpoint.is_some() {
+        if let Some(checkpoint) = &checkpoint {
             shared.core.reserve(Checkpoint::BYTES)?;
+            let recorder = Recorder::new(checkpoint.event_log()?);
+            recorder.describe(&json!({ "what": "engine", "memory": memory, "threads": settings.threads }));
+            shared.core.recorder.set(recorder).ok();
         }
         Ok(Engine::new(shared, memory, self.scheduler, self.progress, checkpoint))
     }

@@ -6,6 +6,7 @@ use crate::exec::{Executed, HeldLayer, Lowered, Plan, Prepared, Shared, lower};
 use crate::report::Progress;
 use crate::{Error, ErrorKind, Persist, Result};
 use chunkstore_store::Booking;
+use serde_json::json;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 
@@ -201,6 +202,14 @@ impl Engine {
         let progress = Progress::begin(self.progress, &self.shared.core, plan.order.len() as u64);
         let executed = self.shared.execute(plan, keep, self.scheduler() == Scheduler::Sync, prepared.planning);
         progress.end();
+        if let Some(recorder) = self.shared.core.recorder.get() {
+            recorder.describe(&match &executed {
+                Ok(executed) => {
+                    json!({ "what": "end", "ended": "done", "seconds": executed.facts.seconds, "peak": executed.facts.peak_bytes })
+                }
+                Err(error) => json!({ "what": "end", "ended": "failed", "error": error.to_string() }),
+            });
+        }
         let mut executed = executed?;
         *self.last.lock() = Some(RunReport::new(explain, executed.facts, std::mem::take(&mut executed.notes)));
         drop(graph);

@@ -3,18 +3,18 @@
 use super::held::{Held, Holders};
 use super::pace::Pace;
 use super::run::{Facts, Job, Outcome, Plan, Run};
-use super::{Host, Shared, SpillArea};
+use super::{Host, Recorder, Shared, SpillArea};
 use crate::graph::Value;
 use crate::plan;
 use crate::policy::{Action, Ended, Finished, Policy, RunId};
 use crate::{Error, ErrorKind, Result};
-use chunkstore_store::{Arena, Chunk, Lease, Left, Table};
+use chunkstore_store::{Arena, Chunk, EventKind, Lease, Left, Table};
 use parking_lot::{Condvar, Mutex, MutexGuard};
 use rustc_hash::FxHashMap;
 use std::collections::VecDeque;
 use std::sync::atomic::Ordering::Relaxed;
 use std::sync::atomic::{AtomicU32, AtomicU64};
-use std::sync::{Arc, Weak};
+use std::sync::{Arc, OnceLock, Weak};
 use std::time::Instant;
 
 /// How an engine runs.
@@ -66,6 +66,8 @@ pub(crate) struct Core {
     pub(super) io: Condvar,
     /// Tasks done, for progress bars.
     pub(crate) progress: AtomicU64,
+    /// Where events are recorded, if anywhere.
+    pub(crate) recorder: OnceLock<Recorder>,
     /// What the core is part of, for planning what a barrier decides.
     pub(super) shared: Weak<Shared>,
 }
@@ -132,6 +134,7 @@ impl Core {
         let bound = plan::policy_bound(&arena, reserved + spill.reserved_bytes());
         let mut policy = Policy::new(bound, settings.threads as u32, settings.io_threads.max(1) as u32);
         policy.set_speculative_spill(settings.speculative_spill);
+        policy.set_gradual(true);
         let state = State {
             policy,
             entries: Table::new(),
@@ -160,6 +163,7 @@ impl Core {
             work: Condvar::new(),
             io: Condvar::new(),
             progress: AtomicU64::new(0),
+            recorder: OnceLock::new(),
             shared,
         }
     }
@@ -217,7 +221,7 @@ impl Core {
     /// Begins a run that was planned for what [`Core::situation`] said, while the caller kept others from planning.
     ///
     /// The tasks of a `solo` run are for the thread that begins it.
-    pub(crate) fn begin(&self, plan: Plan, solo: bool) -> Result<RunId> {
+    pub(crate) fn begin(&self, mut plan: Plan, solo: bool) -> Result<RunId> {
         let mut state = self.state.lock();
         let state = &mut *state;
         let known = state.policy.len();
@@ -233,6 +237,9 @@ impl Core {
         if largest.0 > state.policy.bound() {
             let task = plan.order.get(largest.1 as usize).copied().unwrap_or(0);
             return Err(plan::does_not_fit(&plan.table, task, largest.0, state.policy.bound(), &self.arena));
+        }
+        if let Some(recorder) = self.recorder.get() {
+            recorder.plan(&mut plan, state.policy.bound());
         }
         let plan = Arc::new(plan);
         let id = state.policy.extend(&plan.batch);
@@ -251,7 +258,7 @@ impl Core {
     }
 
     /// A barrier's task has run: adds what it decided to its run, before the task itself is reported as finished.
-    pub(super) fn expand(&self, barrier: u32, plan: Plan) -> Result<()> {
+    pub(super) fn expand(&self, barrier: u32, mut plan: Plan) -> Result<()> {
         let mut state = self.state.lock();
         let state = &mut *state;
         let known = state.policy.len();
@@ -259,6 +266,9 @@ impl Core {
         let Some(run) = state.runs.iter_mut().find(|run| run.contains(barrier)) else {
             return Err(Error::new(ErrorKind::Invalid, "a barrier belongs to no run"));
         };
+        if let Some(recorder) = self.recorder.get() {
+            recorder.plan(&mut plan, state.policy.bound());
+        }
         if state.policy.expanded(run.id, &plan.batch) {
             run.largest = run.largest.max(largest);
             run.parts.push(Arc::new(plan));
@@ -412,11 +422,24 @@ impl State {
         })
     }
 
+    /// Records what happened to a chunk of a run that is under way.
+    pub(super) fn record(&self, core: &Core, kind: EventKind, chunk: u32) {
+        if let Some(recorder) = core.recorder.get()
+            && let Some((plan, task)) = self.runs.iter().find_map(|run| run.find(chunk))
+        {
+            recorder.record(kind, plan, task, self.policy.bytes_of(chunk));
+        }
+    }
+
     /// Carries out what the policy has decided.
     pub(super) fn act(&mut self, core: &Core, garbage: &mut Garbage) {
         let mut actions = std::mem::take(&mut self.actions);
         self.policy.take_actions(&mut actions);
         for action in actions.drain(..) {
+            if let Action::Drop(chunk) | Action::Forget(chunk) = action {
+                let kind = if matches!(action, Action::Drop(_)) { EventKind::Dropped } else { EventKind::Died };
+                self.record(core, kind, chunk);
+            }
             match action {
                 Action::Load(chunk) if self.is_at_hand(chunk) => self.at_hand.push_back(chunk),
                 Action::Load(chunk) => {
@@ -525,6 +548,14 @@ impl State {
             },
         };
         self.policy.finished(id, finished);
+        if let Some(recorder) = core.recorder.get() {
+            let (kind, bytes) = match finished {
+                Finished::PutBack(scratch) => (EventKind::PutBack, scratch),
+                Finished::Failed => (EventKind::Failed, 0),
+                _ => (EventKind::Finished, self.policy.bytes_of(id)),
+            };
+            recorder.record(kind, &job.plan, job.task, bytes);
+        }
         if !self.policy.is_resident(id) {
             garbage.push(self.entries.forget(id));
         }

@@ -5,7 +5,7 @@ use super::run::Job;
 use super::worker;
 use crate::graph::{Value, patiently};
 use crate::{Error, ErrorKind, Result};
-use chunkstore_store::Slot;
+use chunkstore_store::{EventKind, Slot};
 use parking_lot::MutexGuard;
 
 /// The loop of an input and output thread.
@@ -30,6 +30,14 @@ pub(super) fn serve(core: &Core) {
 pub(super) fn perform(core: &Core, state: &mut MutexGuard<'_, State>, io: Io, garbage: &mut Garbage) {
     match io {
         Io::Load(chunk) => {
+            if state.policy.is_growing(chunk) {
+                let bytes = usize::try_from(state.policy.bytes_of(chunk)).unwrap_or(usize::MAX);
+                MutexGuard::unlocked(state, || {
+                    garbage.clear();
+                    core.arena.touch(bytes);
+                });
+                state.policy.touched(chunk);
+            }
             let slot = state.entries.take_for_load(chunk);
             let loaded = match slot {
                 Some(slot) => MutexGuard::unlocked(state, || {
@@ -55,7 +63,7 @@ pub(super) fn perform(core: &Core, state: &mut MutexGuard<'_, State>, io: Io, ga
                 }),
                 _ => Err(Error::new(ErrorKind::Invalid, format!("chunk {chunk} cannot be written; this is a defect of the engine"))),
             };
-            end_write(state, chunk, written, garbage);
+            end_write(core, state, chunk, written, garbage);
         }
     }
     state.act(core, garbage);
@@ -78,6 +86,7 @@ fn end_load(core: &Core, state: &mut State, chunk: u32, loaded: Result<Value>, g
                 garbage.push(state.entries.finish_load(chunk, value));
             }
             state.policy.loaded(chunk, true);
+            state.record(core, EventKind::Loaded, chunk);
         }
         Err(error) => {
             state.entries.fail_load(chunk);
@@ -90,11 +99,12 @@ fn end_load(core: &Core, state: &mut State, chunk: u32, loaded: Result<Value>, g
     }
 }
 
-fn end_write(state: &mut State, chunk: u32, written: Result<Slot>, garbage: &mut Garbage) {
+fn end_write(core: &Core, state: &mut State, chunk: u32, written: Result<Slot>, garbage: &mut Garbage) {
     match written {
         Ok(slot) => {
             garbage.push(state.entries.finish_write(chunk, slot));
             state.policy.written(chunk, true);
+            state.record(core, EventKind::Spilled, chunk);
         }
         // The value stays in memory.
         Err(error) => {

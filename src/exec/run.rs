@@ -21,6 +21,8 @@ pub(crate) struct Plan {
     pub(crate) batch: Batch,
     /// The tasks whose output decides what comes next.
     pub(crate) barriers: Vec<BarrierTask>,
+    /// The number of the first of its layers in the event log.
+    pub(super) first_layer: u32,
 }
 
 /// A task whose output decides what comes next.
@@ -84,7 +86,7 @@ impl Run {
 impl Plan {
     /// The plan of a table whose tasks have been numbered.
     pub(crate) fn new(table: TaskTable, numbered: Numbered, barriers: Vec<BarrierTask>) -> Self {
-        Plan { table, order: numbered.order, ids: numbered.ids, base: numbered.base, batch: numbered.batch, barriers }
+        Plan { table, order: numbered.order, ids: numbered.ids, base: numbered.base, batch: numbered.batch, barriers, first_layer: 0 }
     }
 
     /// The operator and the block of a task.

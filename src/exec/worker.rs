@@ -6,6 +6,7 @@ use super::{io, planning};
 use crate::graph::{Allowance, TaskContext, Value};
 use crate::policy::RunId;
 use crate::{Error, ErrorKind, Result};
+use chunkstore_store::EventKind;
 use parking_lot::MutexGuard;
 use std::cell::Cell;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -80,6 +81,9 @@ pub(crate) fn work(core: &Core, until: Option<RunId>, solo: bool) {
                 core.work.notify_one();
             }
             let outcome = MutexGuard::unlocked(&mut state, || {
+                if let Some(recorder) = core.recorder.get() {
+                    recorder.record(EventKind::Started, &job.plan, job.task, job.booked);
+                }
                 garbage.clear();
                 let outcome = run_booked(core, &job, &inputs);
                 // Before the policy counts them as dropped.

@@ -16,6 +16,12 @@ enum Admission {
 /// How many tasks in order are looked at, beyond those that do not fit, for one that does.
 const LOOK_AHEAD: usize = 8;
 
+/// How many tasks in order are looked at for inputs to load, where those before them have theirs.
+const FAR_AHEAD: u32 = 64;
+
+/// Loads that need less than this may all take memory that nobody has touched yet.
+const LITTLE: u64 = if cfg!(test) { 4 } else { 1 << 20 };
+
 impl Policy {
     /// The next task for a worker that has nothing to do; `None` if there is none that may start now.
     ///
@@ -24,6 +30,7 @@ impl Policy {
         if let Some(at) = (0..self.runnable.len()).find(|at| self.gives(self.runnable[*at], by).is_ok())
             && let Some(task) = self.runnable.remove(at)
         {
+            self.prefetch();
             return Some(self.start_staged(task));
         }
         let most_staged = self.workers + self.io_threads;
@@ -49,6 +56,7 @@ impl Policy {
                     self.ready.remove(task);
                     self.state[task as usize] = State::Running;
                     self.running += 1;
+                    self.prefetch();
                     return Some(task);
                 }
                 Admission::Staged => {
@@ -78,24 +86,59 @@ impl Policy {
     }
 
     /// Idle input and output time loads what the next tasks in order will take, though they cannot be booked yet: only into
-    /// room that is free, and beside all that the head needs.
+    /// room that is free, and beside all that the head needs. Where the next tasks have their inputs, those after them are looked
+    /// at, too: then beside the outputs of all between, so that what is loaded for later is not evicted before.
     fn prefetch(&mut self) {
-        let mut task = self.head;
-        let last = self.head.saturating_add(LOOK_AHEAD as u32).min(self.len());
-        while self.pressure && task < last && self.io_under_way < self.io_threads {
+        if !self.pressure {
+            return;
+        }
+        let (mut task, mut between) = (self.head, 0);
+        let near = self.head.saturating_add(LOOK_AHEAD as u32);
+        let last = self.head.saturating_add(FAR_AHEAD).min(self.len());
+        while task < last && self.io_under_way < self.io_threads {
             if self.state[task as usize] == State::Waiting {
+                if task >= near && self.waits[task as usize] > 0 {
+                    return;
+                }
                 for at in self.inputs_range(task) {
                     let input = self.inputs[at];
+                    if self.state[input as usize] != State::Absent {
+                        continue;
+                    }
                     let bytes = self.out[input as usize];
-                    let fits = self.used + bytes <= self.bound && self.firm + bytes + self.unmet_need_of_head() <= self.bound;
-                    if self.state[input as usize] == State::Absent && fits {
+                    let room = self.room_for_load(bytes);
+                    let ahead = if task < near { 0 } else { between };
+                    if self.used + ahead + bytes <= room && self.firm + bytes + self.unmet_need_of_head() <= room {
+                        let before = self.warm;
                         self.hold(bytes);
                         self.firm += bytes;
+                        self.grow_for(input, before);
                         self.begin_load(input);
+                    } else if task >= near {
+                        return;
                     }
                 }
+                between += self.out[task as usize] + self.scratch[task as usize];
             }
             task += 1;
+        }
+    }
+
+    /// What may be booked in all with a load that needs so many bytes: all of the bound, or what has been in use already while
+    /// other loads take memory that has not.
+    fn room_for_load(&self, need: u64) -> u64 {
+        if self.may_grow() || need < LITTLE { self.bound } else { self.warm.min(self.bound) }
+    }
+
+    /// Whether a further load may take memory that was not in use before.
+    fn may_grow(&self) -> bool {
+        !self.gradual || self.growing.len() < (self.io_threads as usize / 2).max(1)
+    }
+
+    /// Notes that a load takes memory that was not in use `before`.
+    fn grow_for(&mut self, chunk: u32, before: u64) {
+        if self.gradual && self.may_grow() && self.warm > before && self.out[chunk as usize] >= LITTLE {
+            self.growing.push(chunk);
         }
     }
 
@@ -128,10 +171,11 @@ impl Policy {
             }
         }
         let need = own + absent;
-        if self.pressure && !self.make_room(task, need, head) {
+        if self.pressure && !self.make_room(task, need, head, absent > 0) {
             self.unpin_inputs(task);
             return Admission::Refused;
         }
+        let before = self.warm;
         self.hold(need);
         self.firm += need;
         let mut loads = 0;
@@ -139,6 +183,7 @@ impl Policy {
             let input = self.inputs[at];
             match self.state[input as usize] {
                 State::Absent => {
+                    self.grow_for(input, before);
                     self.begin_load(input);
                     loads += 1;
                 }
@@ -154,7 +199,7 @@ impl Policy {
     }
 
     /// Whether there are `need` bytes for `task`, whose inputs are pinned; evicts what it may for that.
-    fn make_room(&mut self, task: u32, need: u64, head: bool) -> bool {
+    fn make_room(&mut self, task: u32, need: u64, head: bool, loads: bool) -> bool {
         if !head {
             let reserve = self.unmet_need_of_head();
             if self.firm + need + reserve > self.bound {
@@ -163,7 +208,8 @@ impl Policy {
         }
         // What was loaded ahead for the very next tasks is not dropped for one after them: it would be loaded again at once.
         let keep = if head { task } else { task.max(self.head.saturating_add(LOOK_AHEAD as u32 - 1)) };
-        while self.used + need > self.bound {
+        let room = if loads { self.room_for_load(need) } else { self.bound };
+        while self.used + need > room {
             if !self.drop_clean(task, keep) {
                 break;
             }

@@ -113,6 +113,8 @@ pub(crate) struct Policy {
     pub(super) io_threads: u32,
     /// Whether a task that is not the head may have chunks written to make room for it.
     pub(super) speculative_spill: bool,
+    /// Whether memory that was not in use before is taken for few loads at a time: see [`Policy::touched`].
+    pub(super) gradual: bool,
 
     pub(super) input_start: Vec<u32>,
     pub(super) inputs: Vec<u32>,
@@ -137,6 +139,10 @@ pub(crate) struct Policy {
     pub(super) used: u64,
     pub(super) firm: u64,
     pub(super) peak: u64,
+    /// The most that was booked at a time since nothing was; what is booked beyond it is memory that nobody has touched yet.
+    pub(super) warm: u64,
+    /// The chunks that are being loaded into memory that nobody has touched yet.
+    pub(super) growing: Vec<u32>,
     /// What everything would take if nothing were ever dropped; while that is within the bound, nothing is evicted.
     pub(super) total: u64,
     pub(super) pressure: bool,
@@ -172,6 +178,7 @@ impl Policy {
             workers,
             io_threads,
             speculative_spill: false,
+            gradual: false,
             input_start: vec![0],
             inputs: Vec::new(),
             out: Vec::new(),
@@ -192,6 +199,8 @@ impl Policy {
             used: 0,
             firm: 0,
             peak: 0,
+            warm: 0,
+            growing: Vec::new(),
             total: 0,
             pressure: false,
             evictable: Default::default(),
@@ -299,6 +308,25 @@ impl Policy {
         self.speculative_spill = allowed;
     }
 
+    /// Whether only half of the input and output threads may load into memory that nobody has touched yet, until the driver says
+    /// that it has been [`Policy::touched`].
+    pub(crate) fn set_gradual(&mut self, gradual: bool) {
+        self.gradual = gradual;
+    }
+
+    /// Whether the memory for a chunk that is to be loaded is to be touched first, and [`Policy::touched`] be told.
+    pub(crate) fn is_growing(&self, chunk: u32) -> bool {
+        self.growing.contains(&chunk)
+    }
+
+    /// The memory for a chunk has been touched; the next load may take more that has not.
+    ///
+    /// On some machines this takes longer than to fill it from disk. Then loads that evict what could be kept are better than
+    /// loads that all wait for memory: what is kept grows only as fast as it can be touched beside them.
+    pub(crate) fn touched(&mut self, chunk: u32) {
+        self.growing.retain(|growing| *growing != chunk);
+    }
+
     /// Changes the bound. Where more is booked than that, tasks start again when enough of it has been evicted.
     pub(crate) fn set_bound(&mut self, bound: u64) {
         self.bound = bound;
@@ -316,6 +344,9 @@ impl Policy {
     pub(crate) fn extend(&mut self, batch: &Batch) -> RunId {
         let id = self.next_run;
         self.next_run += 1;
+        if self.runs.iter().all(|run| run.over) {
+            self.warm = self.used;
+        }
         self.runs.push(Run { id, left: 0, io: 0, cancelled: false, solo: false, over: false });
         self.try_writing_again();
         self.add(id, batch);
@@ -469,6 +500,7 @@ impl Policy {
     pub(super) fn hold(&mut self, bytes: u64) {
         self.used += bytes;
         self.peak = self.peak.max(self.used);
+        self.warm = self.warm.max(self.used);
     }
 
     /// A worker has run `task`.
@@ -578,6 +610,7 @@ impl Policy {
     pub(crate) fn loaded(&mut self, chunk: u32, success: bool) {
         let i = chunk as usize;
         self.io_under_way -= 1;
+        self.touched(chunk);
         if let Some(run) = self.run_of(chunk) {
             run.io -= 1;
         }

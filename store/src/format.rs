@@ -17,6 +17,43 @@ pub(crate) const BLOCK_BYTES: usize = 4096;
 /// The bytes of the payload that are encoded and checked together.
 pub(crate) const PIECE_BYTES: usize = 512 * 1024;
 
+/// What the index of a writer of an append log begins with.
+pub(crate) const LOG_MAGIC: [u8; 8] = *b"CHNKALOG";
+/// What a frame of an index begins with.
+pub(crate) const LOG_FRAME_MAGIC: [u8; 4] = *b"CKLF";
+/// What the acknowledgement behind a frame begins with.
+pub(crate) const LOG_ACK_MAGIC: [u8; 4] = *b"CKLA";
+/// What a block of a data file begins with.
+pub(crate) const LOG_BLOCK_MAGIC: [u8; 4] = *b"CKLB";
+/// The version of the layout of append logs.
+pub(crate) const LOG_VERSION: u32 = 1;
+/// The bytes of the header of an index.
+pub(crate) const LOG_HEADER_BYTES: usize = 64;
+/// The bytes of the header of a frame.
+pub(crate) const LOG_FRAME_BYTES: usize = 40;
+/// The bytes of an acknowledgement.
+pub(crate) const LOG_ACK_BYTES: usize = 24;
+/// The bytes of the header of a block.
+pub(crate) const LOG_BLOCK_HEADER_BYTES: usize = 64;
+/// The bytes that tell of a piece in the head of a block.
+pub(crate) const LOG_PIECE_ENTRY_BYTES: usize = 16;
+/// The bytes of the head of an entry.
+pub(crate) const LOG_HEAD_BYTES: usize = 56;
+/// The bytes of entries that are encoded and checked together.
+pub(crate) const LOG_PIECE_BYTES: usize = 252 << 10;
+/// The most bytes of entries in a block: 16 pieces.
+pub(crate) const LOG_BLOCK_BYTES: usize = 16 * LOG_PIECE_BYTES;
+/// The most entries of a block.
+pub(crate) const LOG_BLOCK_HEADS: usize = 8192;
+/// The most bytes that are written at once: more than any block takes.
+pub(crate) const LOG_STRETCH_BYTES: usize = 5 << 20;
+/// The unit of room between blocks of one stretch.
+pub(crate) const LOG_ALIGN: usize = 64;
+/// What the name of an index ends with, after 16 hexadecimal digits.
+pub(crate) const LOG_INDEX_SUFFIX: &str = ".index";
+/// What the name of a data file ends with, after 16 hexadecimal digits, a dash and two digits.
+pub(crate) const LOG_DATA_SUFFIX: &str = ".data";
+
 /// What the lock file of a store begins with.
 pub(crate) const STORE_MAGIC: [u8; 8] = *b"CHNKSTOR";
 /// The version of the layout of a store.
@@ -85,44 +122,6 @@ pub(crate) const TABLE_HEADER_BYTES: usize = 16;
 pub(crate) const TABLE_ENTRY_BYTES: usize = 40;
 /// The segment of a key that was removed.
 pub(crate) const TABLE_REMOVED: u32 = u32::MAX;
-
-/// What the index of a writer of an append log begins with.
-pub(crate) const LOG_MAGIC: [u8; 8] = *b"CHNKALOG";
-/// What a frame of an index begins with.
-pub(crate) const LOG_FRAME_MAGIC: [u8; 4] = *b"CKLF";
-/// What the acknowledgement behind a frame begins with.
-pub(crate) const LOG_ACK_MAGIC: [u8; 4] = *b"CKLA";
-/// What a block of a data file begins with.
-pub(crate) const LOG_BLOCK_MAGIC: [u8; 4] = *b"CKLB";
-/// The version of the layout of append logs.
-pub(crate) const LOG_VERSION: u32 = 1;
-/// The bytes of the header of an index.
-pub(crate) const LOG_HEADER_BYTES: usize = 64;
-/// The bytes of the header of a frame.
-pub(crate) const LOG_FRAME_BYTES: usize = 40;
-/// The bytes of an acknowledgement.
-pub(crate) const LOG_ACK_BYTES: usize = 24;
-/// The bytes of the header of a block.
-pub(crate) const LOG_BLOCK_HEADER_BYTES: usize = 64;
-/// The bytes that tell of a piece in the head of a block.
-pub(crate) const LOG_PIECE_ENTRY_BYTES: usize = 16;
-/// The bytes of the head of an entry.
-pub(crate) const LOG_HEAD_BYTES: usize = 56;
-/// The bytes of entries that are encoded and checked together.
-pub(crate) const LOG_PIECE_BYTES: usize = 252 << 10;
-/// The most bytes of entries in a block: 16 pieces.
-pub(crate) const LOG_BLOCK_BYTES: usize = 16 * LOG_PIECE_BYTES;
-/// The most entries of a block.
-pub(crate) const LOG_BLOCK_HEADS: usize = 8192;
-/// The most bytes that are written at once: more than any block takes.
-pub(crate) const LOG_STRETCH_BYTES: usize = 5 << 20;
-/// The unit of room between blocks of one stretch.
-pub(crate) const LOG_ALIGN: usize = 64;
-/// What the name of an index ends with, after 16 hexadecimal digits.
-pub(crate) const LOG_INDEX_SUFFIX: &str = ".index";
-/// What the name of a data file ends with, after 16 hexadecimal digits, a dash and two digits.
-pub(crate) const LOG_DATA_SUFFIX: &str = ".data";
-
 /// What an event log begins with.
 pub(crate) const EVENTS_MAGIC: [u8; 8] = *b"CHNKEVNT";
 /// The version of event logs.

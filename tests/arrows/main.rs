@@ -83,10 +83,10 @@ const EXCEPTIONS: &[(&str, &str, &str)] = &[
 const LIBRARIES: &[(&str, &[&str])] = &[
     ("bincode", &["store/src/serial.rs"]),
     ("sled", &["store/src/catalogue"]),
-    ("lru", &["store/src/chest/"]),
+    ("lru", &["store/src/chest/", "store/src/segment/segments.rs"]),
     ("zstd", &["store/src/codec/"]),
     ("twox_hash", &["store/src/codec/"]),
-    ("memmap2", &["store/src/buffer"]),
+    ("memmap2", &["store/src/io/map.rs"]),
     ("blake3", &["src/graph/key.rs"]),
     ("indicatif", &["src/report/"]),
     ("rayon", &["src/exec/"]),
@@ -105,6 +105,7 @@ const UNSAFE: &[&str] = &[
     "store/src/buffer/shared.rs",
     "store/src/buffer/unique.rs",
     "store/src/chunk/block.rs",
+    "store/src/io/map.rs",
     "store/src/io/writeback.rs",
 ];
 

@@ -228,6 +228,7 @@ fn play(seed: u64) {
         runs: Vec::new(),
     };
     world.policy.set_speculative_spill(dice.roll(2) == 0);
+    world.policy.set_gradual(dice.roll(2) == 0);
     let fails = world.fails;
     let puts_back = dice.roll(4) == 0;
     // Now and then a load or a write fails, as the driver meets that: it cancels the runs that need the chunk.
@@ -286,6 +287,13 @@ fn play(seed: u64) {
         {
             world.add(&batch, first.len(), dice.roll(4) == 0);
             continue;
+        }
+        if let Some(chunk) = world.loading.last().copied()
+            && dice.roll(3) == 0
+        {
+            world.policy.touched(chunk);
+            while world.start(&mut dice) {}
+            world.act();
         }
         let choices = world.running.len() + world.loading.len() + world.writing.len();
         if choices == 0 {
@@ -463,4 +471,71 @@ fn what_does_not_fit_is_refused() {
     };
     assert!(simulate(&batch, &Setup::new(24, 1, 1)).is_none());
     assert_eq!(simulate(&batch, &Setup::new(25, 1, 1)).unwrap().peak_bytes, 25);
+}
+
+/// Sources of 10 bytes, and tasks with outputs of `out` bytes that take one source each.
+fn readers(sources: u32, out: u64, takes: &[u32]) -> Batch {
+    let count = sources as usize + takes.len();
+    let is_source = |task: usize| task < sources as usize;
+    Batch {
+        input_start: (0..=count as u32).map(|task| task.saturating_sub(sources)).collect(),
+        inputs: takes.to_vec(),
+        out: (0..count).map(|task| if is_source(task) { 10 } else { out }).collect(),
+        scratch: vec![0; count],
+        class: (0..count).map(|task| if is_source(task) { Class::Source } else { Class::Task }).collect(),
+        ..Batch::default()
+    }
+}
+
+fn actions(policy: &mut Policy) -> Vec<Action> {
+    let mut actions = Vec::new();
+    policy.take_actions(&mut actions);
+    actions
+}
+
+#[test]
+fn while_memory_is_being_touched_loads_take_what_was_in_use_before() {
+    for touched in [true, false] {
+        let mut policy = Policy::new(46, 1, 2);
+        policy.set_gradual(true);
+        policy.extend(&readers(4, 1, &[0, 1, 2, 3, 0, 0, 0, 0, 0, 0, 0, 0, 1, 2, 3]));
+        assert_eq!(policy.pick(None), None);
+        assert_eq!(actions(&mut policy)[..2], [Action::Load(0), Action::Load(1)]);
+        assert!(policy.is_growing(0) && !policy.is_growing(1));
+        if touched {
+            policy.touched(0);
+            assert!(!policy.is_growing(0));
+        }
+        policy.loaded(1, true);
+        assert_eq!(policy.pick(None), Some(5));
+        policy.finished(5, Finished::Output(1));
+        let before = actions(&mut policy);
+        assert_eq!(policy.pick(None), None);
+        let after = [before, actions(&mut policy)].concat();
+        assert_eq!(after.contains(&Action::Drop(1)), !touched, "{after:?}");
+        assert!(after.contains(&Action::Load(3)));
+    }
+}
+
+#[test]
+fn inputs_are_loaded_behind_tasks_that_have_theirs() {
+    let mut takes = vec![0; 20];
+    takes.extend([1, 2]);
+    let mut policy = Policy::new(25, 1, 1);
+    policy.extend(&readers(3, 0, &takes));
+    assert_eq!(policy.pick(None), None);
+    assert_eq!(actions(&mut policy), [Action::Load(0)]);
+    policy.loaded(0, true);
+    assert_eq!(policy.pick(None), Some(3));
+    assert_eq!(actions(&mut policy), [Action::Load(1)]);
+}
+
+#[test]
+fn no_more_tasks_are_staged_than_workers_and_threads_can_use() {
+    let mut policy = Policy::new(150, 2, 2);
+    policy.extend(&readers(20, 0, &(0..20).collect::<Vec<_>>()));
+    for _ in 0..10 {
+        assert_eq!(policy.pick(None), None);
+    }
+    assert_eq!(actions(&mut policy).len(), 4);
 }

@@ -165,7 +165,11 @@ impl Shared {
             Err((e, broken)) => {
                 self.broken.store(broken, Relaxed);
                 self.table.lock().unindexed.extend(blocks);
-                Err(e)
+                Err(match broken && e.kind() == ErrorKind::DiskFull {
+                    // It cannot be tried again, as a full disk otherwise can.
+                    true => Error::new(ErrorKind::Io, e.to_string()).hint("open the log again: all that was flushed before is there"),
+                    false => e,
+                })
             }
         }
     }

@@ -164,7 +164,7 @@ impl ByteLog {
             home,
             partitions,
             pool: Pool::new(arena.clone(), page, limit),
-            pace: Pace::new(options.encoding, options.threads),
+            pace: Pace::new(options.encoding),
             buckets: (0..partitions).map(|_| Mutex::default()).collect(),
             weights: (0..partitions).map(|_| Default::default()).collect(),
             table: Mutex::new(Table::new(partitions)),

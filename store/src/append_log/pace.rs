@@ -1,69 +1,74 @@
 //! Which encoding pays, found out while the log is written.
 //!
-//! Writing and encoding go on beside each other, so that a stretch costs the longer of the two, not their sum: the disk's time for
-//! the stored bytes, or the processors' time for encoding, divided among those there are. What is written is read back once,
-//! which costs the same again with decoding, taken as three times as fast, in the place of encoding.
+//! What a probe says of speed holds on an idle machine, and what a disk can do depends on who else uses it. So both ways are tried: of
+//! every cycle of blocks the first few are written raw, the next few in the encoding that a probe finds best for them, and the others in
+//! the way that took less. What counts is the time of a background thread from the entries to the disk, by the byte of the
+//! entries; all threads work beside each other in both ways. What is written is read back once: as fast as it was written where it is raw,
+//! and otherwise at the speed of the disk or three times that of encoding, whichever takes longer.
 //!
-//! A probe is too short to be interrupted, but encoding is, where the processors have other work: what a probe says is multiplied
-//! by how much longer encoding took lately than its probe had said. While nothing is encoded that is forgotten by and by, so that
-//! encoding gets another chance.
+//! ```text
+//! cycle | raw, measured | encoded, measured | the better of both ...                                   |
+//! ```
 
 use crate::{Codec, Encoding};
 use parking_lot::Mutex;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-/// How many blocks an answer is good for: data change.
-const GOOD_FOR: u32 = 64;
-/// The least block that tells how long encoding takes.
-const TELLING: u64 = 256 << 10;
-/// The rate of the disk, in bytes a second, before anything was written.
-const FIRST_RATE: f64 = 1e9;
-/// The bytes over which the rate is a moving mean.
-const MEMORY: f64 = (256u64 << 20) as f64;
-/// The seconds that copying a byte takes that is not encoded.
-const COPY: f64 = 1e-10;
-/// How much of a slowdown is remembered from one block to the next.
-const KEPT: f64 = 0.9;
-/// How much of it is forgotten with every probe while nothing is encoded.
-const FORGOTTEN: f64 = 0.25;
+/// The blocks that are written in one way to measure it.
+const TRIED: u32 = 12;
+/// The blocks of a cycle: data change, and the load of the machine.
+const CYCLE: u32 = 400;
+/// The least block that tells anything.
+const TELLING: u64 = 64 << 10;
+/// Encoding has to save this part of the time of raw.
+const LEAST_GAIN: f64 = 0.05;
+/// A sample that keeps more than this part of its size is not worth a trial.
+const LARGEST: f64 = 0.9;
 
 #[derive(Debug)]
 pub(super) struct Pace {
     fixed: Option<Encoding>,
-    threads: f64,
     state: Mutex<State>,
 }
 
-#[derive(Debug)]
+#[derive(Debug, Default)]
 struct State {
-    encoding: Encoding,
-    left: u32,
-    /// The seconds a byte that the probe of the encoding took, and how many times longer it takes in fact.
-    probed: f64,
-    slowdown: f64,
-    /// Writes that are under way, and since when there are any.
-    writing: u32,
-    since: Instant,
+    /// The blocks of this cycle so far.
+    at: u32,
+    /// What the probe found best.
+    candidate: Encoding,
+    best: Encoding,
+    raw: Measured,
+    encoded: Measured,
+}
+
+/// What was measured of one way in this cycle.
+#[derive(Debug, Default, Clone, Copy)]
+struct Measured {
     bytes: f64,
+    stored: f64,
     seconds: f64,
 }
 
+impl Measured {
+    /// Seconds a byte.
+    fn time(&self) -> Option<f64> {
+        (self.bytes > 0.0).then(|| self.seconds / self.bytes)
+    }
+}
+
+impl State {
+    /// Whether the encoded way takes less, as far as both were measured.
+    fn pays(&self) -> bool {
+        let (Some(raw), Some(encoded)) = (self.raw.time(), self.encoded.time()) else { return false };
+        let read = (encoded / 3.0).max(raw * self.encoded.stored / self.encoded.bytes);
+        encoded + read < 2.0 * raw * (1.0 - LEAST_GAIN)
+    }
+}
+
 impl Pace {
-    pub(super) fn new(fixed: Option<Encoding>, threads: usize) -> Self {
-        let cores = std::thread::available_parallelism().map_or(1, |n| n.get());
-        let threads = threads as f64;
-        let state = State {
-            encoding: Encoding::Raw,
-            left: 0,
-            probed: 0.0,
-            // Threads that have no processor for themselves take turns.
-            slowdown: (threads / cores as f64).max(1.0),
-            writing: 0,
-            since: Instant::now(),
-            bytes: 0.0,
-            seconds: 0.0,
-        };
-        Pace { fixed, threads, state: Mutex::new(state) }
+    pub(super) fn new(fixed: Option<Encoding>) -> Self {
+        Pace { fixed, state: Mutex::default() }
     }
 
     /// The encoding for a block with this sample.
@@ -71,63 +76,48 @@ impl Pace {
         if let Some(encoding) = self.fixed {
             return encoding;
         }
-        let (rate, slowdown) = {
-            let mut state = self.state.lock();
-            if state.left > 0 {
-                state.left -= 1;
-                return state.encoding;
+        let mut state = self.state.lock();
+        let at = state.at;
+        state.at = (at + 1) % CYCLE;
+        if at == 0 {
+            (state.raw, state.encoded) = (Measured::default(), Measured::default());
+        }
+        if at == TRIED {
+            drop(state);
+            // The least time among those that save anything; between two that take about the same, the smaller.
+            let cost = |size: f64, time: Option<f64>| match time {
+                Some(time) if size < LARGEST => time * size.sqrt(),
+                _ => f64::INFINITY,
+            };
+            let candidate = codec.probe_beside(sample, item_size, cost);
+            state = self.state.lock();
+            state.candidate = candidate;
+            state.best = Encoding::Raw;
+        }
+        match at {
+            _ if at < TRIED => Encoding::Raw,
+            _ if at < 2 * TRIED => state.candidate,
+            // Those that are tried may still be on their way.
+            _ => {
+                state.best = if state.pays() { state.candidate } else { Encoding::Raw };
+                state.best
             }
-            if state.encoding == Encoding::Raw {
-                state.slowdown = 1.0 + (state.slowdown - 1.0) * (1.0 - FORGOTTEN);
-            }
-            (if state.seconds > 0.0 { state.bytes / state.seconds } else { FIRST_RATE }, state.slowdown)
+        }
+    }
+
+    /// Says how long it took to bring entries to the disk.
+    pub(super) fn written(&self, encoding: Encoding, bytes: u64, stored: u64, time: Duration) {
+        if bytes < TELLING {
+            return;
+        }
+        let mut state = self.state.lock();
+        let measured = match encoding {
+            Encoding::Raw => &mut state.raw,
+            _ => &mut state.encoded,
         };
-        let (encoding, probed) =
-            codec.probe_beside(sample, item_size, |size, time| self.cost(rate, size, time.map(|time| time * slowdown)));
-        let mut state = self.state.lock();
-        // A short sample tells little.
-        let good_for = if sample.len() >= 32 << 10 { GOOD_FOR } else { 4 };
-        (state.encoding, state.probed, state.left) = (encoding, probed, good_for);
-        encoding
-    }
-
-    /// Says how long encoding took.
-    pub(super) fn encoded(&self, encoding: Encoding, bytes: u64, time: Duration) {
-        let mut state = self.state.lock();
-        if encoding == state.encoding && encoding != Encoding::Raw && state.probed > 0.0 && bytes >= TELLING {
-            let now = (time.as_secs_f64() / bytes as f64 / state.probed).clamp(1.0, 100.0);
-            state.slowdown = state.slowdown * KEPT + now * (1.0 - KEPT);
-        }
-    }
-
-    /// Seconds a byte to write and to read it back, where `size` bytes are stored for it after `time` seconds of encoding.
-    fn cost(&self, rate: f64, size: f64, time: Option<f64>) -> f64 {
-        let disk = size / rate;
-        let (encode, decode) = time.map_or((COPY, COPY), |time| (time, time / 3.0));
-        disk.max(encode / self.threads) + disk.max(decode / self.threads)
-    }
-
-    /// A write begins.
-    pub(super) fn begin(&self) {
-        let mut state = self.state.lock();
-        if state.writing == 0 {
-            state.since = Instant::now();
-        }
-        state.writing += 1;
-    }
-
-    /// A write has ended. While several are under way, their time counts once.
-    pub(super) fn end(&self, bytes: usize) {
-        let mut state = self.state.lock();
-        let now = Instant::now();
-        state.seconds += now.duration_since(state.since).as_secs_f64();
-        state.since = now;
-        state.bytes += bytes as f64;
-        state.writing -= 1;
-        if state.bytes > MEMORY {
-            state.bytes /= 2.0;
-            state.seconds /= 2.0;
-        }
+        measured.bytes += bytes as f64;
+        measured.stored += stored as f64;
+        measured.seconds += time.as_secs_f64();
     }
 }
 
@@ -135,44 +125,33 @@ impl Pace {
 mod tests {
     use super::*;
 
-    #[test]
-    fn the_longer_of_disk_and_processors_counts() {
-        let pace = Pace::new(None, 2);
-        let raw = |rate| pace.cost(rate, 1.0, None);
-        let encoded = |rate, ratio: f64, speed: f64| pace.cost(rate, 1.0 / ratio, Some(1.0 / speed));
-        assert!(encoded(2e9, 2.6, 1.3e9) < raw(2e9), "two cores at 1.3 GB/s are faster than a disk at 2");
-        assert!(encoded(2e9, 5.0, 0.4e9) > raw(2e9) * 0.95, "slow compression does not pay on a fast disk");
-        assert!(encoded(2e8, 5.0, 0.4e9) < raw(2e8), "and does on a slow one");
-        assert!(encoded(2e9, 1.01, 5e9) > raw(2e9) * 0.95);
+    fn cycle(pace: &Pace, codec: &mut Codec, sample: &[u8], raw: f64, encoded: f64) -> (Encoding, usize) {
+        let mut last = (Encoding::Raw, 0);
+        for _ in 0..CYCLE {
+            let encoding = pace.encoding(codec, sample, 8);
+            let (stored, time) = if encoding == Encoding::Raw { (1 << 20, raw) } else { (1 << 18, encoded) };
+            pace.written(encoding, 1 << 20, stored, Duration::from_secs_f64(time));
+            last = (encoding, last.1 + usize::from(encoding != Encoding::Raw));
+        }
+        last
     }
 
     #[test]
-    fn what_takes_longer_than_probed_is_given_up_and_tried_again() {
-        let pace = Pace::new(None, 2);
-        let mut codec = Codec::new();
+    fn what_takes_less_is_done_and_the_other_tried_again() {
+        let (pace, mut codec) = (Pace::new(None), Codec::new());
         let sample: Vec<u8> = (0..8192u64).flat_map(|i| (i * i % 1000).to_le_bytes()).collect();
-        pace.begin();
-        pace.end(1);
-        {
-            // A slow disk.
-            let mut state = pace.state.lock();
-            (state.bytes, state.seconds) = (1e6, 1.0);
-        }
-        let first = pace.encoding(&mut codec, &sample, 8);
-        assert_ne!(first, Encoding::Raw);
-        (0..200).for_each(|_| pace.encoded(first, 1 << 20, Duration::from_secs(100)));
-        assert!(pace.state.lock().slowdown > 50.0);
-        // A disk that would be faster than that.
-        {
-            let mut state = pace.state.lock();
-            (state.bytes, state.seconds) = (1e9, 1.0);
-        }
-        let ask = |codec: &mut Codec| (0..=GOOD_FOR).map(|_| pace.encoding(codec, &sample, 8)).last();
-        ask(&mut codec);
-        let slow = pace.state.lock().slowdown;
-        (0..20).for_each(|_| {
-            ask(&mut codec);
-        });
-        assert!(pace.state.lock().slowdown <= slow);
+        let (last, many) = cycle(&pace, &mut codec, &sample, 1.0, 1.2);
+        assert!(last != Encoding::Raw && many == (CYCLE - TRIED) as usize, "reading back less makes up for it");
+        assert_eq!(cycle(&pace, &mut codec, &sample, 1.0, 3.0), (Encoding::Raw, TRIED as usize));
+        assert!(cycle(&pace, &mut codec, &sample, 1.0, 0.5).0 != Encoding::Raw);
+        let mut seed = 1u64;
+        let noise: Vec<u8> = (0..65536)
+            .map(|_| {
+                seed = seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+                (seed >> 40) as u8
+            })
+            .collect();
+        assert_eq!(cycle(&pace, &mut codec, &noise, 1.0, 0.1), (Encoding::Raw, 0));
+        assert_eq!(Pace::new(Some(Encoding::Zstd)).encoding(&mut codec, &noise, 1), Encoding::Zstd);
     }
 }

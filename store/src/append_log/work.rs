@@ -206,16 +206,21 @@ impl Shared {
     fn write_blocks(&self, blocks: &[Arc<Block>], desk: &mut Desk, encoding: Option<Encoding>) -> Result<()> {
         let dead = Arc::clone(&self.table.lock().attempts.dead);
         let Desk { codec, stretch, joined, .. } = desk;
-        let (mut encoded, mut at) = (Vec::with_capacity(blocks.len()), 0);
+        let begun = Instant::now();
+        let (mut encoded, mut at, mut way) = (Vec::with_capacity(blocks.len()), 0, Encoding::Raw);
         for block in blocks {
             let Body::Memory(held) = block.body() else { continue };
             let sample = held.parts.iter().map(|part| held.bytes(part)).max_by_key(|bytes| bytes.len()).unwrap_or_default();
-            let encoding = encoding.unwrap_or_else(|| self.pace.encoding(codec, sample, self.options.item_size));
+            // One stretch is written in one way, so that its time tells of that.
+            let encoding = match (encoding, encoded.is_empty()) {
+                (Some(encoding), _) => encoding,
+                (None, true) => self.pace.encoding(codec, sample, self.options.item_size),
+                (None, false) => way,
+            };
             let how = How { encoding, item_size: self.options.item_size };
-            let begin = Instant::now();
             match encode(&held, &dead, (block.partition, how), (codec, joined), stretch, at)? {
                 Some(one) => {
-                    self.pace.encoded(encoding, one.raw, begin.elapsed());
+                    way = encoding;
                     let end = one.at + one.stored;
                     at = end.next_multiple_of(LOG_ALIGN);
                     stretch.get_mut(end..at).unwrap_or_default().fill(0);
@@ -238,13 +243,11 @@ impl Shared {
         for (_, one) in &encoded {
             finish(stretch, one, id, begin + one.at as u64)?;
         }
-        self.pace.begin();
-        let written = file.write_at(begin, stretch.get(..end).unwrap_or_default());
-        self.pace.end(end);
-        if let Err(e) = written {
+        if let Err(e) = file.write_at(begin, stretch.get(..end).unwrap_or_default()) {
             room.retire();
             return Err(e);
         }
+        self.pace.written(way, encoded.iter().map(|(_, one)| one.raw).sum(), end as u64, begun.elapsed());
         let room = Arc::new(room);
         let mut table = self.table.lock();
         let lengths = extent.file as usize + 1;

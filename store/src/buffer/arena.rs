@@ -117,6 +117,16 @@ impl Arena {
         Ok(buffer)
     }
 
+    /// Makes the system provide memory for a buffer of `len` bytes before it is needed, where no such memory waits already; it
+    /// then waits to be used again. Nothing happens where the ledger or the system has none.
+    pub fn touch(&self, len: usize) {
+        if let Ok(mut buffer) = self.alloc(len)
+            && buffer.is_fresh()
+        {
+            buffer.padded_mut().chunks_mut(PAGE).filter_map(<[u8]>::first_mut).for_each(|byte| *byte = 0);
+        }
+    }
+
     /// The bytes that are booked and wait to be used again; they are given back before a booking is refused.
     pub fn idle(&self) -> u64 {
         self.0.pool.lock().bytes() as u64
@@ -287,6 +297,18 @@ mod tests {
         drop(ledger.book(16 << 20).unwrap());
         assert_eq!((arena.idle(), ledger.used()), (0, 0));
         assert!(arena.alloc(16 << 20).is_ok());
+    }
+
+    #[test]
+    fn touched_memory_waits_for_a_buffer() {
+        let arena = Arena::new(Ledger::new(16 << 20));
+        arena.touch(1 << 20);
+        assert_eq!((arena.idle(), arena.ledger().used()), (1 << 20, 1 << 20));
+        arena.touch(1 << 20);
+        assert!(!arena.alloc(1 << 20).unwrap().is_fresh());
+        assert_eq!(arena.idle(), 1 << 20);
+        arena.touch(32 << 20);
+        assert!(arena.ledger().used() <= 1 << 20);
     }
 
     #[test]

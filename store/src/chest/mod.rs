@@ -3,13 +3,16 @@
 mod core;
 mod disk;
 mod entry;
+mod get;
 mod index;
 mod key;
 mod map;
 mod memory;
 mod options;
 mod pinned;
+mod put;
 mod record;
+mod room;
 mod saved;
 mod state;
 mod storable;

@@ -264,7 +264,12 @@ mod tests {
 
     fn on(backend: &FaultyBackend, memory: u64) -> Result<Chest<u64, Vec<u8>>> {
         let backend: Arc<dyn Backend> = Arc::new(backend.clone());
-        Chest::open_with("/m/chest", memory, Store::options().backend(backend).segment_bytes(1 << 20), 2)
+        Chest::open_with(
+            "/m/chest",
+            memory,
+            Store::options().backend(backend).segment_bytes(1 << 20).encoding(Some(crate::Encoding::Raw)),
+            2,
+        )
     }
 
     fn disk() -> FaultyBackend {

@@ -12,6 +12,7 @@ mod staging;
 mod staging_pool;
 mod verdicts;
 
+pub(crate) use checksum::Running as RunningChecksum;
 pub use checksum::checksum;
 #[cfg(fuzzing)]
 #[doc(hidden)]

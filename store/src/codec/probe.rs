@@ -46,22 +46,20 @@ impl Codec {
     }
 
     /// The encoding of least cost, which the caller reckons from the stored bytes a byte and the seconds that encoding a byte takes
-    /// (nothing for raw), and those seconds. Where the difference to raw is below 5 %, it is raw.
-    pub(crate) fn probe_beside(&mut self, bytes: &[u8], item_size: usize, cost: impl Fn(f64, Option<f64>) -> f64) -> (Encoding, f64) {
-        let raw = (cost(1.0, None) * 0.95, Encoding::Raw, 0.0);
-        let Some(sample) = Sample::new(bytes, item_size) else { return (raw.1, raw.2) };
-        let mut best = raw;
+    /// (nothing for raw). It is raw where no other costs less.
+    pub(crate) fn probe_beside(&mut self, bytes: &[u8], item_size: usize, cost: impl Fn(f64, Option<f64>) -> f64) -> Encoding {
+        let Some(sample) = Sample::new(bytes, item_size) else { return Encoding::Raw };
+        let mut best = (cost(1.0, None), Encoding::Raw);
         for encoding in sample.candidates() {
             let Some(trial) = self.trial(encoding, item_size, &sample) else { continue };
             // The first time may have been an interrupted one.
             let again = self.trial(encoding, item_size, &sample).map_or(trial.time, |again| again.time);
-            let time = trial.time.min(again);
-            let cost = cost(trial.size, Some(time));
+            let cost = cost(trial.size, Some(trial.time.min(again)));
             if cost < best.0 {
-                best = (cost, encoding, time);
+                best = (cost, encoding);
             }
         }
-        (best.1, best.2)
+        best.1
     }
 
     /// The encoding in which `bytes` take least, at whatever time: for when a quota binds.

@@ -12,6 +12,7 @@
 //! - `epoch`: raised whenever keys move to the right, so that who looked in between looks again.
 
 use super::commit::{Change, Outcome, Swap};
+use super::filter::Filter;
 use super::inner::{Inner, OpenTables};
 use super::layer::{Held, Layer};
 use super::pins::Pinned;
@@ -25,6 +26,9 @@ use std::sync::Arc;
 
 /// A dataset has at most this many tables after a commit.
 const MOST_TABLES: usize = 8;
+
+/// So many keys are looked up in the tables of a dataset that is gone on with before a filter of its keys is made.
+const WITHOUT_FILTER: usize = 1000;
 
 /// How often a commit is tried again after segments failed.
 const ATTEMPTS: usize = 8;
@@ -45,6 +49,10 @@ pub(crate) struct KeyedWriter {
 
 #[derive(Debug)]
 struct State {
+    /// The keys that may be in tables. Nothing where they are not known: of a dataset that is gone on with, until this many more keys were put, and
+    /// where there is no room for it.
+    filter: Option<Filter>,
+    until_filter: usize,
     /// The dataset as the first commit will make it; nothing afterwards.
     new: Option<(Entry, bool)>,
     pending: Layer,
@@ -104,6 +112,11 @@ impl State {
     /// Takes note of a key, whose chunk was `old` before.
     fn put(&mut self, key: &[u8], held: Option<Held>, old: Option<Old>) -> Result<()> {
         self.pending.put(key, held)?;
+        // Where there is no room for the filter, tables are looked up as before.
+        if self.filter.as_mut().is_some_and(|filter| filter.add(key).is_err()) {
+            (self.filter, self.until_filter) = (None, usize::MAX);
+        }
+        self.until_filter = if self.until_filter == usize::MAX { usize::MAX } else { self.until_filter.saturating_sub(1) };
         let mut change = Sums::default();
         if let Some(held) = held {
             change.add(Sums { chunks: 1, bytes: held.bytes as i64, stored: held.place.len as i64 });
@@ -157,7 +170,10 @@ impl KeyedWriter {
         total: Sums,
     ) -> Result<Self> {
         let ledger = inner.arena.ledger();
+        let filter = if new.is_some() { Some(Filter::new(ledger)?) } else { None };
         let state = State {
+            filter,
+            until_filter: WITHOUT_FILTER,
             new,
             pending: Layer::new(ledger)?,
             frozen: None,
@@ -256,11 +272,13 @@ impl KeyedWriter {
     /// # Errors
     /// Out of memory where the ledger has no room for the key; those of reading a table, and of writing one out.
     pub(crate) fn note(&self, key: &[u8], held: Option<Held>) -> Result<()> {
+        self.make_filter()?;
         let mut rolled = false;
         let used = loop {
             let (epoch, tables) = {
                 let state = self.state.read();
-                (state.epoch, if state.in_memory(key).is_some() { Vec::new() } else { state.tables() })
+                let known = state.in_memory(key).is_some() || state.filter.as_ref().is_some_and(|filter| !filter.may_have(key));
+                (state.epoch, if known { Vec::new() } else { state.tables() })
             };
             let below = look_up(&tables, key)?.flatten();
             let mut state = self.state.write();
@@ -284,6 +302,40 @@ impl KeyedWriter {
         if used >= self.share && self.turn.try_lock().is_some() {
             // The key is put, whatever comes of this: it is tried again by the next one, and by the commit.
             self.roll().ok();
+        }
+        Ok(())
+    }
+
+    /// Makes the filter of a dataset that is gone on with, once that pays.
+    fn make_filter(&self) -> Result<()> {
+        let (tables, epoch) = {
+            let state = self.state.read();
+            if state.until_filter > 0 || state.filter.is_some() {
+                return Ok(());
+            }
+            (state.tables(), state.epoch)
+        };
+        let mut filter = Filter::new(self.inner.arena.ledger())?;
+        let mut add_all = || -> Result<()> {
+            for table in &tables {
+                for item in table.iter(&self.inner.segments)? {
+                    filter.add(&item?.0)?;
+                }
+            }
+            Ok(())
+        };
+        let added = add_all();
+        let mut state = self.state.write();
+        if state.epoch != epoch {
+            // Keys moved meanwhile; the next one tries again.
+            return Ok(());
+        }
+        let keys: Vec<&[u8]> = state.pending.iter().map(|(key, _)| key).collect();
+        let frozen = state.frozen.iter().flat_map(|layer| layer.iter().map(|(key, _)| key));
+        let added = added.and_then(|()| keys.into_iter().chain(frozen).try_for_each(|key| filter.add(key)));
+        match added {
+            Ok(()) => state.filter = Some(filter),
+            Err(_) => state.until_filter = usize::MAX,
         }
         Ok(())
     }

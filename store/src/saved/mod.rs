@@ -2,6 +2,7 @@
 
 mod commit;
 mod dataset;
+mod filter;
 mod info;
 mod inner;
 mod keyed;
@@ -11,6 +12,8 @@ mod name;
 mod options;
 mod overlay;
 mod pins;
+#[cfg(test)]
+mod speed;
 mod stats;
 mod store;
 #[cfg(test)]

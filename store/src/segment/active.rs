@@ -5,6 +5,7 @@ use super::frame::{FrameInfo, FrameKind, Head, corrupt, frame_len, payload_at};
 use super::header::SegmentHeader;
 use super::segments::Inner;
 use super::shared::Shared;
+use crate::codec::RunningChecksum;
 use crate::format::{BLOCK_BYTES, FOOTER_ENTRY_BYTES, LARGE_BYTES, TRAILER_BYTES};
 use crate::io::{BackendFile, Open};
 use crate::{BufferMut, ChunkHeader, Encoding, Error, ErrorKind, Result, checksum};
@@ -12,7 +13,6 @@ use std::hash::{BuildHasher, Hasher};
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::Instant;
-use twox_hash::XxHash3_64;
 
 /// The bytes of a page.
 pub(super) const PAGE_BYTES: usize = 512 << 10;
@@ -178,7 +178,7 @@ impl Active {
     /// Writes what comes; gives how much that was, and its checksum.
     fn write_stream(&mut self, inner: &Inner, from: u64, stream: Stream<'_, '_>) -> std::result::Result<(u64, u64), Failure> {
         let Stream { memory, mut filled, mut done, source } = stream;
-        let (mut sum, mut at, mut stored) = (XxHash3_64::new(), from, filled as u64);
+        let (mut sum, mut at, mut stored) = (RunningChecksum::new(), from, filled as u64);
         sum.write(memory.get(..filled).unwrap_or_default());
         loop {
             while let Some(room) = memory.get_mut(filled..).filter(|room| !done && room.len() >= STREAM_ROOM) {

@@ -6,12 +6,12 @@ use super::active::{Frame, STREAM_ROOM};
 use super::frame::{Fixed, FrameHeader, FrameInfo, corrupt, decode_head};
 use super::place::Place;
 use super::segments::{Inner, Segments};
+use crate::codec::RunningChecksum;
 use crate::format::{BLOCK_BYTES, LARGE_BYTES, PIECE_BYTES};
 use crate::io::BackendFile;
 use crate::{Arena, Buffer, Chunk, Codec, Encoding, Error, ErrorKind, Result, checksum};
 use std::hash::Hasher;
 use std::sync::Arc;
-use twox_hash::XxHash3_64;
 
 /// Frames up to this length are read whole, at once.
 const WHOLE_BYTES: u64 = 192 << 10;
@@ -93,7 +93,7 @@ impl Segments {
         let info = FrameInfo { kind: header.kind, dataset: header.dataset, key: &header.key };
         let frame = Frame { info, chunk: &header.chunk, encoding: header.encoding };
         let begin = header.payload_at() as u64;
-        let (mut at, mut sum) = (0, XxHash3_64::new());
+        let (mut at, mut sum) = (0, RunningChecksum::new());
         let mut source = |out: &mut [u8]| {
             let len = (header.stored - at).min(STREAM_ROOM as u64).min(out.len() as u64) as usize;
             let out = out.get_mut(..len).unwrap_or_default();
@@ -228,7 +228,7 @@ impl Origin {
 
     /// The checksum of the stored payload.
     fn sum(&self, place: Place, header: &FrameHeader, memory: &mut [u8]) -> Result<u64> {
-        let (mut sum, mut done) = (XxHash3_64::new(), 0);
+        let (mut sum, mut done) = (RunningChecksum::new(), 0);
         while done < header.stored {
             let now = (header.stored - done).min(memory.len() as u64) as usize;
             // The padding of a large frame is read with the last part.
@@ -292,7 +292,7 @@ fn decode_stream(
 ) -> Result<u64> {
     // What is left of a part stands before the middle of the memory, and what is read behind it, aligned.
     let (middle, item) = (PIECE_BYTES, header.chunk.item_size());
-    let (mut sum, mut begin, mut end, mut at) = (XxHash3_64::new(), middle, middle, 0u64);
+    let (mut sum, mut begin, mut end, mut at) = (RunningChecksum::new(), middle, middle, 0u64);
     for part in out.chunks_mut(Codec::part_len(item)) {
         loop {
             let have = memory.get(begin..end).unwrap_or_default();

@@ -10,13 +10,13 @@ use super::footer::{FooterEntry, Trailer};
 use super::frame::{Fixed, FrameHeader, FrameKind, corrupt};
 use super::header::SegmentHeader;
 use super::segments::{Inner, Segments};
+use crate::codec::RunningChecksum;
 use crate::format::{BLOCK_BYTES, FOOTER_ENTRY_BYTES, FRAME_ALIGN, FRAME_HEADER_BYTES, FRAME_MAGIC, TRAILER_BYTES};
 use crate::io::{BackendFile, Open};
 use crate::{Arena, BufferMut, Error, ErrorKind, Result};
 use std::hash::Hasher;
 use std::path::PathBuf;
 use std::sync::Arc;
-use twox_hash::XxHash3_64;
 
 /// What is read ahead where frames follow each other.
 const WINDOW: usize = 256 << 10;
@@ -45,7 +45,7 @@ pub(crate) struct Walk {
 }
 
 /// The checksum of the footer that the frames make.
-struct Listed(XxHash3_64);
+struct Listed(RunningChecksum);
 
 impl std::fmt::Debug for Listed {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -98,7 +98,7 @@ impl Inner {
             trailer: None,
             sealed,
             footer_sound: None,
-            listed: Listed(XxHash3_64::new()),
+            listed: Listed(RunningChecksum::new()),
             whole: true,
         })
     }
@@ -332,7 +332,7 @@ impl Window {
 
     /// The checksum of a part of the file.
     fn sum(&mut self, at: u64, len: u64) -> Result<u64> {
-        let (mut sum, mut done) = (XxHash3_64::new(), 0);
+        let (mut sum, mut done) = (RunningChecksum::new(), 0);
         while done < len {
             let now = (len - done).min(SHORT as u64);
             sum.write(self.get(at + done, now as usize)?);

@@ -1,38 +1,39 @@
 //! The `chunkstore` command.
 
-mod dataset;
+mod address;
+mod chunk_number;
+mod command;
+mod commands;
+mod common;
 mod demo;
-mod folder;
-mod process;
-mod screen;
+mod element;
+mod export;
+mod failure;
+mod grid;
+mod hex;
+mod import;
+mod key;
+mod open;
+mod output;
+mod owner;
+mod picture;
+mod preview;
+mod progress;
+mod region;
+mod run_states;
+mod slabs;
+mod statistics;
+mod summary;
+mod table;
+mod tree;
+mod units;
+mod value;
 
-use clap::{Parser, Subcommand};
+use clap::Parser;
+use command::Cli;
 use std::process::ExitCode;
-
-#[derive(Parser)]
-#[command(version, about = "Arrays larger than memory, within a bound that the whole process keeps")]
-struct Cli {
-    #[command(subcommand)]
-    command: Command,
-}
-
-#[derive(Subcommand)]
-enum Command {
-    /// Run two jobs on data larger than memory, and check their answers and their memory.
-    Demo(demo::Args),
-}
 
 fn main() -> ExitCode {
     chunkstore::init();
-    let result = match Cli::parse().command {
-        Command::Demo(args) => demo::run(&args),
-    };
-    match result {
-        Ok(true) => ExitCode::SUCCESS,
-        Ok(false) => ExitCode::FAILURE,
-        Err(error) => {
-            eprintln!("error: {error}");
-            ExitCode::FAILURE
-        }
-    }
+    Cli::parse().run()
 }

@@ -1,9 +1,10 @@
 //! `chunkstore demo`: two jobs on data larger than memory, with forecast, fact, and answers that are known.
 
-use crate::dataset::{COLUMNS, Dataset};
-use crate::folder::Folder;
-use crate::process::peak_rss_bytes;
-use crate::screen::{Screen, bytes, count, rate};
+use super::dataset::{COLUMNS, Dataset};
+use super::folder::Folder;
+use super::process::peak_rss_bytes;
+use super::screen::Screen;
+use crate::units::{bytes, count, rate};
 use chunkstore::array::Array;
 use chunkstore::engine::{Computable, Explain, RunReport, parse_bytes};
 use chunkstore::{Engine, Error, ErrorKind, Result};

@@ -1,0 +1,171 @@
+//! `chunkstore import`: a file into an array of a store.
+
+use crate::address::{Address, is_store};
+use crate::common::{Common, Memory};
+use crate::element::dtype_named;
+use crate::export::Format;
+use crate::failure::{Exit, Failure, Result};
+use crate::grid::{Grid, tuple};
+use crate::import::{Csv, Found, Header, Lines, Npy, Rows, chunking, delimiter, delimiter_named};
+use crate::open;
+use crate::output::Output;
+use crate::summary::{plural, ratio_text};
+use crate::units::bytes;
+use chunkstore::array::Chunking;
+use chunkstore_store::{Block, Chunk, DType};
+use chunkstore_store::{DatasetKind, DatasetWriter};
+use clap::builder::PossibleValuesParser;
+use serde_json::{Value, json};
+use std::path::PathBuf;
+
+const HELP: &str = "\
+Examples:
+  chunkstore import temperature.npy data/store/climate/temperature
+  chunkstore import temperature.npy data/new//temperature --create            make the store, too
+  chunkstore import table.csv data/store/table --dtype float32                rows of numbers
+  chunkstore import values.jsonl data/store/values --chunks 100000            numbers or lists
+  chunkstore import big.npy data/store/big --chunks 1000,-1                   1000 rows a chunk
+  chunkstore import x.npy data/store/x --replace --attribute units='\"K\"'
+
+Chunks: auto (8 to 16 MiB), a number for all axes, one for each axis (-1 is the whole axis, auto
+what fits), or bytes such as 4MiB. CSV and JSON lines are read twice: first to count rows and find
+the type (truth values, else integers of 64 bits, else float64), then to save them; they cannot come
+from standard input. A first line of CSV with a field that is no number names the columns, which are
+kept as the attribute `columns`. An empty field is NaN. A row of chunks must fit in half of the
+memory. Nothing of the array is visible before all of it is saved.
+
+JSON: one document: name, store, path, dtype, shape, grid, chunks, bytes, stored_bytes.";
+
+/// Save a file as an array: .npy, CSV or JSON lines.
+#[derive(clap::Args)]
+#[command(after_long_help = HELP)]
+pub(crate) struct Args {
+    /// The file.
+    #[arg(value_name = "FILE", value_hint = clap::ValueHint::FilePath)]
+    file: PathBuf,
+    /// Where to save it: STORE/NAME.
+    #[arg(value_name = "ADDRESS", value_hint = clap::ValueHint::AnyPath)]
+    address: String,
+    /// The format; by default that of the file's ending.
+    #[arg(long, short, value_enum, value_name = "FORMAT")]
+    format: Option<Format>,
+    /// How to cut the array.
+    #[arg(long, value_name = "CHUNKS", default_value = "auto", value_parser = chunking, allow_hyphen_values = true)]
+    chunks: Chunking,
+    /// The type of the elements; by default that of the file, or what holds all numbers.
+    #[arg(long, value_name = "DTYPE", value_parser = PossibleValuesParser::new(DType::ALL.map(DType::name)))]
+    dtype: Option<String>,
+    /// Whether the first line of CSV names the columns.
+    #[arg(long, value_enum, value_name = "WHEN", default_value_t = Header::Auto)]
+    header: Header,
+    /// What stands between the numbers of CSV: one character, or `tab`.
+    #[arg(long, value_name = "CHARACTER", value_parser = delimiter_named)]
+    delimiter: Option<u8>,
+    /// An attribute of the array: a name and JSON. Can be given several times.
+    #[arg(long, value_name = "NAME=JSON", value_parser = attribute)]
+    attribute: Vec<(String, Value)>,
+    /// Replace an array that exists.
+    #[arg(long)]
+    replace: bool,
+    /// Make the store where there is none; the name is then the last part of the path, or what follows two slashes.
+    #[arg(long)]
+    create: bool,
+    #[command(flatten)]
+    memory: Memory,
+    #[command(flatten)]
+    pub(crate) common: Common,
+}
+
+/// What is read, once its type and shape are known.
+enum Source {
+    Npy(Npy),
+    Csv(Csv, Found),
+    Lines(Lines),
+}
+
+/// Saves the file.
+pub(crate) fn run(args: &Args, output: &mut Output) -> Result<Exit> {
+    let format = Format::choose(args.format, &args.file)?;
+    let address = Address::target(&args.address, args.create)?;
+    let name = address.name.unwrap_or_default();
+    if !args.file.is_file() {
+        return Err(Failure::new(Exit::NotFound, format!("there is no file {}", args.file.display())));
+    }
+    let dtype = args.dtype.as_deref().and_then(dtype_named);
+    let path = args.file.clone();
+    // The file is looked at before the store is touched.
+    let (source, grid) = match format {
+        Format::Npy => {
+            let npy = Npy::open(&path, dtype, &args.chunks)?;
+            let grid = npy.grid.clone();
+            (Source::Npy(npy), grid)
+        }
+        Format::Csv => {
+            let csv = Csv { delimiter: delimiter(args.delimiter, &path), path, header: args.header };
+            let found = csv.scan(dtype)?;
+            let grid = grid(&found, &args.chunks)?;
+            (Source::Csv(csv, found), grid)
+        }
+        Format::Jsonl => {
+            let lines = Lines { path, longest: args.memory.part(16) };
+            let found = lines.scan(dtype)?;
+            let grid = grid(&found, &args.chunks)?;
+            (Source::Lines(lines), grid)
+        }
+    };
+    let arena = args.memory.arena();
+    if !args.create && !is_store(&address.store) {
+        return Err(Failure::new(Exit::NotFound, format!("there is no store {}", address.store.display())).hint("with --create it is made"));
+    }
+    let store = open::to_write(&address.store, &arena)?;
+    let writer = store.create(&name, DatasetKind::new("array", grid.meta()))?.replace(args.replace);
+    let put = |writer: &DatasetWriter, number: u64, block: Block| Ok(writer.put(number, &Chunk::Block(block))?);
+    let room = args.memory.part(2);
+    match &source {
+        Source::Npy(npy) => npy.blocks(args.memory.memory, |number, block| put(&writer, number, block))?,
+        Source::Csv(csv, _) => {
+            let mut rows = Rows::new(&grid, &arena, room)?;
+            csv.rows(grid.dtype, |row| rows.push(row, |number, block| put(&writer, number, block)))?;
+            rows.end()?;
+        }
+        Source::Lines(lines) => {
+            let mut rows = Rows::new(&grid, &arena, room)?;
+            lines.rows(grid.dtype, |row| rows.push(row, |number, block| put(&writer, number, block)))?;
+            rows.end()?;
+        }
+    }
+    if let Source::Csv(_, Found { columns, .. }) = &source
+        && !columns.is_empty()
+    {
+        writer.attribute("columns", json!(columns))?;
+    }
+    for (name, value) in &args.attribute {
+        writer.attribute(name.as_str(), value.clone())?;
+    }
+    let dataset = writer.commit()?;
+    let info = dataset.info();
+    let shape = grid.chunks.shape();
+    if output.is_json() {
+        output.document(&json!({
+            "name": info.name, "store": address.store, "path": args.file, "dtype": grid.dtype.name(), "shape": shape, "grid": grid.chunks.numblocks().to_vec(),
+            "chunks": info.chunks, "bytes": info.bytes, "stored_bytes": info.stored_bytes,
+        }))?;
+    } else {
+        let (data, stored) = (bytes(info.bytes), bytes(info.stored_bytes));
+        let ratio = ratio_text(info.bytes, info.stored_bytes);
+        let chunks = plural(info.chunks, "chunk");
+        output.line(format!("{}: {} {} in {chunks}, {data} in {stored} ({ratio})", info.name, grid.dtype, tuple(shape)))?;
+    }
+    Ok(Exit::Success)
+}
+
+fn grid(found: &Found, chunks: &Chunking) -> Result<Grid> {
+    Ok(Grid { dtype: found.dtype, chunks: chunks.resolve(&found.shape, found.dtype)? })
+}
+
+fn attribute(text: &str) -> std::result::Result<(String, Value), String> {
+    let (name, value) = text.split_once('=').ok_or("write it as NAME=JSON")?;
+    let value =
+        serde_json::from_str(value).map_err(|error| format!("{value} is no JSON ({error}); texts stand in quotes: units='\"K\"'"))?;
+    Ok((name.to_string(), value))
+}

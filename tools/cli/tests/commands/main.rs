@@ -1,0 +1,11 @@
+//! The `chunkstore` command as a process, on stores that the library made.
+
+#![allow(clippy::unwrap_used)]
+
+mod beside;
+mod damage;
+mod help;
+mod look;
+mod moving;
+mod support;
+mod wrong;
