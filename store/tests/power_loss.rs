@@ -28,7 +28,7 @@ fn dice(seed: &mut u64) -> u64 {
 fn bytes_of(number: u32) -> Vec<u8> {
     let mut seed = u64::from(number);
     let len = [0, 1, 700, 5000, 70_000, 150_000][number as usize % 6];
-    (0..len).map(|i| if number % 2 == 0 { (i / 100) as u8 } else { dice(&mut seed) as u8 }).collect()
+    (0..len).map(|i| if number.is_multiple_of(2) { (i / 100) as u8 } else { dice(&mut seed) as u8 }).collect()
 }
 
 fn chunk(arena: &Arena, number: u32) -> Chunk {
