@@ -1,5 +1,6 @@
 //! What opens, checks, mends and tidies a store.
 
+mod beyond;
 mod compact;
 mod damage;
 mod gc;

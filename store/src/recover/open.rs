@@ -1,5 +1,6 @@
 //! Opening a store, also after a crash.
 
+use super::beyond::newest_beyond;
 use crate::catalogue::Index;
 use crate::format::{CATALOGUE_NAME, MANIFEST_NAME, SEGMENTS_NAME};
 use crate::io::{Backend, BackendFile, Lock, Open};
@@ -53,6 +54,14 @@ fn open_to_write(folder: &Path, options: &StoreOptions, backend: Arc<dyn Backend
         other => other.map(|(scan, commits)| (index, scan, commits))?,
     };
     drop(file);
+    if let Some((newest, segment)) = newest_beyond(&backend, folder, store_id, &arena, &commits)?
+        && newest > scan.sequence + 1
+    {
+        let message = format!("the manifest ends with commit {}, and {} tells of commit {newest}", scan.sequence, segment.display());
+        return Err(Error::new(ErrorKind::Corrupt, message).at(&path).hint(
+            "nothing was changed; put the whole manifest back if you have it, or run `chunkstore repair`, which makes one from what the segments hold",
+        ));
+    }
     let manifest = Manifest::open(&backend, folder, &scan)?;
     let inner = assemble(folder, options, backend, arena, index, &commits, store_id, Some((manifest, lock)))?;
     put_away(&inner)?;

@@ -1,5 +1,6 @@
 //! Reading every byte of a store, and naming what is damaged.
 
+use super::beyond::newest_beyond;
 use super::damage::Damage;
 use super::survey::Survey;
 use crate::format::MANIFEST_NAME;
@@ -111,6 +112,14 @@ fn verify(inner: &Arc<Inner>, progress: &mut dyn FnMut(u64, u64)) -> Result<Veri
             offset: flaw.offset,
             problem,
         });
+    }
+    // First the segments, then the manifest: a writer goes the other way.
+    if let Some((newest, file)) = newest_beyond(&inner.backend, &inner.folder, inner.store_id, &inner.arena, &commits)? {
+        let last = super::snapshot(&*inner.backend, &inner.folder, &inner.arena)?.1.sequence;
+        if newest > last + 1 {
+            let problem = format!("it tells of commit {newest}, and the manifest ends with commit {last}: the manifest has lost its end");
+            verified.add(Damage { dataset: None, key: None, file, offset: 0, problem });
+        }
     }
     verified.segments = commits.len() as u64;
     verified.datasets = entries.len() as u64;

@@ -72,6 +72,15 @@ impl Segments {
     pub(crate) fn frames(&self, segment: u64) -> Result<Walk> {
         self.0.walk(segment)
     }
+
+    /// As [`Segments::frames`], from byte `from` on, where a frame begins or the room of one; 0 stands for all.
+    ///
+    /// # Errors
+    /// As for [`Segments::frames`].
+    pub(crate) fn frames_from(&self, segment: u64, from: u64) -> Result<Walk> {
+        let walk = self.0.walk(segment)?;
+        Ok(if from > 0 { Walk { at: from, stage: Stage::Frames, ..walk } } else { walk })
+    }
 }
 
 impl Inner {

@@ -59,7 +59,9 @@ pub(crate) fn read(path: &Path) -> Result<(EventLog, Vec<Layer>)> {
     for event in &log.events {
         layers.entry(event.layer).or_default().entry(event.block).or_default().take(event.kind);
     }
-    let names = log.descriptions.iter().find_map(|description| description.get("layers")?.as_array()).cloned().unwrap_or_default();
+    // Each computation brings its layers, numbered on.
+    let brought = log.descriptions.iter().filter_map(|description| description.get("layers")?.as_array());
+    let names: Vec<Value> = brought.flatten().cloned().collect();
     let name = |number: u32| {
         let named = names.get(number as usize).and_then(|layer| layer.as_str().or_else(|| layer.get("name").and_then(Value::as_str)));
         named.unwrap_or_default().to_string()

@@ -5,8 +5,6 @@ use chunkstore_fuzz::{Disk, store, use_store};
 use libfuzzer_sys::fuzz_target;
 use std::sync::LazyLock;
 
-static DISK: LazyLock<Disk> = LazyLock::new(|| {
-    store().narrowed(|path, _, words| words.retain(|_| path.ends_with("manifest")))
-});
+static DISK: LazyLock<Disk> = LazyLock::new(|| store().narrowed(|path, _, words| words.retain(|_| path.ends_with("manifest"))));
 
 fuzz_target!(|input: &[u8]| use_store(&DISK.changed(input)));

@@ -17,7 +17,8 @@ static REGISTRY: LazyLock<(Registry, Vec<(String, u32)>)> = LazyLock::new(|| {
 /// Parameters of some operators, with their place in the registry.
 static SOUND: LazyLock<Vec<(u8, Vec<u8>)>> = LazyLock::new(|| {
     let x = Array::<f64>::ones([6, 8], [3, 4]);
-    let layers = [x.exp(), &x + &x, x.sum(0), x.mean(1), x.var(0), x.max(..).reshape([1]), x.reshape([8, 6]), x.rechunk([2, 8]), x.transpose()];
+    let layers =
+        [x.exp(), &x + &x, x.sum(0), x.mean(1), x.var(0), x.max(..).reshape([1]), x.reshape([8, 6]), x.rechunk([2, 8]), x.transpose()];
     let mut sound = Vec::new();
     let mut next: Vec<LayerRef> = layers.iter().filter_map(|x| x.layer().ok()).collect();
     while let Some(layer) = next.pop() {
