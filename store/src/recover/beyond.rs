@@ -22,8 +22,12 @@ pub(super) fn newest_beyond(
     commits: &[Commit],
 ) -> Result<Option<(u64, PathBuf)>> {
     let committed: BTreeMap<u64, u64> = commits.iter().map(|commit| (commit.segment, commit.len)).collect();
+    let in_segments = folder.join(SEGMENTS_NAME);
+    if !backend.list(folder)?.contains(&in_segments) {
+        return Ok(None);
+    }
     let options = SegmentOptions { read_only: true, threads: 1, ..SegmentOptions::default() };
-    let segments = Segments::open(Arc::clone(backend), &folder.join(SEGMENTS_NAME), store_id, arena, options)?;
+    let segments = Segments::open(Arc::clone(backend), &in_segments, store_id, arena, options)?;
     let mut longer = Vec::new();
     for id in segments.strays()? {
         let from = committed.get(&id).copied().unwrap_or(0);

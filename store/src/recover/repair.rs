@@ -7,6 +7,7 @@
 //! Nothing is overwritten: until the new manifest has its name all is as it was, and then the old one and the damaged segments are still there
 //! under other names.
 
+use super::beyond::newest_beyond;
 use super::damage::Damage;
 use super::rebuild::{Rebuilt, describe, newest_descriptions, rebuild};
 use super::replay;
@@ -105,7 +106,14 @@ impl Repair {
             true => Some(read_manifest(&*backend, &manifest, &arena)?),
             false => None,
         };
-        let read = read.flatten();
+        let mut read = read.flatten();
+        if let Some(known) = &read
+            && let Some((newest, _)) = newest_beyond(&backend, folder, known.store_id, &arena, &known.commits)?
+            && newest > known.sequence + 1
+        {
+            // It has lost its end: the segments know more.
+            read = None;
+        }
         let options = SegmentOptions {
             segment_bytes: options.segment_bytes,
             quota: options.quota,
