@@ -55,7 +55,11 @@ fn the_readme_shows_the_program_that_runs() {
 #[test]
 fn each_check_is_a_recipe() {
     let read = |path: &str| std::fs::read_to_string(root().join(path)).unwrap();
-    let justfile = read("justfile").replace("{{cases}}", "25600").replace("{{seconds}} {{targets}}", "8").replace("target/release/", "\"$bin/").replace(['"', '\''], "");
+    let justfile = read("justfile")
+        .replace("{{cases}}", "25600")
+        .replace("{{seconds}} {{targets}}", "8")
+        .replace("target/release/", "\"$bin/")
+        .replace(['"', '\''], "");
     for line in read(".ci/run").lines().map(str::trim).filter(|line| line.starts_with("check ")) {
         let command = line.splitn(3, ' ').nth(2).unwrap().trim_start_matches("env ").replace(['"', '\''], "");
         assert!(justfile.replace(['"', '\''], "").contains(&command), "the justfile has no recipe with `{command}`");

@@ -400,7 +400,13 @@ fn survive(name: &str, version: u32, parameters: &[u8], number: u32, inputs: &[V
             }
         }
         Err(error) => {
-            assert!(matches!(error.kind(), ErrorKind::Corrupt | ErrorKind::Io | ErrorKind::Invalid | ErrorKind::NotFound | ErrorKind::Truncated), "{error}")
+            assert!(
+                matches!(
+                    error.kind(),
+                    ErrorKind::Corrupt | ErrorKind::Io | ErrorKind::Invalid | ErrorKind::NotFound | ErrorKind::Truncated
+                ),
+                "{error}"
+            )
         }
     }
 }
