@@ -2,7 +2,6 @@
 
 use super::map::FileMap;
 use crate::Result;
-use std::any::Any;
 use std::fmt::Debug;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -168,12 +167,25 @@ pub trait BackendFile: Send + Sync + Debug {
 /// A lock that is held until this is dropped.
 #[derive(Debug)]
 pub struct Lock {
-    _held: Box<dyn Debug + Send + Sync>,
+    held: Box<dyn Held>,
+}
+
+/// What a lock holds.
+pub trait Held: Debug + Send + Sync {
+    /// Whether the lock still keeps others out: its file may have been removed under it.
+    fn is_held(&self) -> bool {
+        true
+    }
 }
 
 impl Lock {
     /// A lock that is given back when `held` is dropped.
-    pub fn new(held: impl Any + Debug + Send + Sync) -> Self {
-        Lock { _held: Box::new(held) }
+    pub fn new(held: impl Held + 'static) -> Self {
+        Lock { held: Box::new(held) }
+    }
+
+    /// Whether the lock still keeps others out. It does not where somebody removed its file.
+    pub fn is_held(&self) -> bool {
+        self.held.is_held()
     }
 }

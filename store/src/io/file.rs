@@ -1,6 +1,6 @@
 //! Files of the operating system, by direct I/O where the file system takes it.
 
-use super::backend::{Backend, BackendFile, Lock, Open};
+use super::backend::{Backend, BackendFile, Held, Lock, Open};
 use super::map::{FileMap, check_part};
 use super::{medium, writeback};
 use crate::format::BLOCK_BYTES;
@@ -177,8 +177,26 @@ impl Backend for FileBackend {
         // A holder before may have removed the file between the opening and the locking: then the lock is of no use.
         let ours = file.metadata().map_err(failed)?;
         match std::fs::metadata(path) {
-            Ok(there) if (there.dev(), there.ino()) == (ours.dev(), ours.ino()) => Ok(Some(Lock::new(file))),
+            Ok(there) if (there.dev(), there.ino()) == (ours.dev(), ours.ino()) => {
+                Ok(Some(Lock::new(Locked { file, path: path.to_path_buf() })))
+            }
             _ => Ok(None),
+        }
+    }
+}
+
+/// A lock file that is locked.
+#[derive(Debug)]
+struct Locked {
+    file: File,
+    path: PathBuf,
+}
+
+impl Held for Locked {
+    fn is_held(&self) -> bool {
+        match (self.file.metadata(), std::fs::metadata(&self.path)) {
+            (Ok(ours), Ok(there)) => (ours.dev(), ours.ino()) == (there.dev(), there.ino()),
+            _ => false,
         }
     }
 }

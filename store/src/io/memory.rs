@@ -1,6 +1,6 @@
 //! A file system in memory, for tests and simulations.
 
-use super::backend::{Backend, BackendFile, Lock, Open};
+use super::backend::{Backend, BackendFile, Held, Lock, Open};
 use super::map::{FileMap, beyond};
 use crate::{Error, ErrorKind, Result};
 use parking_lot::Mutex;
@@ -198,17 +198,19 @@ impl Backend for MemoryBackend {
         if !self.disk.lock().locked.insert(path.to_path_buf()) {
             return Ok(None);
         }
-        Ok(Some(Lock::new(Held { disk: Arc::clone(&self.disk), path: path.to_path_buf() })))
+        Ok(Some(Lock::new(Locked { disk: Arc::clone(&self.disk), path: path.to_path_buf() })))
     }
 }
 
 #[derive(Debug)]
-struct Held {
+struct Locked {
     disk: Arc<Mutex<Disk>>,
     path: PathBuf,
 }
 
-impl Drop for Held {
+impl Held for Locked {}
+
+impl Drop for Locked {
     fn drop(&mut self) {
         self.disk.lock().locked.remove(&self.path);
     }

@@ -11,7 +11,7 @@ mod medium;
 mod memory;
 mod writeback;
 
-pub use backend::{Backend, BackendFile, Lock, Open};
+pub use backend::{Backend, BackendFile, Held, Lock, Open};
 pub use conformance::check_backend;
 pub use crash::CrashBackend;
 pub use faulty::{Fault, FaultyBackend};

@@ -40,11 +40,11 @@ pub(super) fn newest_beyond(
     segments.restore(&all)?;
     let mut newest: Option<(u64, PathBuf)> = None;
     for (from, commit) in longer {
-        let mut frames = segments.frames_from(commit.segment, from)?.peekable();
-        if from == 0 && matches!(frames.peek(), Some(Err(_)) | None) {
-            // It is of another store, or was never begun.
+        if from == 0 && segments.store_of(commit.segment)? != Some(store_id) {
+            // Linked from another store, or never begun.
             continue;
         }
+        let frames = segments.frames_from(commit.segment, from)?;
         for (offset, header) in frames.flatten().filter(|(_, header)| header.kind == FrameKind::Dataset) {
             let place = Place { segment: commit.segment, offset, len: header.frame_len() };
             let Ok(Chunk::Bytes(Bytes(bytes))) = segments.read(place) else { continue };

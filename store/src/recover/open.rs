@@ -80,6 +80,10 @@ fn put_away(inner: &Inner) -> Result<()> {
         }
     }
     for stray in inner.segments.strays()? {
+        // What was written for another store is left to `gc`: it may be the manifest that is not of this one.
+        if inner.segments.store_of(stray)?.is_some_and(|store| store != inner.store_id) {
+            continue;
+        }
         inner.segments.remove(stray)?;
     }
     for unfinished in inner.segments.unfinished()? {

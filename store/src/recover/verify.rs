@@ -11,6 +11,9 @@ use crate::segment::{FrameKind, Place, Table};
 use crate::{ErrorKind, Result};
 use std::sync::Arc;
 
+/// How often a snapshot is taken anew beside a writer before what looks like damage is believed.
+const ATTEMPTS: u32 = 20;
+
 /// The most damages that are listed one by one.
 const MOST_LISTED: usize = 10_000;
 
@@ -57,7 +60,17 @@ impl Store {
     /// Out of memory where the ledger has no room for a note of each frame, or for a chunk; not found where a writer removed files from
     /// under a snapshot: refresh, and verify again.
     pub fn verify(&self, mut progress: impl FnMut(u64, u64)) -> Result<Verified> {
-        verify(self.inner(), &mut progress)
+        let mut attempt = 0;
+        loop {
+            let verified = verify(self.inner(), &mut progress);
+            attempt += 1;
+            // What a writer removed or moved under a snapshot looks like damage: look again at a newer one.
+            let suspicious = verified.as_ref().map_or(true, |verified| !verified.is_sound());
+            if !suspicious || attempt == ATTEMPTS || !self.is_read_only() || !newer(self.inner())? {
+                return verified;
+            }
+            self.refresh()?;
+        }
     }
 }
 

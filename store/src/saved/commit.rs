@@ -120,6 +120,7 @@ impl Inner {
     /// Exists or not found, by name; disk full, after which it can be tried again; unusable after a failed sync.
     pub(crate) fn commit(&self, change: Change, failures: Option<u64>) -> Result<Outcome> {
         self.writable()?;
+        self.check_lock()?;
         let mut queue = self.queue.lock();
         let ticket = queue.next;
         queue.next += 1;

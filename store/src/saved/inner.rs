@@ -44,7 +44,7 @@ pub(crate) struct Inner {
     pub(crate) poisoned: AtomicBool,
     /// Whether one refresh of a snapshot is under way.
     pub(super) refreshing: Mutex<()>,
-    _lock: Option<Lock>,
+    lock: Option<Lock>,
 }
 
 /// Tables of a dataset, with the segments that they lead to held in place.
@@ -53,6 +53,13 @@ pub(crate) struct OpenTables {
     /// From the oldest to the newest.
     pub(crate) tables: Vec<Arc<Table>>,
     pub(crate) pinned: Pinned,
+}
+
+impl Drop for Inner {
+    /// Without the lock, what was not committed is left: it may stand where another writes.
+    fn drop(&mut self) {
+        self.check_lock().ok();
+    }
 }
 
 impl Inner {
@@ -85,11 +92,26 @@ impl Inner {
             turn,
             poisoned,
             refreshing,
-            _lock: lock,
+            lock,
         }
     }
 
     /// Refuses where nothing may be written.
+    /// Checks that nobody else can have begun to write: the lock file is still the one that is locked.
+    ///
+    /// # Errors
+    /// Unusable where it is not, from then on.
+    pub(crate) fn check_lock(&self) -> Result<()> {
+        if self.lock.as_ref().is_none_or(Lock::is_held) {
+            return Ok(());
+        }
+        self.segments.abandon();
+        self.poisoned.store(true, Relaxed);
+        let message =
+            "the lock file of the store was removed or replaced while it was open to write; another writer may have changed the store";
+        Err(Error::new(ErrorKind::Unusable, message).at(&self.folder).hint("nothing more is written; verify the store, and open it again"))
+    }
+
     pub(crate) fn writable(&self) -> Result<&Mutex<Manifest>> {
         if self.poisoned.load(Relaxed) {
             let message = "a sync failed before, so that it is not known what is saved; nothing more is written";

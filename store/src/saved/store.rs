@@ -8,6 +8,7 @@ use super::keyed::KeyedWriter;
 use super::name::{check_name, literal_prefix};
 use super::options::StoreOptions;
 use super::stats::StoreStats;
+use super::value::leaves;
 use super::writer::DatasetWriter;
 use crate::manifest::{Entry, now};
 use crate::{Error, ErrorKind, Result, recover};
@@ -219,7 +220,20 @@ impl Store {
                 let message = format!("{name:?} is of kind {:?}, and not {:?}", info.kind, kind.kind());
                 Err(Error::new(ErrorKind::Invalid, message).at(self.folder()))
             }
-            Some(_) => KeyedWriter::update(&self.0, name),
+            Some(info) => {
+                let text =
+                    |meta: &serde_json::Value, part: &str| meta.get(part).and_then(|name| name.as_str()).unwrap_or_default().to_owned();
+                for part in ["key", "value"] {
+                    let (was, is) = (text(&info.meta, part), text(kind.meta(), part));
+                    if leaves(&was) != leaves(&is) {
+                        let message = format!("the {part}s of {name:?} are {was}, and are not to be read as {is}");
+                        return Err(Error::new(ErrorKind::Invalid, message)
+                            .at(self.folder())
+                            .hint("open it with the types that it was made with"));
+                    }
+                }
+                KeyedWriter::update(&self.0, name)
+            }
             None => self.create_keyed(name, kind, false),
         }
     }

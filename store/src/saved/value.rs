@@ -10,6 +10,14 @@ use serde_json::json;
 /// The kind of the dataset of a value.
 const KIND: &str = "value";
 
+/// The numbers, truth values and characters in the name of a type, in order: what is read as other ones would be silently wrong. Names of users' types
+/// tell nothing of what is in them.
+pub(crate) fn leaves(type_name: &str) -> Vec<&str> {
+    const LEAVES: [&str; 16] =
+        ["i8", "i16", "i32", "i64", "i128", "isize", "u8", "u16", "u32", "u64", "u128", "usize", "f32", "f64", "bool", "char"];
+    type_name.split(|c: char| !(c.is_alphanumeric() || c == '_')).filter(|word| LEAVES.contains(word)).collect()
+}
+
 impl Store {
     /// Saves a value under a name, in the place of a value that had it, and returns once it survives a loss of power.
     ///
@@ -36,6 +44,10 @@ impl Store {
         }
         let Some(Chunk::Records(records)) = dataset.chunk(0)? else { return Err(other("without records")) };
         let type_name = dataset.info().meta.get("type").and_then(|name| name.as_str()).unwrap_or("unknown").to_owned();
+        if leaves(&type_name) != leaves(std::any::type_name::<T>()) {
+            let message = format!("{name:?} was saved as {type_name}, and cannot be read as {}", std::any::type_name::<T>());
+            return Err(Error::new(ErrorKind::Invalid, message).at(self.folder()).hint("read it as the type that was saved"));
+        }
         let (mut values, not_this) = (records.iter::<T>(), || {
             let message = format!("{name:?} was saved as {type_name}, and cannot be read as {}", std::any::type_name::<T>());
             Error::new(ErrorKind::Corrupt, message).at(self.folder()).hint("read it as the type that was saved")

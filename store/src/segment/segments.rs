@@ -173,6 +173,11 @@ impl Segments {
             .collect())
     }
 
+    /// Writes, cuts and removes nothing from now on: another may be writing.
+    pub(crate) fn abandon(&self) {
+        self.0.poisoned.store(true, Relaxed);
+    }
+
     /// Removes a segment, known or stray, that nothing needs any more and no lane writes. Who reads it can go on.
     ///
     /// # Errors

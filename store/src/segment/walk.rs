@@ -73,6 +73,20 @@ impl Segments {
         self.0.walk(segment)
     }
 
+    /// The store that a segment, known or stray, was written for; nothing where its first block does not tell.
+    ///
+    /// # Errors
+    /// Those of opening and reading the file.
+    pub(crate) fn store_of(&self, segment: u64) -> Result<Option<u64>> {
+        let file = self.0.backend.open(&self.0.path_of(segment), Open::Read)?;
+        if file.len()? < BLOCK_BYTES as u64 {
+            return Ok(None);
+        }
+        let mut block = vec![0; BLOCK_BYTES];
+        file.read_at(0, &mut block)?;
+        Ok(SegmentHeader::decode(&block).ok().map(|header| header.store))
+    }
+
     /// As [`Segments::frames`], from byte `from` on, where a frame begins or the room of one; 0 stands for all.
     ///
     /// # Errors

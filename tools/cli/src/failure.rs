@@ -86,7 +86,7 @@ impl Failure {
 
     /// How the process ends.
     pub(crate) fn exit(&self) -> Exit {
-        if self.closed { Exit::Success } else { self.exit }
+        self.exit
     }
 
     /// Whether damage is what was found.
