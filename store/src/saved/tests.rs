@@ -560,6 +560,7 @@ fn writers_go_on_while_the_store_is_compacted() {
     assert!(store.verify(|_, _| {}).unwrap().is_sound());
     let before = store.stats().disk_bytes;
     store.compact().unwrap();
-    assert!(store.stats().disk_bytes <= before);
+    // Room that is reserved ahead counts, and a new segment may reserve a step of it.
+    assert!(store.stats().disk_bytes <= before + (16 << 20));
     assert_eq!(state_of(&store), state);
 }
