@@ -20,6 +20,7 @@ mod picture;
 mod preview;
 mod progress;
 mod region;
+mod run_log;
 mod run_states;
 mod slabs;
 mod statistics;

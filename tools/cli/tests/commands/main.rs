@@ -7,5 +7,6 @@ mod damage;
 mod help;
 mod look;
 mod moving;
+mod runs;
 mod support;
 mod wrong;
