@@ -11,6 +11,10 @@ use std::path::{Path, PathBuf};
 pub(crate) fn read(address: &str) -> Result<(PathBuf, EventLog)> {
     let path = Path::new(address);
     let path = if path.is_dir() { newest(path)? } else { path.to_path_buf() };
+    if !path.exists() {
+        let failure = Failure::new(Exit::NotFound, format!("there is no {}", path.display()));
+        return Err(failure.hint("name a checkpoint folder, or a log that ends in .events"));
+    }
     let absolute = std::path::absolute(&path).unwrap_or_else(|_| path.clone());
     let log = read_events(&FileBackend::new(), &absolute)?;
     Ok((path, log))
