@@ -4,7 +4,7 @@ use super::damage::Damage;
 use super::survey::{Found, MISSING, Survey};
 use crate::manifest::{Description, Entry};
 use crate::saved::{Gone, check_name, each_key};
-use crate::segment::{FrameInfo, FrameKind, Place, Segments, Table, TableBuilder};
+use crate::segment::{Copier, FrameInfo, FrameKind, Place, Segments, Table, TableBuilder};
 use crate::{Booking, Bytes, Chunk, ErrorKind, Result};
 use rustc_hash::{FxHashMap, FxHashSet};
 use std::collections::BTreeMap;
@@ -131,12 +131,13 @@ pub(super) fn rebuild(
     let meta = if known.is_empty() { entry.meta.clone() } else { known.write(&entry.meta) };
     let mut after = Entry { meta, tables: Vec::new(), chunks: 0, bytes: 0, stored: 0, ..entry.clone() };
     let mut table = TableBuilder::new(target.arena().ledger())?;
+    let mut copier = Copier::new(source, target)?;
     for (key, place) in chunks {
         let to = match (damaged.contains(&place.segment), moved.get(&place)) {
             (false, _) => place,
             (true, Some(copy)) => *copy,
             (true, None) => {
-                let copy = target.copy_from(source, place)?;
+                let copy = copier.copy(place)?;
                 moved.insert(place, copy);
                 copy
             }

@@ -3,7 +3,7 @@
 use super::info::DatasetInfo;
 use super::inner::{Inner, OpenTables};
 use crate::manifest::Entry;
-use crate::segment::{FrameHeader, Place, Segments, Table};
+use crate::segment::{FrameHeader, Place, Segments, Table, each_merged};
 use crate::{Arena, Chunk, ChunkHeader, Encoding, Error, ErrorKind, Result};
 use std::sync::Arc;
 
@@ -184,17 +184,7 @@ impl Dataset {
 }
 
 /// Gives each key that is in `tables`, the newest first, and is not removed, to `visit`.
-pub(crate) fn each_key(segments: &Segments, tables: &[Arc<Table>], mut visit: impl FnMut(&[u8], Place) -> Result<()>) -> Result<()> {
-    for (number, table) in tables.iter().enumerate() {
-        for entry in table.iter(segments)? {
-            let (key, place) = entry?;
-            let Some(place) = place else { continue };
-            let mut newer = tables.iter().take(number);
-            let hidden = newer.try_fold(false, |hidden, newer| Ok::<_, Error>(hidden || newer.get(&key)?.is_some()))?;
-            if !hidden {
-                visit(&key, place)?;
-            }
-        }
-    }
-    Ok(())
+pub(crate) fn each_key(segments: &Segments, tables: &[Arc<Table>], visit: impl FnMut(&[u8], Place) -> Result<()>) -> Result<()> {
+    let oldest_first: Vec<&Table> = tables.iter().rev().map(|table| &**table).collect();
+    each_merged(segments, &oldest_first, visit)
 }

@@ -267,14 +267,14 @@ impl KeyedWriter {
         }
     }
 
-    /// Gives a key its chunk, appended before by this writer, or takes it away.
+    /// Gives a key its chunk, appended before by this writer, or takes it away. True where it had one.
     ///
     /// # Errors
     /// Out of memory where the ledger has no room for the key; those of reading a table, and of writing one out.
-    pub(crate) fn note(&self, key: &[u8], held: Option<Held>) -> Result<()> {
+    pub(crate) fn note(&self, key: &[u8], held: Option<Held>) -> Result<bool> {
         self.make_filter()?;
         let mut rolled = false;
-        let used = loop {
+        let (used, there) = loop {
             let (epoch, tables) = {
                 let state = self.state.read();
                 let known = state.in_memory(key).is_some() || state.filter.as_ref().is_some_and(|filter| !filter.may_have(key));
@@ -289,8 +289,11 @@ impl KeyedWriter {
                 Some(old) => old.map(Old::Exact),
                 None => below.map(Old::InTable),
             };
+            if held.is_none() && old.is_none() {
+                return Ok(false);
+            }
             match state.put(key, held, old) {
-                Ok(()) => break state.pending.used(),
+                Ok(()) => break (state.pending.used(), old.is_some()),
                 Err(error) if rolled || state.pending.is_empty() => return Err(error),
                 Err(_) => {}
             }
@@ -303,7 +306,7 @@ impl KeyedWriter {
             // The key is put, whatever comes of this: it is tried again by the next one, and by the commit.
             self.roll().ok();
         }
-        Ok(())
+        Ok(there)
     }
 
     /// Makes the filter of a dataset that is gone on with, once that pays.
@@ -345,11 +348,7 @@ impl KeyedWriter {
     /// # Errors
     /// As for [`KeyedWriter::note`].
     pub(crate) fn remove(&self, key: &[u8]) -> Result<bool> {
-        let there = self.place(key)?.is_some();
-        if there {
-            self.note(key, None)?;
-        }
-        Ok(there)
+        self.note(key, None)
     }
 
     /// Where the chunk of a key is, committed or not.
