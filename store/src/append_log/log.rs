@@ -167,7 +167,7 @@ impl ByteLog {
             pace: Pace::new(options.encoding),
             buckets: (0..partitions).map(|_| Mutex::default()).collect(),
             weights: (0..partitions).map(|_| Default::default()).collect(),
-            table: Mutex::new(Table::new(partitions)),
+            table: Mutex::new(Table::new(partitions, arena.ledger())?),
             work: Mutex::default(),
             todo: Condvar::new(),
             ended: Condvar::new(),

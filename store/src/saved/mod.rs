@@ -12,7 +12,9 @@ mod lock;
 mod name;
 mod options;
 mod overlay;
+mod pending;
 mod pins;
+mod settle;
 #[cfg(test)]
 mod speed;
 mod stats;

@@ -58,7 +58,7 @@ impl<'a> Copier<'a> {
         copied.map_err(|error| if error.path().is_none() { self.from.0.name(error, place) } else { error })
     }
 
-    /// Brings the bytes of a frame into the window; false where they are not in a file yet.
+    /// Brings the bytes of a frame into the window; false where they cannot be had with what follows them.
     fn has(&mut self, place: Place) -> Result<bool> {
         let inside = |copier: &Self| {
             let end = copier.at + copier.filled as u64;
@@ -70,7 +70,10 @@ impl<'a> Copier<'a> {
         let Some((file, readable)) = self.from.readable_of(place)? else { return Ok(false) };
         let len = (readable - place.offset).min(self.window.len() as u64) as usize;
         self.filled = 0;
-        file.read_at(place.offset, self.window.get_mut(..len).unwrap_or_default())?;
+        // The file may have lost its end, and still have this frame.
+        if file.read_at(place.offset, self.window.get_mut(..len).unwrap_or_default()).is_err() {
+            return Ok(false);
+        }
         (self.segment, self.at, self.filled) = (place.segment, place.offset, len);
         Ok(inside(self))
     }
