@@ -315,7 +315,7 @@ mod tests {
         // Open before the type is known; it is seen when it is used.
         let early = AppendLog::<i64>::over(ByteLog::open_with(&path, 4, options()).unwrap());
         let log = AppendLog::<u64>::open_with(&path, 4, options()).unwrap();
-        log.append(1, (), &[u64::MAX, 1]).unwrap();
+        log.append(1, (), [u64::MAX, 1]).unwrap();
         log.flush().unwrap();
         early.refresh().unwrap();
         for error in [
