@@ -6,7 +6,7 @@ use crate::element::dtype_named;
 use crate::export::Format;
 use crate::failure::{Exit, Failure, Result};
 use crate::grid::{Grid, tuple};
-use crate::import::{Csv, Found, Header, Lines, Npy, Rows, chunking, delimiter, delimiter_named};
+use crate::import::{Csv, Found, Header, Lines, Npy, Rows, Skipped, Text, chunking, comment_named, delimiter, delimiter_named};
 use crate::open;
 use crate::output::Output;
 use crate::summary::{plural, ratio_text};
@@ -31,10 +31,19 @@ Chunks: auto (8 to 16 MiB), a number for all axes, one for each axis (-1 is the 
 what fits), or bytes such as 4MiB. CSV and JSON lines are read twice: first to count rows and find
 the type (truth values, else integers of 64 bits, else float64), then to save them; they cannot come
 from standard input. A first line of CSV with a field that is no number names the columns, which are
-kept as the attribute `columns`. An empty field is NaN. A row of chunks must fit in half of the
-memory. Nothing of the array is visible before all of it is saved.
+kept as the attribute `columns`; one that begins like a number, such as 0x10 or 1_000, is an error.
+An empty field is NaN, and so is the word nan; inf is infinity. Lines of nothing but white space are
+skipped, and their number is told; lines of comments are skipped with --comment.
 
-JSON: one document: name, store, path, dtype, shape, grid, chunks, bytes, stored_bytes.";
+No number changes unless that is asked for: a value that --dtype does not hold, an integer that a
+float would round, or a float beyond the largest is an error that names its place. With --lossy
+integers wrap, fractions are cut off and large integers are rounded, as in NumPy's astype.
+
+A row of chunks of CSV and JSON lines must fit in half of the memory, and a chunk of .npy in about a
+fourth. Nothing of the array is visible before all of it is saved.
+
+JSON: one document: name, store, path, dtype, shape, grid, chunks, bytes, stored_bytes, and
+blank_lines and comment_lines, which were skipped.";
 
 /// Save a file as an array: .npy, CSV or JSON lines.
 #[derive(clap::Args)]
@@ -55,12 +64,18 @@ pub(crate) struct Args {
     /// The type of the elements; by default that of the file, or what holds all numbers.
     #[arg(long, value_name = "DTYPE", value_parser = PossibleValuesParser::new(DType::ALL.map(DType::name)))]
     dtype: Option<String>,
+    /// Take what comes nearest where a value does not fit the type: wrap, cut off, round.
+    #[arg(long)]
+    lossy: bool,
     /// Whether the first line of CSV names the columns.
     #[arg(long, value_enum, value_name = "WHEN", default_value_t = Header::Auto)]
     header: Header,
     /// What stands between the numbers of CSV: one character, or `tab`.
     #[arg(long, value_name = "CHARACTER", value_parser = delimiter_named)]
     delimiter: Option<u8>,
+    /// Skip the lines of CSV that begin with this character; without it no line is a comment.
+    #[arg(long, value_name = "CHARACTER", value_parser = comment_named)]
+    comment: Option<u8>,
     /// An attribute of the array: a name and JSON. Can be given several times.
     #[arg(long, value_name = "NAME=JSON", value_parser = attribute)]
     attribute: Vec<(String, Value)>,
@@ -80,7 +95,7 @@ pub(crate) struct Args {
 enum Source {
     Npy(Npy),
     Csv(Csv, Found),
-    Lines(Lines),
+    Lines(Lines, Found),
 }
 
 /// Saves the file.
@@ -96,21 +111,24 @@ pub(crate) fn run(args: &Args, output: &mut Output) -> Result<Exit> {
     // The file is looked at before the store is touched.
     let (source, grid) = match format {
         Format::Npy => {
-            let npy = Npy::open(&path, dtype, &args.chunks)?;
+            let npy = Npy::open(&path, dtype, &args.chunks, args.lossy)?;
             let grid = npy.grid.clone();
             (Source::Npy(npy), grid)
         }
         Format::Csv => {
-            let csv = Csv { delimiter: delimiter(args.delimiter, &path), path, header: args.header };
+            let delimiter = delimiter(args.delimiter, &path);
+            let text = Text { path, longest: args.memory.part(16), comment: args.comment };
+            let csv = Csv { text, delimiter, header: args.header, lossy: args.lossy };
             let found = csv.scan(dtype)?;
             let grid = grid(&found, &args.chunks)?;
             (Source::Csv(csv, found), grid)
         }
         Format::Jsonl => {
-            let lines = Lines { path, longest: args.memory.part(16) };
+            let text = Text { path, longest: args.memory.part(16), comment: None };
+            let lines = Lines { text, lossy: args.lossy };
             let found = lines.scan(dtype)?;
             let grid = grid(&found, &args.chunks)?;
-            (Source::Lines(lines), grid)
+            (Source::Lines(lines, found), grid)
         }
     };
     let arena = args.memory.arena();
@@ -128,7 +146,7 @@ pub(crate) fn run(args: &Args, output: &mut Output) -> Result<Exit> {
             csv.rows(grid.dtype, |row| rows.push(row, |number, block| put(&writer, number, block)))?;
             rows.end()?;
         }
-        Source::Lines(lines) => {
+        Source::Lines(lines, _) => {
             let mut rows = Rows::new(&grid, &arena, room)?;
             lines.rows(grid.dtype, |row| rows.push(row, |number, block| put(&writer, number, block)))?;
             rows.end()?;
@@ -142,6 +160,10 @@ pub(crate) fn run(args: &Args, output: &mut Output) -> Result<Exit> {
     for (name, value) in &args.attribute {
         writer.attribute(name.as_str(), value.clone())?;
     }
+    let skipped = match &source {
+        Source::Npy(_) => Skipped::default(),
+        Source::Csv(_, found) | Source::Lines(_, found) => found.skipped,
+    };
     let dataset = writer.commit()?;
     let info = dataset.info();
     let shape = grid.chunks.shape();
@@ -149,12 +171,19 @@ pub(crate) fn run(args: &Args, output: &mut Output) -> Result<Exit> {
         output.document(&json!({
             "name": info.name, "store": address.store, "path": args.file, "dtype": grid.dtype.name(), "shape": shape, "grid": grid.chunks.numblocks().to_vec(),
             "chunks": info.chunks, "bytes": info.bytes, "stored_bytes": info.stored_bytes,
+            "blank_lines": skipped.blank, "comment_lines": skipped.comments,
         }))?;
     } else {
         let (data, stored) = (bytes(info.bytes), bytes(info.stored_bytes));
         let ratio = ratio_text(info.bytes, info.stored_bytes);
         let chunks = plural(info.chunks, "chunk");
         output.line(format!("{}: {} {} in {chunks}, {data} in {stored} ({ratio})", info.name, grid.dtype, tuple(shape)))?;
+        let kinds = [(skipped.blank, "blank line"), (skipped.comments, "comment line")];
+        let told = kinds.iter().filter(|(count, _)| *count > 0).map(|(count, what)| plural(*count, what));
+        let told: Vec<String> = told.collect();
+        if !told.is_empty() {
+            output.line(format!("skipped: {}", told.join(", ")))?;
+        }
     }
     Ok(Exit::Success)
 }

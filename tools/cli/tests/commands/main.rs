@@ -8,4 +8,5 @@ mod help;
 mod look;
 mod moving;
 mod support;
+mod text;
 mod wrong;
