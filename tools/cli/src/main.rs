@@ -17,6 +17,7 @@ mod open;
 mod output;
 mod owner;
 mod picture;
+mod presence;
 mod preview;
 mod progress;
 mod region;

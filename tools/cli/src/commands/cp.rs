@@ -5,6 +5,7 @@ use crate::common::{Common, Memory};
 use crate::failure::{Exit, Failure, Result};
 use crate::open;
 use crate::output::Output;
+use crate::presence::Presence;
 use crate::summary::plural;
 use crate::units::bytes;
 use chunkstore_store::{Dataset, DatasetKind, Store};
@@ -20,6 +21,7 @@ Examples:
 
 A copy in one store that replaces another dataset shares nothing. Every chunk that goes to another
 store is read and checked; a damaged one ends the command, and nothing of the copy is visible then.
+Where chunks are missing nothing is copied, and the command ends with 3, unless --partial is given.
 
 JSON: one document: from {store, name}, to {store, name}, chunks, bytes, shared (whether the bytes
 on disk are).";
@@ -37,6 +39,9 @@ pub(crate) struct Args {
     /// Replace a dataset that exists.
     #[arg(long)]
     replace: bool,
+    /// Copy the chunks that are there where others are missing.
+    #[arg(long)]
+    partial: bool,
     /// Make the store of the copy where there is none.
     #[arg(long)]
     create: bool,
@@ -60,6 +65,11 @@ pub(crate) fn run(args: &Args, output: &mut Output) -> Result<Exit> {
     }
     let store = open::to_write(&to_folder, &arena)?;
     let from = if one_store { open::dataset(&store, &name)? } else { open::dataset(&open::to_read(&folder, &arena)?, &name)? };
+    if !args.partial
+        && let Some(failure) = Presence::of(&from, &folder)?.failure()
+    {
+        return Err(failure.about("nothing was copied").hint("--partial copies the chunks that are there"));
+    }
     let copy = if shared {
         store.copy(&name, &to_name)?;
         open::dataset(&store, &to_name)?
@@ -94,8 +104,11 @@ fn write(from: &Dataset, store: &Store, to: &str, replace: bool) -> Result<Datas
     let writer = store.create(to, DatasetKind::new(&info.kind, info.meta.clone()))?.replace(replace);
     for key in from.keys()? {
         let about = |error| Failure::from(error).about(format!("{} of {}", crate::key::text(&info.kind, &key), info.name));
-        if let Some(chunk) = from.get(&key).map_err(about)? {
-            writer.put_key(&key, &chunk)?;
+        match from.get(&key).map_err(about) {
+            Ok(chunk) => chunk.iter().try_for_each(|chunk| writer.put_key(&key, chunk))?,
+            // Asked for: what is there, without what has gone with its file.
+            Err(failure) if failure.is_gone() => {}
+            Err(failure) => return Err(failure),
         }
     }
     for (name, value) in &info.attributes {

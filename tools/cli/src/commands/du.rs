@@ -3,7 +3,7 @@
 use crate::address::Address;
 use crate::common::{Common, Memory};
 use crate::failure::{Exit, Result};
-use crate::open;
+use crate::open::{self, Garbage};
 use crate::output::{Output, Style};
 use crate::owner::sizes;
 use crate::summary::{ratio, ratio_text, rounded};
@@ -52,7 +52,7 @@ pub(crate) fn run(args: &Args, output: &mut Output) -> Result<Exit> {
     infos.sort_by_key(|info| std::cmp::Reverse(info.stored_bytes));
     let (total, stored) = infos.iter().fold((0, 0), |(total, stored), info| (total + info.bytes, stored + info.stored_bytes));
     let whole = address.name.is_none();
-    let (disk, collectable) = if whole { (files(&address.store), store.gc(true)?.bytes) } else { (Vec::new(), 0) };
+    let (disk, garbage) = if whole { (files(&address.store), Garbage::of(&store)?) } else { Default::default() };
     let on_disk: u64 = disk.iter().map(|(_, bytes)| bytes).sum();
     if output.is_json() {
         let datasets = infos.iter().map(|info| {
@@ -67,7 +67,7 @@ pub(crate) fn run(args: &Args, output: &mut Output) -> Result<Exit> {
             let mut parts: serde_json::Map<_, _> = disk.iter().map(|(name, bytes)| (name.to_string(), json!(bytes))).collect();
             parts.insert("total".into(), on_disk.into());
             document["disk"] = parts.into();
-            document["collectable_bytes"] = collectable.into();
+            document["collectable_bytes"] = garbage.bytes.into();
         }
         output.document(&document)?;
         return Ok(Exit::Success);
@@ -84,8 +84,8 @@ pub(crate) fn run(args: &Args, output: &mut Output) -> Result<Exit> {
     if whole {
         let parts: Vec<String> = disk.iter().filter(|(_, size)| *size > 0).map(|(name, size)| format!("{name} {}", bytes(*size))).collect();
         output.line(format!("files: {} ({})", bytes(on_disk), parts.join(", ")))?;
-        if collectable > 0 {
-            output.line(output.style(Style::Yellow, format!("`chunkstore gc` gives back {}", bytes(collectable))))?;
+        if garbage.bytes > 0 {
+            output.line(output.style(Style::Yellow, format!("`chunkstore gc` gives back {}", bytes(garbage.bytes))))?;
         }
     }
     Ok(Exit::Success)

@@ -56,7 +56,7 @@ pub(crate) struct Args {
 /// Shows values.
 pub(crate) fn run(args: &Args, output: &mut Output) -> Result<Exit> {
     let arena = args.memory.arena();
-    let dataset = open::dataset_at(&args.address, &arena)?;
+    let (dataset, _) = open::dataset_at(&args.address, &arena)?;
     let (grid, most) = (grid_of(dataset.info())?, Most { rows: args.rows, columns: args.columns });
     match (&grid, &args.chunk) {
         (None, None) => keys(&dataset, most, output),

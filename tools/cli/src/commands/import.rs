@@ -11,7 +11,7 @@ use crate::open;
 use crate::output::Output;
 use crate::summary::{plural, ratio_text};
 use crate::units::bytes;
-use chunkstore::array::Chunking;
+use chunkstore::array::{Auto, Chunking};
 use chunkstore_store::{Block, Chunk, DType};
 use chunkstore_store::{DatasetKind, DatasetWriter};
 use clap::builder::PossibleValuesParser;
@@ -28,10 +28,12 @@ Examples:
   chunkstore import x.npy data/store/x --replace --attribute units='\"K\"'
 
 Chunks: auto (8 to 16 MiB), a number for all axes, one for each axis (-1 is the whole axis, auto
-what fits), or bytes such as 4MiB. CSV and JSON lines are read twice: first to count rows and find
-the type (truth values, else integers of 64 bits, else float64), then to save them; they cannot come
-from standard input. A first line of CSV with a field that is no number names the columns, which are
-kept as the attribute `columns`; one that begins like a number, such as 0x10 or 1_000, is an error.
+what fits), or bytes such as 4MiB; without --chunks and with less than 256MiB of --memory, a 32nd
+of that. CSV and JSON lines are read twice: first to count rows and find the type (truth values,
+else integers of 64 bits, else float64), then to save them; they cannot come from standard input. A
+first line of CSV with a field that is no number names the columns, which are kept as the attribute
+`columns`; a field there that begins like a number, such as 0x10 or 1_000, is an error.
+
 An empty field is NaN, and so is the word nan; inf is infinity. Lines of nothing but white space are
 skipped, and their number is told; lines of comments are skipped with --comment.
 
@@ -58,9 +60,9 @@ pub(crate) struct Args {
     /// The format; by default that of the file's ending.
     #[arg(long, short, value_enum, value_name = "FORMAT")]
     format: Option<Format>,
-    /// How to cut the array.
-    #[arg(long, value_name = "CHUNKS", default_value = "auto", value_parser = chunking, allow_hyphen_values = true)]
-    chunks: Chunking,
+    /// How to cut the array; by default auto, or smaller where --memory is below 256MiB.
+    #[arg(long, value_name = "CHUNKS", value_parser = chunking, allow_hyphen_values = true)]
+    chunks: Option<Chunking>,
     /// The type of the elements; by default that of the file, or what holds all numbers.
     #[arg(long, value_name = "DTYPE", value_parser = PossibleValuesParser::new(DType::ALL.map(DType::name)))]
     dtype: Option<String>,
@@ -98,8 +100,17 @@ enum Source {
     Lines(Lines, Found),
 }
 
+/// The memory below which chunks are smaller than usual, and their share of it then.
+const USUAL: u64 = 256 << 20;
+const SHARE: u64 = 32;
+
 /// Saves the file.
 pub(crate) fn run(args: &Args, output: &mut Output) -> Result<Exit> {
+    let chunks = match &args.chunks {
+        Some(chunks) => chunks.clone(),
+        None if args.memory.memory < USUAL => Chunking::bytes(args.memory.part(SHARE)),
+        None => Auto.into(),
+    };
     let format = Format::choose(args.format, &args.file)?;
     let address = Address::target(&args.address, args.create)?;
     let name = address.name.unwrap_or_default();
@@ -111,7 +122,7 @@ pub(crate) fn run(args: &Args, output: &mut Output) -> Result<Exit> {
     // The file is looked at before the store is touched.
     let (source, grid) = match format {
         Format::Npy => {
-            let npy = Npy::open(&path, dtype, &args.chunks, args.lossy)?;
+            let npy = Npy::open(&path, dtype, &chunks, args.lossy)?;
             let grid = npy.grid.clone();
             (Source::Npy(npy), grid)
         }
@@ -120,14 +131,14 @@ pub(crate) fn run(args: &Args, output: &mut Output) -> Result<Exit> {
             let text = Text { path, longest: args.memory.part(16), comment: args.comment };
             let csv = Csv { text, delimiter, header: args.header, lossy: args.lossy };
             let found = csv.scan(dtype)?;
-            let grid = grid(&found, &args.chunks)?;
+            let grid = grid(&found, &chunks)?;
             (Source::Csv(csv, found), grid)
         }
         Format::Jsonl => {
             let text = Text { path, longest: args.memory.part(16), comment: None };
             let lines = Lines { text, lossy: args.lossy };
             let found = lines.scan(dtype)?;
-            let grid = grid(&found, &args.chunks)?;
+            let grid = grid(&found, &chunks)?;
             (Source::Lines(lines, found), grid)
         }
     };
@@ -139,16 +150,26 @@ pub(crate) fn run(args: &Args, output: &mut Output) -> Result<Exit> {
     let writer = store.create(&name, DatasetKind::new("array", grid.meta()))?.replace(args.replace);
     let put = |writer: &DatasetWriter, number: u64, block: Block| Ok(writer.put(number, &Chunk::Block(block))?);
     let room = args.memory.part(2);
+    let largest = (0..grid.chunks.blocks()).map(|number| grid.chunks.block_len(number)).max().unwrap_or(0) * grid.dtype.size();
+    let smaller = |failure: Failure| {
+        let (fits, has) = (bytes(args.memory.memory / SHARE), bytes(largest as u64));
+        failure.without_memory(|| {
+            format!(
+                "cut it into smaller chunks, such as --chunks {}B ({fits}); these have up to {has}; or give it more --memory",
+                args.memory.memory / SHARE
+            )
+        })
+    };
     match &source {
-        Source::Npy(npy) => npy.blocks(args.memory.memory, |number, block| put(&writer, number, block))?,
+        Source::Npy(npy) => npy.blocks(args.memory.memory, |number, block| put(&writer, number, block)).map_err(smaller)?,
         Source::Csv(csv, _) => {
             let mut rows = Rows::new(&grid, &arena, room)?;
-            csv.rows(grid.dtype, |row| rows.push(row, |number, block| put(&writer, number, block)))?;
+            csv.rows(grid.dtype, |row| rows.push(row, |number, block| put(&writer, number, block))).map_err(smaller)?;
             rows.end()?;
         }
         Source::Lines(lines, _) => {
             let mut rows = Rows::new(&grid, &arena, room)?;
-            lines.rows(grid.dtype, |row| rows.push(row, |number, block| put(&writer, number, block)))?;
+            lines.rows(grid.dtype, |row| rows.push(row, |number, block| put(&writer, number, block))).map_err(smaller)?;
             rows.end()?;
         }
     }

@@ -6,7 +6,8 @@ use crate::failure::{Exit, Failure, Result};
 use crate::grid::{Grid, tuple};
 use crate::open;
 use crate::output::{Output, Style};
-use crate::owner::{Owner, ScratchFolder};
+use crate::owner::ScratchFolder;
+use crate::presence::Presence;
 use crate::summary::{self, grid_of, plural, ratio, ratio_text, rounded};
 use crate::units::{bytes, count, time};
 use chunkstore_store::{Dataset, DatasetInfo, Encoding, Store};
@@ -64,7 +65,7 @@ fn of_store(store: &Store, folder: &Path, output: &mut Output) -> Result {
     let sum = |field: fn(&DatasetInfo) -> u64| infos.iter().map(field).sum::<u64>();
     let (chunks, total, stored) = (sum(|info| info.chunks), sum(|info| info.bytes), sum(|info| info.stored_bytes));
     let (stats, scratch) = (store.stats(), ScratchFolder::find(folder));
-    let writer = Owner::of(&folder.join("store.lock")).filter(|owner| owner.alive);
+    let writer = open::writer(folder);
     if output.is_json() {
         return output.document(&json!({
             "store": folder, "datasets": infos.len(), "kinds": kinds, "chunks": chunks, "bytes": total, "stored_bytes": stored,
@@ -87,7 +88,7 @@ fn of_dataset(dataset: &Dataset, folder: &Path, output: &mut Output) -> Result {
     let info = dataset.info();
     let (encodings, looked_at) = encodings(dataset)?;
     let grid = grid_of(info)?;
-    let missing = grid.as_ref().map(|grid| grid.wanted().saturating_sub(info.chunks));
+    let missing = Presence::of(dataset, folder)?.missing();
     if output.is_json() {
         let mut document = summary::json(info);
         let more = json!({
@@ -103,13 +104,13 @@ fn of_dataset(dataset: &Dataset, folder: &Path, output: &mut Output) -> Result {
     item(output, "store", folder.display())?;
     item(output, "kind", &info.kind)?;
     match &grid {
-        Some(grid) => of_array(info, grid, output)?,
+        Some(grid) => of_array(info, grid, missing, output)?,
         None => {
             let content = summary::content(info);
             if !content.is_empty() {
                 item(output, "content", content)?;
             }
-            item(output, if info.kind == "chest" { "keys" } else { "chunks" }, count(info.chunks))?;
+            item(output, if info.kind == "chest" { "keys" } else { "chunks" }, format!("{}{}", count(info.chunks), told(missing, output)))?;
         }
     }
     item(output, "data", format!("{} in {} ({})", bytes(info.bytes), bytes(info.stored_bytes), ratio_text(info.bytes, info.stored_bytes)))?;
@@ -142,12 +143,15 @@ fn encodings(dataset: &Dataset) -> Result<(BTreeMap<&'static str, u64>, u64)> {
     Ok((found, looked_at))
 }
 
-fn of_array(info: &DatasetInfo, grid: &Grid, output: &mut Output) -> Result {
-    let wanted = grid.wanted();
-    let missing = wanted.saturating_sub(info.chunks);
+/// How many chunks are missing, if any are.
+fn told(missing: u64, output: &Output) -> String {
+    if missing == 0 { String::new() } else { output.style(Style::Yellow, format!(", {} missing", count(missing))) }
+}
+
+fn of_array(info: &DatasetInfo, grid: &Grid, missing: u64, output: &mut Output) -> Result {
     item(output, "dtype", grid.dtype)?;
     item(output, "shape", tuple(grid.chunks.shape()))?;
-    let there = if missing == 0 { String::new() } else { output.style(Style::Yellow, format!(", {} missing", count(missing))) };
+    let there = told(missing, output);
     item(output, "chunks", format!("{} in a grid of {}{there}", count(info.chunks), tuple(&grid.chunks.numblocks())))?;
     for axis in 0..grid.chunks.ndim() {
         item(output, "", format!("axis {axis}: {}", grid.axis_text(axis)))?;

@@ -59,8 +59,19 @@ pub(crate) fn run(args: &Args, output: &mut Output) -> Result<Exit> {
 
 fn whole(store: &Store, folder: &Path, output: &mut Output) -> Result<Exit> {
     let mut progress = Progress::new("verified", output);
-    let found = store.verify(|done, total| progress.show(done, total))?;
+    let found = store.verify(|done, total| progress.show(done, total));
     drop(progress);
+    let found = match found.map_err(Failure::from) {
+        Err(failure) if failure.is_gone() => return gone(folder, &failure, output),
+        Err(failure) => {
+            let chunks: u64 = store.infos("").unwrap_or_default().iter().map(|info| info.chunks).sum();
+            let what = format!("a note is kept of each of the {}, whatever their size", plural(chunks, "chunk"));
+            return Err(
+                failure.without_memory(|| format!("{what}: give it more --memory, or verify one dataset after the other (STORE/NAME)"))
+            );
+        }
+        Ok(found) => found,
+    };
     let exit = if found.is_sound() { Exit::Success } else { Exit::No };
     if output.is_json() {
         output.document(&json!({
@@ -85,14 +96,32 @@ fn whole(store: &Store, folder: &Path, output: &mut Output) -> Result<Exit> {
         output.line(format!("`chunkstore repair {}` keeps what is sound", folder.display()))?;
     }
     if found.unreferenced_bytes > 0 {
-        output.line(format!("{} are not used any more; `chunkstore compact` gives them back", bytes(found.unreferenced_bytes)))?;
+        let unused = bytes(found.unreferenced_bytes);
+        output.line(match open::writer(folder) {
+            None => format!("{unused} are not used any more; `chunkstore compact` gives them back"),
+            Some(owner) => format!("{unused} are not used by what is committed; process {} may be writing some of it", owner.process),
+        })?;
     }
     Ok(exit)
 }
 
+/// That so much is gone that nothing else can be looked at.
+fn gone(folder: &Path, failure: &Failure, output: &mut Output) -> Result<Exit> {
+    if output.is_json() {
+        let damage = json!({ "dataset": null, "chunk": null, "key": null, "file": null, "offset": null, "problem": failure.to_string() });
+        output.document(&json!({ "store": folder, "sound": false, "damages": 1, "damaged": [damage] }))?;
+    } else {
+        output.line(format!("{}: {}: {failure}", folder.display(), output.style(Style::Red, "DAMAGED")))?;
+    }
+    Ok(Exit::No)
+}
+
 /// Reads every chunk of a dataset.
 fn one(store: &Store, folder: &Path, name: &str, output: &mut Output) -> Result<Exit> {
-    let dataset = open::dataset(store, name)?;
+    let dataset = match open::dataset(store, name) {
+        Err(failure) if failure.is_gone() => return gone(folder, &failure, output),
+        other => other?,
+    };
     let kind = dataset.info().kind.as_str();
     let (mut damaged, mut read, keys) = (Vec::new(), 0, dataset.keys()?);
     let mut progress = Progress::new("verified", output);
@@ -100,8 +129,12 @@ fn one(store: &Store, folder: &Path, name: &str, output: &mut Output) -> Result<
         match dataset.get(key) {
             Ok(chunk) => read += chunk.map_or(0, |chunk| chunk.nbytes()),
             Err(error) => match Failure::from(error) {
-                failure if failure.is_damage() => damaged.push((key, failure)),
-                failure => return Err(failure.about(format!("{} of {name}", key::text(kind, key)))),
+                failure if failure.is_damage() || failure.is_gone() => damaged.push((key, failure)),
+                failure => {
+                    let failure = failure.about(format!("{} of {name}", key::text(kind, key)));
+                    let hint = "give it more --memory, or verify the whole store, for which no chunk need fit";
+                    return Err(failure.without_memory(|| hint.into()));
+                }
             },
         }
         progress.show(read, dataset.info().bytes);

@@ -151,7 +151,7 @@ mod tests {
             ("[1,[2]]", None, "line 1 is no value of shape [2]"),
             ("1\n\"text\"", None, "line 2"),
             ("1.5\n9007199254740993", None, "line 2 holds 9007199254740993, an integer that float64 would round"),
-            ("[1.5,18446744073709551617]", None, "line 1 holds 18446744073709551616, an integer beyond"),
+            ("[1.5,18446744073709551617]", None, "line 1 holds 18446744073709551617, an integer beyond"),
             ("1e400", None, "line 1"),
             ("300", Some(DType::U8), "line 1 holds 300, which does not fit uint8"),
             ("{\"a\": 1}", None, "line 1"),

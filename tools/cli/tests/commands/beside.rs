@@ -1,6 +1,7 @@
 //! Beside a process that has the store open for writing.
 
 use crate::support::{Place, save_numbers};
+use chunkstore_store::{Block, Buffer, Chunk, DType, DatasetKind, Shape};
 use std::io::{BufRead, BufReader, Write};
 use std::process::{Child, ChildStdin, Command, Stdio};
 
@@ -34,6 +35,12 @@ impl Writer {
         self.input.as_mut().unwrap().write_all(b"commit\n").unwrap();
         self.wait_for("committed");
     }
+
+    /// Has it write a chunk that it does not commit.
+    fn put(&mut self) {
+        self.input.as_mut().unwrap().write_all(b"put\n").unwrap();
+        self.wait_for("put");
+    }
 }
 
 impl Drop for Writer {
@@ -49,7 +56,18 @@ fn holder() {
     let Some(folder) = std::env::var_os("CHUNKSTORE_HELD") else { return };
     let store = chunkstore_store::Store::open(folder).unwrap();
     println!("\nheld");
-    for (number, _) in std::io::stdin().lines().map_while(Result::ok).enumerate() {
+    let mut writers = Vec::new();
+    for (number, line) in std::io::stdin().lines().map_while(Result::ok).enumerate() {
+        if line == "put" {
+            let kind = DatasetKind::array(DType::U8, &[1 << 20], &[vec![1 << 20]]).unwrap();
+            let writer = store.create(&format!("open/{number}"), kind).unwrap();
+            let bytes = Buffer::from_vec(std::sync::Arc::new(vec![7u8; 1 << 20]));
+            writer.put(0, &Chunk::Block(Block::new(bytes, 0, DType::U8, Shape::from_slice(&[1 << 20])).unwrap())).unwrap();
+            writer.flush().unwrap();
+            writers.push(writer);
+            println!("\nput");
+            continue;
+        }
         save_numbers(&store, &format!("new/{number}"), 3, 2, 2);
         println!("\ncommitted");
     }
@@ -101,6 +119,24 @@ fn readers_work_and_writers_are_refused() {
     drop(writer);
     assert!(place.run(&["info", "s", "--json"]).code(0).document()["writer"].is_null());
     place.run(&["rm", array]).code(0);
+}
+
+#[test]
+fn what_a_writer_has_not_committed_is_no_garbage() {
+    let place = Place::new();
+    place.sample();
+    let mut writer = Writer::start(&place);
+    writer.put();
+    let found = place.run(&["gc", "s", "--dry-run", "--json"]).code(0).document();
+    assert_eq!((&found["bytes"], found["files"].as_array().map(Vec::len)), (&0.into(), Some(0)), "{found:#}");
+    assert!(found["left_out"].as_u64().unwrap() > 0, "{found:#}");
+    let said = place.says(&["gc", "s", "--dry-run"]);
+    assert!(said.contains("0 files would be removed") && said.contains(&format!("process {}", writer.child.id())), "{said}");
+    assert_eq!(place.run(&["du", "s", "--json"]).code(0).document()["collectable_bytes"], 0);
+    assert!(!place.says(&["du", "s"]).contains("chunkstore gc"));
+    let said = place.says(&["verify", "s"]);
+    assert!(!said.contains("chunkstore compact") && said.contains("may be writing"), "{said}");
+    drop(writer);
 }
 
 #[test]
