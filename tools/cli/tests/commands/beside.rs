@@ -59,11 +59,13 @@ fn holder() {
     let mut writers = Vec::new();
     for (number, line) in std::io::stdin().lines().map_while(Result::ok).enumerate() {
         if line == "put" {
-            let kind = DatasetKind::array(DType::U8, &[1 << 20], &[vec![1 << 20]]).unwrap();
+            // More than what stays in memory until it is committed, and nothing that can be made smaller.
+            let values: Vec<u64> = (1..=1u64 << 20).map(|n| n.wrapping_mul(0x9e37_79b9_7f4a_7c15).rotate_left(31).wrapping_mul(n)).collect();
+            let kind = DatasetKind::array(DType::U64, &[values.len()], &[vec![values.len()]]).unwrap();
             let writer = store.create(&format!("open/{number}"), kind).unwrap();
-            let bytes = Buffer::from_vec(std::sync::Arc::new(vec![7u8; 1 << 20]));
-            writer.put(0, &Chunk::Block(Block::new(bytes, 0, DType::U8, Shape::from_slice(&[1 << 20])).unwrap())).unwrap();
-            writer.flush().unwrap();
+            let shape = Shape::from_slice(&[values.len()]);
+            let block = Block::new(Buffer::from_vec(std::sync::Arc::new(values)), 0, DType::U64, shape).unwrap();
+            writer.put(0, &Chunk::Block(block)).unwrap();
             writers.push(writer);
             println!("\nput");
             continue;
@@ -124,8 +126,8 @@ fn readers_work_and_writers_are_refused() {
 #[test]
 fn what_a_writer_has_not_committed_is_no_garbage() {
     let place = Place::new();
-    place.sample();
     let mut writer = Writer::start(&place);
+    // Its first segment, of which nothing is committed.
     writer.put();
     let found = place.run(&["gc", "s", "--dry-run", "--json"]).code(0).document();
     assert_eq!((&found["bytes"], found["files"].as_array().map(Vec::len)), (&0.into(), Some(0)), "{found:#}");
