@@ -13,6 +13,7 @@ mod grid;
 mod hex;
 mod import;
 mod key;
+mod log_folder;
 mod open;
 mod output;
 mod owner;

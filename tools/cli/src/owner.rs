@@ -33,7 +33,7 @@ impl Owner {
 }
 
 /// Whether somebody has the lock on a file; nothing where the system does not say.
-fn is_locked(path: &Path) -> Option<bool> {
+pub(crate) fn is_locked(path: &Path) -> Option<bool> {
     let (locks, inode) = (std::fs::read_to_string("/proc/locks").ok()?, path.metadata().ok()?.ino().to_string());
     // `1: FLOCK  ADVISORY  WRITE 25446 fe:00:7102504 0 EOF`; who waits has an arrow before the kind. The numbers of the device are not those that the
     // file system tells on btrfs and overlays, so the inode has to do.

@@ -1,7 +1,7 @@
 //! `chunkstore cp`: a dataset under another name, or in another store.
 
 use crate::address::Address;
-use crate::common::{Common, Memory};
+use crate::common::{Common, Make};
 use crate::failure::{Exit, Failure, Result};
 use crate::open;
 use crate::output::Output;
@@ -36,17 +36,11 @@ pub(crate) struct Args {
     /// Its copy: STORE/NAME.
     #[arg(value_name = "TO", value_hint = clap::ValueHint::AnyPath)]
     to: String,
-    /// Replace a dataset that exists.
-    #[arg(long)]
-    replace: bool,
     /// Copy the chunks that are there where others are missing.
     #[arg(long)]
     partial: bool,
-    /// Make the store of the copy where there is none.
-    #[arg(long)]
-    create: bool,
     #[command(flatten)]
-    memory: Memory,
+    make: Make,
     #[command(flatten)]
     pub(crate) common: Common,
 }
@@ -54,12 +48,12 @@ pub(crate) struct Args {
 /// Copies a dataset.
 pub(crate) fn run(args: &Args, output: &mut Output) -> Result<Exit> {
     let (folder, name) = Address::dataset(&args.from)?;
-    let target = Address::target(&args.to, args.create)?;
+    let target = Address::target(&args.to, args.make.create)?;
     let (to_folder, to_name) = (target.store, target.name.unwrap_or_default());
-    let arena = args.memory.arena();
+    let arena = args.make.memory.arena();
     let one_store = same(&folder, &to_folder);
     // A copy that shares what is on disk cannot take the place of another in one step; one that is written can.
-    let shared = one_store && !args.replace;
+    let shared = one_store && !args.make.replace;
     if one_store && name == to_name {
         return Err(Failure::new(Exit::Usage, format!("{name} cannot be copied onto itself")));
     }
@@ -74,7 +68,7 @@ pub(crate) fn run(args: &Args, output: &mut Output) -> Result<Exit> {
         store.copy(&name, &to_name)?;
         open::dataset(&store, &to_name)?
     } else {
-        write(&from, &store, &to_name, args.replace)?
+        write(&from, &store, &to_name, args.make.replace)?
     };
     let info = copy.info();
     if output.is_json() {

@@ -1,7 +1,8 @@
 //! `chunkstore du`: what takes room on disk.
 
-use crate::address::Address;
-use crate::common::{Common, Memory};
+use super::elsewhere::Place;
+use super::of_log;
+use crate::common::{Common, Look};
 use crate::failure::{Exit, Result};
 use crate::open::{self, Garbage};
 use crate::output::{Output, Style};
@@ -17,7 +18,8 @@ const HELP: &str = "\
 Examples:
   chunkstore du data/store                what each dataset takes, the largest first, and the files
   chunkstore du data/store/climate        what is below climate
-  chunkstore du /var/tmp                  folders of spilled chunks of running programs
+  chunkstore du /var/tmp                  spilled chunks of running programs, and append logs
+  chunkstore du data/shuffle              an append log: its data, and what it takes on disk
 
 Bytes of a dataset that copies share are counted for each of them. What removed datasets left stays
 in the segments until `chunkstore gc` (segments that nothing uses) or `chunkstore compact` (the
@@ -26,28 +28,30 @@ rest) gives it back.
 JSON: one document: store, datasets [{name, bytes, stored_bytes, ratio}], bytes, stored_bytes,
 ratio; of a whole store disk {segments, manifest, catalogue, events, other, total} and
 collectable_bytes (what gc would give back), too. Of folders of spilled chunks: scratch [{path,
-state, owner, bytes, disk_bytes}].";
+state, owner, bytes, disk_bytes}] and logs, as `info` has them; of an append log the same as `info`.";
 
 /// Show what takes room on disk.
 #[derive(clap::Args)]
 #[command(after_long_help = HELP)]
 pub(crate) struct Args {
-    /// A store, a dataset or group in one, or a pattern: STORE, STORE/NAME, 'STORE/PATTERN'.
-    #[arg(value_name = "ADDRESS", default_value = ".", value_hint = clap::ValueHint::AnyPath)]
-    address: String,
     #[command(flatten)]
-    memory: Memory,
+    look: Look,
     #[command(flatten)]
     pub(crate) common: Common,
 }
 
 /// Shows sizes.
 pub(crate) fn run(args: &Args, output: &mut Output) -> Result<Exit> {
-    let address = match Address::find(&args.address) {
-        Err(failure) => return super::info::of_scratch(Path::new(&args.address), failure, output),
-        Ok(address) => address,
+    let look = &args.look;
+    let address = match Place::find(look)? {
+        Place::Log(log) => return of_log::describe(&log, look, output),
+        Place::Folder(folder) => {
+            folder.show(look, output)?;
+            return Ok(Exit::Success);
+        }
+        Place::Store(address) => address,
     };
-    let store = open::to_read(&address.store, &args.memory.arena())?;
+    let store = open::to_read(&address.store, &args.look.memory.arena())?;
     let mut infos = open::select(&store, address.name.as_deref())?;
     infos.sort_by_key(|info| std::cmp::Reverse(info.stored_bytes));
     let (total, stored) = infos.iter().fold((0, 0), |(total, stored), info| (total + info.bytes, stored + info.stored_bytes));

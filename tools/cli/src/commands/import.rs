@@ -1,7 +1,7 @@
 //! `chunkstore import`: a file into an array of a store.
 
 use crate::address::{Address, is_store};
-use crate::common::{Common, Memory};
+use crate::common::{Common, Make};
 use crate::element::dtype_named;
 use crate::export::Format;
 use crate::failure::{Exit, Failure, Result};
@@ -81,14 +81,8 @@ pub(crate) struct Args {
     /// An attribute of the array: a name and JSON. Can be given several times.
     #[arg(long, value_name = "NAME=JSON", value_parser = attribute)]
     attribute: Vec<(String, Value)>,
-    /// Replace an array that exists.
-    #[arg(long)]
-    replace: bool,
-    /// Make the store where there is none; the name is then the last part of the path, or what follows two slashes.
-    #[arg(long)]
-    create: bool,
     #[command(flatten)]
-    memory: Memory,
+    make: Make,
     #[command(flatten)]
     pub(crate) common: Common,
 }
@@ -108,11 +102,11 @@ const SHARE: u64 = 32;
 pub(crate) fn run(args: &Args, output: &mut Output) -> Result<Exit> {
     let chunks = match &args.chunks {
         Some(chunks) => chunks.clone(),
-        None if args.memory.memory < USUAL => Chunking::bytes(args.memory.part(SHARE)),
+        None if args.make.memory.memory < USUAL => Chunking::bytes(args.make.memory.part(SHARE)),
         None => Auto.into(),
     };
     let format = Format::choose(args.format, &args.file)?;
-    let address = Address::target(&args.address, args.create)?;
+    let address = Address::target(&args.address, args.make.create)?;
     let name = address.name.unwrap_or_default();
     if !args.file.is_file() {
         return Err(Failure::new(Exit::NotFound, format!("there is no file {}", args.file.display())));
@@ -128,40 +122,40 @@ pub(crate) fn run(args: &Args, output: &mut Output) -> Result<Exit> {
         }
         Format::Csv => {
             let delimiter = delimiter(args.delimiter, &path);
-            let text = Text { path, longest: args.memory.part(16), comment: args.comment };
+            let text = Text { path, longest: args.make.memory.part(16), comment: args.comment };
             let csv = Csv { text, delimiter, header: args.header, lossy: args.lossy };
             let found = csv.scan(dtype)?;
             let grid = grid(&found, &chunks)?;
             (Source::Csv(csv, found), grid)
         }
         Format::Jsonl => {
-            let text = Text { path, longest: args.memory.part(16), comment: None };
+            let text = Text { path, longest: args.make.memory.part(16), comment: None };
             let lines = Lines { text, lossy: args.lossy };
             let found = lines.scan(dtype)?;
             let grid = grid(&found, &chunks)?;
             (Source::Lines(lines, found), grid)
         }
     };
-    let arena = args.memory.arena();
-    if !args.create && !is_store(&address.store) {
+    let arena = args.make.memory.arena();
+    if !args.make.create && !is_store(&address.store) {
         return Err(Failure::new(Exit::NotFound, format!("there is no store {}", address.store.display())).hint("with --create it is made"));
     }
     let store = open::to_write(&address.store, &arena)?;
-    let writer = store.create(&name, DatasetKind::new("array", grid.meta()))?.replace(args.replace);
+    let writer = store.create(&name, DatasetKind::new("array", grid.meta()))?.replace(args.make.replace);
     let put = |writer: &DatasetWriter, number: u64, block: Block| Ok(writer.put(number, &Chunk::Block(block))?);
-    let room = args.memory.part(2);
+    let room = args.make.memory.part(2);
     let largest = (0..grid.chunks.blocks()).map(|number| grid.chunks.block_len(number)).max().unwrap_or(0) * grid.dtype.size();
     let smaller = |failure: Failure| {
-        let (fits, has) = (bytes(args.memory.memory / SHARE), bytes(largest as u64));
+        let (fits, has) = (bytes(args.make.memory.memory / SHARE), bytes(largest as u64));
         failure.without_memory(|| {
             format!(
                 "cut it into smaller chunks, such as --chunks {}B ({fits}); these have up to {has}; or give it more --memory",
-                args.memory.memory / SHARE
+                args.make.memory.memory / SHARE
             )
         })
     };
     match &source {
-        Source::Npy(npy) => npy.blocks(args.memory.memory, |number, block| put(&writer, number, block)).map_err(smaller)?,
+        Source::Npy(npy) => npy.blocks(args.make.memory.memory, |number, block| put(&writer, number, block)).map_err(smaller)?,
         Source::Csv(csv, _) => {
             let mut rows = Rows::new(&grid, &arena, room)?;
             csv.rows(grid.dtype, |row| rows.push(row, |number, block| put(&writer, number, block))).map_err(smaller)?;

@@ -1,7 +1,8 @@
 //! `chunkstore verify`: whether everything is as it was saved.
 
-use crate::address::Address;
-use crate::common::{Common, Memory};
+use super::elsewhere::Place;
+use super::of_log;
+use crate::common::{Common, Look};
 use crate::failure::{Exit, Failure, Result};
 use crate::hex::hex;
 use crate::key;
@@ -20,6 +21,7 @@ Examples:
   chunkstore verify data/store                       every byte of the store
   chunkstore verify data/store/climate/temperature   the chunks of one dataset
   chunkstore verify data/store --json | jq .damaged  what is damaged, for programs
+  chunkstore verify data/shuffle                     every block and entry of an append log
 
 Each damage is named with its dataset and chunk, file and byte. The command takes no lock; what a
 writer commits while it runs is not looked at. `chunkstore repair` keeps what is sound.
@@ -29,17 +31,15 @@ Exit codes: 0 sound, 1 damaged, else see `chunkstore --help`.
 JSON: one document: store, sound, datasets, chunks, segments, bytes, unreferenced_bytes (what
 compact and gc would give back), damages (how many), damaged [{dataset, chunk, key, file, offset,
 problem}]. Of one dataset: store, name, sound, chunks, bytes, damages, damaged [{dataset, chunk,
-key, problem}].";
+key, problem}]. Of an append log: log, sound, partitions, entries, attempts (of tasks, whose entries
+count), blocks, bytes, damages, damaged [texts].";
 
 /// Read everything, and name what is damaged.
 #[derive(clap::Args)]
 #[command(after_long_help = HELP)]
 pub(crate) struct Args {
-    /// A store or a dataset: STORE or STORE/NAME.
-    #[arg(value_name = "ADDRESS", default_value = ".", value_hint = clap::ValueHint::AnyPath)]
-    address: String,
     #[command(flatten)]
-    memory: Memory,
+    look: Look,
     #[command(flatten)]
     pub(crate) common: Common,
 }
@@ -49,8 +49,21 @@ const LISTED: usize = 100;
 
 /// Verifies a store or a dataset.
 pub(crate) fn run(args: &Args, output: &mut Output) -> Result<Exit> {
-    let address = Address::find(&args.address)?;
-    let store = open::to_read(&address.store, &args.memory.arena())?;
+    let look = &args.look;
+    let address = match Place::find(look)? {
+        Place::Log(log) => return of_log::verify(&log, look, output),
+        Place::Folder(folder) => {
+            return Err(match folder.logs.first() {
+                Some(log) => {
+                    Failure::new(Exit::Usage, "this is a folder with append logs").hint(format!("name one: {}", log.path.display()))
+                }
+                None => Failure::new(Exit::Usage, "spilled chunks of a program go with it, and are not verified")
+                    .hint("name a store or an append log"),
+            });
+        }
+        Place::Store(address) => address,
+    };
+    let store = open::to_read(&address.store, &args.look.memory.arena())?;
     match &address.name {
         None => whole(&store, &address.store, output),
         Some(name) => one(&store, &address.store, name, output),

@@ -60,7 +60,8 @@ fn holder() {
     for (number, line) in std::io::stdin().lines().map_while(Result::ok).enumerate() {
         if line == "put" {
             // More than what stays in memory until it is committed, and nothing that can be made smaller.
-            let values: Vec<u64> = (1..=1u64 << 20).map(|n| n.wrapping_mul(0x9e37_79b9_7f4a_7c15).rotate_left(31).wrapping_mul(n)).collect();
+            let values: Vec<u64> =
+                (1..=1u64 << 20).map(|n| n.wrapping_mul(0x9e37_79b9_7f4a_7c15).rotate_left(31).wrapping_mul(n)).collect();
             let kind = DatasetKind::array(DType::U64, &[values.len()], &[vec![values.len()]]).unwrap();
             let writer = store.create(&format!("open/{number}"), kind).unwrap();
             let shape = Shape::from_slice(&[values.len()]);

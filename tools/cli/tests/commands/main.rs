@@ -5,6 +5,7 @@
 mod beside;
 mod damage;
 mod help;
+mod logs;
 mod look;
 mod moving;
 mod support;
