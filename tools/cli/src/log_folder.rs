@@ -2,7 +2,7 @@
 
 use crate::failure::{Exit, Failure, Result};
 use crate::output::{Output, Style};
-use crate::owner::{is_locked, sizes};
+use crate::owner::{here_or_below, is_locked, sizes};
 use crate::summary::{plural, ratio, ratio_text, rounded};
 use crate::units::bytes;
 use chunkstore_store::{Arena, ByteLog, LogOptions, LogSizes, checksum};
@@ -35,13 +35,7 @@ pub(crate) struct OpenLog {
 impl LogFolder {
     /// The logs in a folder, or the folder itself.
     pub(crate) fn find(folder: &Path) -> Vec<LogFolder> {
-        if let Some(found) = LogFolder::at(folder) {
-            return vec![found];
-        }
-        let entries = std::fs::read_dir(folder).into_iter().flatten().flatten();
-        let mut found: Vec<LogFolder> = entries.filter_map(|entry| LogFolder::at(&entry.path())).collect();
-        found.sort_by(|a, b| a.path.cmp(&b.path));
-        found
+        here_or_below(folder, LogFolder::at)
     }
 
     /// The log in a folder: each of its writers has an index.

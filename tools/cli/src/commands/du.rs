@@ -1,7 +1,6 @@
 //! `chunkstore du`: what takes room on disk.
 
-use super::elsewhere::Place;
-use super::of_log;
+use super::elsewhere::store_or_described;
 use crate::common::{Common, Look};
 use crate::failure::{Exit, Result};
 use crate::open::{self, Garbage};
@@ -43,13 +42,9 @@ pub(crate) struct Args {
 /// Shows sizes.
 pub(crate) fn run(args: &Args, output: &mut Output) -> Result<Exit> {
     let look = &args.look;
-    let address = match Place::find(look)? {
-        Place::Log(log) => return of_log::describe(&log, look, output),
-        Place::Folder(folder) => {
-            folder.show(look, output)?;
-            return Ok(Exit::Success);
-        }
-        Place::Store(address) => address,
+    let address = match store_or_described(look, output)? {
+        Ok(address) => address,
+        Err(exit) => return Ok(exit),
     };
     let store = open::to_read(&address.store, &args.look.memory.arena())?;
     let mut infos = open::select(&store, address.name.as_deref())?;

@@ -2,7 +2,7 @@
 
 use crate::address::Address;
 use crate::common::Look;
-use crate::failure::Result;
+use crate::failure::{Exit, Result};
 use crate::log_folder::{LogFolder, OpenLog};
 use crate::output::{Output, Style};
 use crate::owner::ScratchFolder;
@@ -43,6 +43,16 @@ impl Place {
     }
 }
 
+/// The address of a store or of something in one. What else is there is described, and the command is done then.
+pub(super) fn store_or_described(look: &Look, output: &mut Output) -> Result<std::result::Result<Address, Exit>> {
+    match Place::find(look)? {
+        Place::Store(address) => return Ok(Ok(address)),
+        Place::Log(log) => super::of_log::describe(&log, look, output)?,
+        Place::Folder(folder) => folder.show(look, output)?,
+    }
+    Ok(Err(Exit::Success))
+}
+
 impl Folder {
     /// Those in a folder.
     pub(super) fn of(path: &Path) -> Folder {
@@ -70,7 +80,7 @@ impl Folder {
     }
 
     /// Says what there is, as lines of text or as one document.
-    pub(super) fn show(&self, look: &Look, output: &mut Output) -> Result {
+    fn show(&self, look: &Look, output: &mut Output) -> Result {
         if output.is_json() {
             let (scratch, logs) = self.json(look)?;
             return output.document(&json!({ "scratch": scratch, "logs": logs }));

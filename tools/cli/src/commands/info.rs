@@ -1,7 +1,6 @@
 //! `chunkstore info`: what a store or a dataset is.
 
-use super::elsewhere::{Folder, Place};
-use super::of_log;
+use super::elsewhere::{Folder, store_or_described};
 use crate::common::{Common, Look};
 use crate::failure::{Exit, Result};
 use crate::grid::{Grid, tuple};
@@ -47,13 +46,9 @@ pub(crate) struct Args {
 /// Describes what is at the address.
 pub(crate) fn run(args: &Args, output: &mut Output) -> Result<Exit> {
     let look = &args.look;
-    let address = match Place::find(look)? {
-        Place::Log(log) => return of_log::describe(&log, look, output),
-        Place::Folder(folder) => {
-            folder.show(look, output)?;
-            return Ok(Exit::Success);
-        }
-        Place::Store(address) => address,
+    let address = match store_or_described(look, output)? {
+        Ok(address) => address,
+        Err(exit) => return Ok(exit),
     };
     let store = open::to_read(&address.store, &args.look.memory.arena())?;
     match &address.name {

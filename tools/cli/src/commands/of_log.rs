@@ -36,11 +36,10 @@ pub(super) fn list(folder: &LogFolder, look: &Look, output: &mut Output) -> Resu
 }
 
 /// Describes a log.
-pub(super) fn describe(folder: &LogFolder, look: &Look, output: &mut Output) -> Result<Exit> {
+pub(super) fn describe(folder: &LogFolder, look: &Look, output: &mut Output) -> Result {
     let log = open(folder, look)?;
     if output.is_json() {
-        output.document(&folder.json(&log))?;
-        return Ok(Exit::Success);
+        return output.document(&folder.json(&log));
     }
     let total = log.total();
     item(output, "append log", folder.path.display())?;
@@ -52,8 +51,7 @@ pub(super) fn describe(folder: &LogFolder, look: &Look, output: &mut Output) -> 
     if let Some((partition, sizes)) = largest {
         item(output, "largest", format!("partition {partition}, {} in {}", bytes(sizes.bytes), plural(sizes.records, "record")))?;
     }
-    item(output, "writers", format!("{}, {} running", count(folder.writers), count(folder.running)))?;
-    Ok(Exit::Success)
+    item(output, "writers", format!("{}, {} running", count(folder.writers), count(folder.running)))
 }
 
 /// Reads all blocks, and all entries of all partitions.
