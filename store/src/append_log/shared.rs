@@ -83,6 +83,8 @@ pub(super) struct Shared {
     pub(super) planner: Mutex<Desk>,
     pub(super) ahead: Mutex<Ahead>,
     pub(super) read_bytes: u64,
+    /// The type of the records, once it is known.
+    pub(super) records: Mutex<Option<String>>,
     /// The bytes of windows that are being read, or were and are not consumed.
     pub(super) reading: Arc<AtomicU64>,
     pub(super) written_raw: AtomicU64,

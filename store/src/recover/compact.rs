@@ -93,7 +93,7 @@ fn round(inner: &Arc<Inner>, candidates: &[u64], tried: &mut FxHashSet<u64>, com
     let mut moved = Moved { places: FxHashMap::default(), booking: inner.arena.ledger().book(0)? };
     let mut swaps: Vec<(u64, Swap)> = Vec::new();
     let mut made: FxHashMap<Vec<Place>, Place> = FxHashMap::default();
-    for entry in &entries {
+    for entry in entries.iter() {
         let touched = |place: &Place| {
             victims.contains(&place.segment) || leads_to.get(place).is_some_and(|to| to.iter().any(|s| victims.contains(s)))
         };

@@ -273,7 +273,8 @@ fn check_len(header: &FrameHeader, place: Place) -> Result<()> {
     }
 }
 
-fn wrong_payload(header: &FrameHeader, found: u64) -> Error {
+/// That a payload is not what was written.
+pub(super) fn wrong_payload(header: &FrameHeader, found: u64) -> Error {
     corrupt(format!(
         "{} stored bytes are not those that were written: checksum {found:016x}, expected {:016x}",
         header.stored, header.checksum
