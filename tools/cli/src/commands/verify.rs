@@ -29,10 +29,11 @@ writer commits while it runs is not looked at. `chunkstore repair` keeps what is
 Exit codes: 0 sound, 1 damaged, else see `chunkstore --help`.
 
 JSON: one document: store, sound, datasets, chunks, segments, bytes, unreferenced_bytes (what
-compact and gc would give back), damages (how many), damaged [{dataset, chunk, key, file, offset,
-problem}]. Of one dataset: store, name, sound, chunks, bytes, damages, damaged [{dataset, chunk,
-key, problem}]. Of an append log: log, sound, partitions, entries, attempts (of tasks, whose entries
-count), blocks, bytes, damages, damaged [texts].";
+compact and gc would give back), gone (chunks that earlier repairs could not keep), warnings [texts],
+damages (how many), damaged [{dataset, chunk, key, file, offset, problem}]. Of one dataset: store,
+name, sound, chunks, bytes, damages, damaged [{dataset, chunk, key, problem}]. Of an append log: log,
+sound, partitions, entries, attempts (of tasks, whose entries count), blocks, bytes, damages, damaged
+[texts].";
 
 /// Read everything, and name what is damaged.
 #[derive(clap::Args)]
@@ -89,7 +90,7 @@ fn whole(store: &Store, folder: &Path, output: &mut Output) -> Result<Exit> {
     if output.is_json() {
         output.document(&json!({
             "store": folder, "sound": found.is_sound(), "datasets": found.datasets, "chunks": found.chunks, "segments": found.segments,
-            "bytes": found.bytes, "unreferenced_bytes": found.unreferenced_bytes, "damages": found.damages,
+            "bytes": found.bytes, "unreferenced_bytes": found.unreferenced_bytes, "damages": found.damages, "gone": found.gone, "warnings": found.warnings,
             "damaged": found.damaged.iter().map(document).collect::<Vec<_>>(),
         }))?;
         return Ok(exit);
@@ -108,6 +109,11 @@ fn whole(store: &Store, folder: &Path, output: &mut Output) -> Result<Exit> {
         }
         output.line(format!("`chunkstore repair {}` keeps what is sound", folder.display()))?;
     }
+    if found.gone > 0 {
+        let gone = plural(found.gone, "chunk");
+        output.line(output.style(Style::Yellow, format!("{gone} were gone before, as `repair` told; `chunkstore map` shows which")))?;
+    }
+    found.warnings.iter().try_for_each(|warning| output.line(output.style(Style::Yellow, format!("warning: {warning}"))))?;
     if found.unreferenced_bytes > 0 {
         let unused = bytes(found.unreferenced_bytes);
         output.line(match open::writer(folder) {
