@@ -19,6 +19,8 @@ pub(crate) struct Presence {
     chunks: Vec<String>,
     /// The numbers of those of a grid.
     numbers: Vec<u64>,
+    /// How many of them a repair could not keep.
+    repaired: u64,
     /// The files that are gone.
     files: Vec<PathBuf>,
 }
@@ -44,9 +46,12 @@ impl Presence {
         gone.sort_unstable();
         let empty = |number: u64| grid.as_ref().is_some_and(|grid: &Grid| u32::try_from(number).is_ok_and(|number| grid.is_empty(number)));
         let numbers: Vec<u64> = (0..).zip(&there).filter(|(number, there)| !**there && !empty(*number)).map(|(number, _)| number).collect();
+        let lost = info.gone();
+        let repaired =
+            if lost.is_empty() { 0 } else { numbers.iter().filter(|number| lost.contains(&number.to_be_bytes())).count() as u64 };
         let chunks = numbers.iter().map(u64::to_string).chain(gone.iter().map(|key| key::text(&info.kind, key))).collect();
         let files = files.into_values().filter(|(exists, _)| !exists).map(|(_, path)| path).collect();
-        Ok(Presence { name: info.name.clone(), chunks, numbers, files })
+        Ok(Presence { name: info.name.clone(), chunks, numbers, repaired, files })
     }
 
     /// How many chunks are missing.
@@ -65,9 +70,14 @@ impl Presence {
         let more = if more > 0 { format!(" and {more} more") } else { String::new() };
         let files: Vec<String> = self.files.iter().map(|file| file.display().to_string()).collect();
         let files = if files.is_empty() { String::new() } else { format!("; gone: {}", files.join(", ")) };
+        let repaired = match self.repaired {
+            0 => String::new(),
+            some => format!("; {} a repair could not keep", plural(some, "chunk")),
+        };
         let are = if self.chunks.len() == 1 { "is" } else { "are" };
-        (!named.is_empty())
-            .then(|| format!("{} of {} {are} missing: {}{more}{files}", plural(self.missing(), "chunk"), self.name, named.join(", ")))
+        (!named.is_empty()).then(|| {
+            format!("{} of {} {are} missing: {}{more}{repaired}{files}", plural(self.missing(), "chunk"), self.name, named.join(", "))
+        })
     }
 
     /// A failure that names what is missing; nothing where all is there.

@@ -46,12 +46,14 @@ pub(crate) struct Args {
 pub(crate) fn run(args: &Args, output: &mut Output) -> Result<Exit> {
     let (dataset, grid, folder) = open::array_at(&args.address, &args.memory.arena(), "have statistics")?;
     let info = dataset.info();
+    let presence = Presence::of(&dataset, &folder)?;
     let mut table = Table::new([Side::Right, Side::Left, Side::Right, Side::Right, Side::Right, Side::Right, Side::Right]);
     table.row(["chunk", "at", "count", "min", "max", "mean", "nulls"]);
     let (mut total, mut missing, mut damaged) = (Statistics::default(), Vec::new(), Vec::new());
     for number in 0..grid.chunks.blocks() {
         let position = grid.chunks.position(number);
-        let (state, statistics, error) = match dataset.chunk(number.into()) {
+        let found = if presence.is_missing(number.into()) { Ok(None) } else { dataset.chunk(number.into()) };
+        let (state, statistics, error) = match found {
             Ok(Some(Chunk::Block(block))) => ("present", Some(Statistics::of(&block)), None),
             Ok(Some(_)) => ("damaged", None, Some(Failure::new(Exit::No, "this is no block of an array"))),
             Ok(None) if grid.is_empty(number) => ("present", Some(Statistics::default()), None),
@@ -106,7 +108,7 @@ pub(crate) fn run(args: &Args, output: &mut Output) -> Result<Exit> {
     for (at, line) in table.lines().into_iter().enumerate() {
         output.line(if at == 0 { output.style(Style::Dim, line) } else { line })?;
     }
-    if let Some(told) = Presence::of(&dataset, &folder)?.told() {
+    if let Some(told) = presence.told() {
         output.line(output.style(Style::Yellow, format!("{told}; the total is that of the others")))?;
     }
     for (number, error) in &damaged {

@@ -8,6 +8,7 @@ use crate::hex::hex;
 use crate::key;
 use crate::open;
 use crate::output::{Output, Style};
+use crate::presence::Presence;
 use crate::progress::Progress;
 use crate::summary::plural;
 use crate::units::{bytes, count};
@@ -31,9 +32,9 @@ Exit codes: 0 sound, 1 damaged, else see `chunkstore --help`.
 JSON: one document: store, sound, datasets, chunks, segments, bytes, unreferenced_bytes (what
 compact and gc would give back), gone (chunks that earlier repairs could not keep), warnings [texts],
 damages (how many), damaged [{dataset, chunk, key, file, offset, problem}]. Of one dataset: store,
-name, sound, chunks, bytes, damages, damaged [{dataset, chunk, key, problem}]. Of an append log: log,
-sound, partitions, entries, attempts (of tasks, whose entries count), blocks, bytes, damages, damaged
-[texts].";
+name, sound, chunks, bytes, missing, damages, damaged [{dataset, chunk, key, problem}]. Of an append
+log: log, sound, partitions, entries, attempts (of tasks, whose entries count), blocks, bytes,
+damages, damaged [texts].";
 
 /// Read everything, and name what is damaged.
 #[derive(clap::Args)]
@@ -111,7 +112,8 @@ fn whole(store: &Store, folder: &Path, output: &mut Output) -> Result<Exit> {
     }
     if found.gone > 0 {
         let gone = plural(found.gone, "chunk");
-        output.line(output.style(Style::Yellow, format!("{gone} were gone before, as `repair` told; `chunkstore map` shows which")))?;
+        output
+            .line(output.style(Style::Yellow, format!("gone before: {gone} that a repair could not keep; `chunkstore map` shows which")))?;
     }
     found.warnings.iter().try_for_each(|warning| output.line(output.style(Style::Yellow, format!("warning: {warning}"))))?;
     if found.unreferenced_bytes > 0 {
@@ -142,6 +144,7 @@ fn one(store: &Store, folder: &Path, name: &str, output: &mut Output) -> Result<
         other => other?,
     };
     let kind = dataset.info().kind.as_str();
+    let presence = Presence::of(&dataset, folder)?;
     let (mut damaged, mut read, keys) = (Vec::new(), 0, dataset.keys()?);
     let mut progress = Progress::new("verified", output);
     for key in &keys {
@@ -166,13 +169,14 @@ fn one(store: &Store, folder: &Path, name: &str, output: &mut Output) -> Result<
             .map(|(key, failure)| json!({ "dataset": name, "chunk": key::number(key), "key": hex(key, usize::MAX), "problem": failure.to_string() }))
             .collect();
         output.document(&json!({
-            "store": folder, "name": name, "sound": damaged.is_empty(), "chunks": keys.len(), "bytes": read, "damages": damaged.len(), "damaged": damaged,
+            "store": folder, "name": name, "sound": damaged.is_empty(), "chunks": keys.len(), "bytes": read, "missing": presence.missing(), "damages": damaged.len(), "damaged": damaged,
         }))?;
         return Ok(exit);
     }
     let what = format!("{}, {} of data", plural(keys.len() as u64, "chunk"), bytes(read));
     if damaged.is_empty() {
         output.line(format!("{name}: {}: {what}", output.style(Style::Green, "sound")))?;
+        presence.told().iter().try_for_each(|told| output.line(output.style(Style::Yellow, told)))?;
         return Ok(exit);
     }
     let verdict = output.style(Style::Red, format!("DAMAGED in {}", plural(damaged.len() as u64, "chunk")));

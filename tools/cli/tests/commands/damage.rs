@@ -77,6 +77,10 @@ fn repair_keeps_what_is_sound() {
     let map = place.run(&["map", "s/climate/temperature", "--check", "--json"]).code(3).document();
     assert_eq!((&map["present"], &map["missing"], &map["damaged"]), (&5.into(), &1.into(), &0.into()));
     assert!(place.run(&["export", "s/climate/temperature", "x.npy"]).code(3).err.contains("1 chunk of climate/temperature is missing: 3;"));
+    for arguments in [&["stat", "s/climate/temperature"][..], &["map", "s/climate/temperature"]] {
+        assert!(place.run(arguments).code(3).out.contains("missing: 3; 1 chunk a repair could not keep"));
+    }
+    assert!(place.says(&["verify", "s"]).contains("gone before: 1 chunk"));
     // A store that is sound stays as it is.
     assert!(place.run(&["repair", "s"]).code(0).out.contains("nothing"));
 }
