@@ -16,7 +16,7 @@ mod shape;
 mod situation;
 
 pub(crate) use batch::{NOT_KEPT, Numbered};
-pub(crate) use bound::{booked_bytes, does_not_fit, held_by_objects, held_unwritten, policy_bound};
+pub(crate) use bound::{booked_bytes, bound_within, does_not_fit, held_by_objects, held_unwritten, policy_bound};
 pub use choose::{Choice, Cost, choose};
 pub(crate) use forecast::{Planned, plan};
 pub(crate) use lasts::lasts;
