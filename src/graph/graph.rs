@@ -126,6 +126,17 @@ impl Graph {
         self.span(id) != NOWHERE
     }
 
+    /// What a key stands for, if its task is an alias.
+    pub(crate) fn alias(&self, id: u32) -> Option<u32> {
+        match *self.words(id) {
+            [word] => match Word::decode(word) {
+                Word::Key(target) => Some(target),
+                _ => None,
+            },
+            _ => None,
+        }
+    }
+
     pub(crate) fn span(&self, id: u32) -> (u32, u32) {
         self.spans.get(id as usize).copied().unwrap_or(NOWHERE)
     }

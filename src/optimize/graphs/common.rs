@@ -66,13 +66,11 @@ fn merge<K: Clone + Into<GraphKey>>(graph: &Graph, outputs: &[K], comparable: im
         if !graph.id_has_task(id) || !sign(graph.words(id), &instead, &literals, &comparable, &mut signature) {
             continue;
         }
-        let same = match *signature {
-            [word] if matches!(Word::decode(word), Word::Key(_)) => match Word::decode(word) {
-                // An alias is its target, where that is there.
-                Word::Key(target) if graph.id_has_task(target) => target,
-                _ => continue,
-            },
-            _ => match known.get(signature.as_slice()) {
+        let same = match graph.alias(id) {
+            // An alias is its target, where that is there.
+            Some(target) if graph.id_has_task(target) => instead.get(target as usize).copied().unwrap_or(target),
+            Some(_) => continue,
+            None => match known.get(signature.as_slice()) {
                 Some(first) => *first,
                 None => {
                     known.insert(signature.as_slice().into(), id);

@@ -79,7 +79,7 @@ fn the_pictures_of_the_documentation() {
     let none: [&str; 0] = [];
     let constants = cull(&inline(&culled, &none, true), &outputs);
     assert_eq!(names(&constants).join(" "), "count1 count2 format1 format2 nwords print1 print2");
-    assert!(constants.to_string().contains("'count1': (count, \"apple orange apple pear orange pear p\".., \"orange\")"), "{constants}");
+    assert!(constants.to_string().contains("'count1': (count, \"apple orange apple pear orange pear pear\", \"orange\")"), "{constants}");
     // Inlining cheap functions: the words are counted twice rather than told to others.
     let functions = inline_functions(&constants, &outputs, &[op(len), op(split)]);
     assert_eq!(names(&functions).join(" "), "count1 count2 format1 format2 print1 print2");
@@ -128,7 +128,7 @@ fn chains_and_trees_as_in_dask() {
     assert_eq!(keys(&fuse(&g, &["d"], wide(3.0))), "a d");
     assert_eq!(keys(&fuse(&g, &["d"], FuseOptions { max_height: 1, ..wide(4.0) })), "a c1 c2 d");
     assert_eq!(keys(&fuse(&g, &["d"], FuseOptions { max_width: Some(2.0), ..wide(4.0) })), "a c1 c2 d");
-    assert_eq!(keys(&fuse(&g, &["c2"], wide(3.0))), "a c1 c2 d");
+    assert_eq!(keys(&fuse(&g, &["c2"], wide(3.0))), "a c2 d");
     // New edges: each level needs one more.
     let mut g = Graph::new();
     (0..4).for_each(|i| g.set(("e", i), call(|| 1i64, ())));
@@ -154,9 +154,9 @@ fn what_is_fused_stays_within_the_bound() {
     };
     let alone = need(&g);
     let fused = need(&fuse(&g, &["c"], FuseOptions::default()));
-    for bound in [alone, fused - 1, fused] {
+    for bound in [alone.min(fused) - 1, fused] {
         let graph = fuse(&g, &["c"], FuseOptions { max_need: bound, ..FuseOptions::default() });
-        assert!(need(&graph) <= bound, "{bound}: {graph}");
+        assert!(need(&graph) <= bound.max(alone), "{bound}: {graph}");
         assert_eq!(graph.len() == 1, bound == fused);
     }
 }
@@ -205,7 +205,7 @@ fn what_cannot_be_told_apart_is_not_merged() {
     g.set("q", call(portable, (1i64,)));
     g.set("out", list(["one", "also", "p", "q"].map(key)));
     assert_eq!(optimize_graph(&g, &["out"]).to_string().matches("tests.inc").count(), 1);
-    assert_eq!(names(&optimize_graph(&g, &["out"])).join(" "), "out p");
+    assert_eq!(names(&optimize_graph(&g, &["out"])).join(" "), "also one out p");
 }
 
 /// A random graph: what each key maps to, in keys that come before it.
@@ -359,7 +359,54 @@ proptest! {
         let old: std::collections::BTreeMap<String, u64> = (0..before.len() as u32).map(|t| (before.name_of(t), need(&before, t))).collect();
         for task in 0..after.len() as u32 {
             let name = after.name_of(task);
-            prop_assert!(need(&after, task) <= bound.max(old[&name]), "{} needs {} of {bound}:\n{g}\n{h}", name, need(&after, task));
+            prop_assert!(need(&after, task) <= bound.max(old.get(&name).copied().unwrap_or(0)), "{} needs {} of {bound}:\n{g}\n{h}", name, need(&after, task));
+        }
+    }
+}
+
+/// `cargo test --release -p chunkstore --lib costs_of_the_pipeline -- --ignored --nocapture`
+#[test]
+#[ignore = "prints nanoseconds a task"]
+fn costs_of_the_pipeline() {
+    let n = 1_000_000i64;
+    let mut chain = Graph::new();
+    chain.set(("c", 0), call(inc, (0,)));
+    (1..n).for_each(|i| chain.set(("c", i), call(inc, (key(("c", i - 1)),))));
+    let (mut tree, mut width, mut level) = (Graph::new(), n, 0);
+    (0..n).for_each(|i| tree.set(("t", 0, i), call(inc, (i,))));
+    while width > 1 {
+        let next = (width + 15) / 16;
+        for i in 0..next {
+            let below = (16 * i..(16 * i + 16).min(width)).map(|j| key(("t", level, j)));
+            tree.set(("t", level + 1, i), call(total, (list(below),)));
+        }
+        (level, width) = (level + 1, next);
+    }
+    for (name, graph, wanted) in [("chain", chain, key(("c", n - 1))), ("tree", tree, key(("t", level, 0)))] {
+        let time = |what: &str, run: &dyn Fn() -> usize| {
+            let mut best = u128::MAX;
+            let mut tasks = 0;
+            for _ in 0..3 {
+                let start = std::time::Instant::now();
+                tasks = run();
+                best = best.min(start.elapsed().as_nanos());
+            }
+            println!("{name:6} {what:20} {} ns a task, {tasks} left", best / graph.len() as u128);
+        };
+        let wanted = [wanted];
+        time("cull", &|| cull(&graph, &wanted).len());
+        time("inline constants", &|| inline(&graph, &wanted, true).len());
+        time("fuse", &|| fuse(&graph, &wanted, FuseOptions::default()).len());
+        time("common", &|| common_subexpressions(&graph, &wanted).len());
+        time("optimize_graph", &|| optimize_graph(&graph, &wanted).len());
+        time("order", &|| crate::plan::order(&graph, &wanted).unwrap().infos().len());
+        let optimised = optimize_graph(&graph, &wanted);
+        for (what, graph) in [("lower, run", &graph), ("optimised lower, run", &optimised)] {
+            time(what, &|| {
+                let table = graph.lower(&wanted).unwrap().table;
+                crate::graph::run(&table).unwrap();
+                table.len()
+            });
         }
     }
 }
@@ -376,7 +423,7 @@ proptest! {
     ) {
         let (g, wanted, calls) = graph(&models, &wanted, false);
         let (before, _) = values(&g, &wanted, &calls);
-        let engine = Engine::builder().memory("128MiB").threads(threads).build().unwrap();
+        let engine = Engine::builder().memory("1GiB").threads(threads).build().unwrap();
         for which in 0..8 {
             let (h, _) = pass(&g, &wanted, which, &some, 1 << 20);
             let values = engine.get_values(&h, &wanted).unwrap();
