@@ -60,7 +60,10 @@ impl Graph {
                     (Word::Key(_), None) if alone => NOTHING,
                     _ => unknown(held),
                 };
-                return (Sizes { scratch: scratch.max(expression.scratch), load: load.saturating_add(expression.load), ..expression }, source);
+                return (
+                    Sizes { scratch: scratch.max(expression.scratch), load: load.saturating_add(expression.load), ..expression },
+                    source,
+                );
             }
             let (sizes, source) = self.program.sizes_of(word, rest);
             let sizes = sizes.unwrap_or_else(|| unknown(0));

@@ -153,7 +153,9 @@ impl<'a> Lowering<'a> {
                     (sizes, source) = self.graph.program.sizes_of(old, rest);
                 }
                 Word::Step(_) | Word::Block(_) => nested = true,
-                old @ (Word::Literal(_) | Word::Scalar(_)) if words.len() == len => (sizes, source) = self.graph.program.sizes_of(old, rest),
+                old @ (Word::Literal(_) | Word::Scalar(_)) if words.len() == len => {
+                    (sizes, source) = self.graph.program.sizes_of(old, rest)
+                }
                 _ => {}
             }
             let word = match Word::decode(*word) {

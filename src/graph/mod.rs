@@ -37,11 +37,11 @@ mod word;
 pub use crate::__graph_list as list;
 pub use argument::{Argument, Fits, Plain};
 pub use call::{Arguments, Call, IntoArg, IntoTask, TryCall, TupleArgs, UntypedCall, call, call_untyped, try_call};
+pub(crate) use function::Callee;
 pub use function::{Op, Portable, TaskFn, op};
 pub use given::{Args, Elements, Given};
-pub use graph::{FunctionKind, Graph};
 pub(crate) use graph::words_of;
-pub(crate) use function::Callee;
+pub use graph::{FunctionKind, Graph};
 #[cfg(test)]
 pub(crate) use graph_calls::tests::run;
 pub use graph_key::{GraphKey, KeyIndex, key};

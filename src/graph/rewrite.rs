@@ -73,7 +73,7 @@ struct Frame {
     /// The old words that are left.
     next: usize,
     end: usize,
-    /// Where its stack begins, and the first place above all results that are still needed.
+    /// Where its stack begins, and the first place above all results that are still needed. A call's result is just below that.
     bottom: u32,
     top: u32,
     /// The call that is being copied.
@@ -277,9 +277,9 @@ impl<'a> Writer<'a> {
                     self.frames.push(frame);
                 }
                 None if frame.next >= frame.end => {
+                    // The result of the last call, below which there may be others that stood in several places.
                     if frame.called {
-                        self.pending.push(Word::Stack(frame.bottom).encode());
-                        frame.top = frame.bottom + 1;
+                        self.pending.push(Word::Stack(frame.top - 1).encode());
                     }
                     match self.frames.last_mut() {
                         Some(user) => user.top = frame.top,

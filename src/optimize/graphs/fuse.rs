@@ -45,7 +45,14 @@ pub struct FuseOptions {
 impl Default for FuseOptions {
     /// Chains of at most 64 MiB.
     fn default() -> Self {
-        FuseOptions { ave_width: 1.0, max_width: None, max_height: usize::MAX, max_depth_new_edges: None, rename_keys: false, max_need: 64 << 20 }
+        FuseOptions {
+            ave_width: 1.0,
+            max_width: None,
+            max_height: usize::MAX,
+            max_depth_new_edges: None,
+            rename_keys: false,
+            max_need: 64 << 20,
+        }
     }
 }
 
@@ -126,8 +133,8 @@ struct Fused {
     edges: FxHashSet<u32>,
     /// Their bytes.
     inputs: u64,
-    /// The most that it holds beside them, its output among it.
-    peak: u64,
+    /// The most that it holds beside them and its output.
+    scratch: u64,
     /// Bytes of results that stand in several places of it, and are held all the time.
     shared: u64,
 }
@@ -177,16 +184,7 @@ impl Fusion<'_> {
     fn alone(&self, id: u32) -> Fused {
         let edges: FxHashSet<u32> = self.links.inputs(id).iter().copied().collect();
         let booked = self.booked(id);
-        Fused {
-            height: 1,
-            width: 1.0,
-            tasks: 1,
-            fudge: 0,
-            inputs: self.bytes(edges.iter()),
-            edges,
-            peak: booked.out.saturating_add(booked.scratch),
-            shared: 0,
-        }
+        Fused { height: 1, width: 1.0, tasks: 1, fudge: 0, inputs: self.bytes(edges.iter()), edges, scratch: booked.scratch, shared: 0 }
     }
 
     fn bytes<'a>(&self, keys: impl Iterator<Item = &'a u32>) -> u64 {
@@ -205,7 +203,7 @@ impl Fusion<'_> {
         let tasks: usize = children.iter().map(|(_, child)| child.tasks).sum();
         let width: f64 = children.iter().map(|(_, child)| child.width).sum();
         let mut fudge: usize = children.iter().map(|(_, child)| child.fudge).sum();
-        let (peak, shared) = self.peak(id, &children);
+        let (scratch, shared) = self.held(id, &children);
         let (mut edges, mut inputs) = (FxHashSet::default(), 0u64);
         for (_, child) in children {
             (edges, inputs) = self.union((edges, inputs), (child.edges, child.inputs));
@@ -225,9 +223,9 @@ impl Fusion<'_> {
         let new_edges = edges.len() != below;
         fudge += usize::from(new_edges);
         let narrow = count == 1 || single as f64 <= ave_width && width <= max_width && height <= max_height;
-        let fits = inputs.saturating_add(peak).saturating_add(shared) <= max_need;
+        let need = [self.booked(id).out, scratch, shared].into_iter().fold(inputs, u64::saturating_add);
         let right = (tasks + fudge) as f64 / height as f64 <= ave_width && narrow && (!new_edges || (height as f64) < max_depth);
-        if right && fits && max_height > 0 {
+        if right && need <= max_need && max_height > 0 {
             for key in &keys {
                 if let Some(fused) = self.fused.get_mut(*key as usize) {
                     *fused = true;
@@ -235,7 +233,7 @@ impl Fusion<'_> {
             }
             // A chain without new edges is one level.
             let higher = usize::from(count > 1 || new_edges);
-            return Fused { height: height + higher, width, tasks: tasks + higher, fudge, edges, inputs, peak, shared };
+            return Fused { height: height + higher, width, tasks: tasks + higher, fudge, edges, inputs, scratch, shared };
         }
         // It may be the first of a chain, or of a tree if that is narrow.
         let width = if count > 1 { width.min(max_width) } else { width };
@@ -253,21 +251,21 @@ impl Fusion<'_> {
         (large, bytes)
     }
 
-    /// The most that a task holds beside its inputs with `children` nested in it, and what of it stands in several places.
-    fn peak(&self, id: u32, children: &[(u32, Fused)]) -> (u64, u64) {
+    /// The most that a task holds beside its inputs and its output with `children` nested in it, and what of it stands in several places.
+    fn held(&self, id: u32, children: &[(u32, Fused)]) -> (u64, u64) {
         let booked = self.booked(id);
         let (inputs, again) = (self.links.inputs(id), self.links.again(id));
         let outs = self.bytes(children.iter().map(|(key, _)| key));
         let own = if booked.nested { booked.scratch } else { 0 };
-        let mut peak = outs.saturating_add(booked.out).saturating_add(booked.scratch);
+        let mut scratch = outs.saturating_add(booked.scratch);
         let mut shared = 0u64;
         for (key, child) in children {
-            let out = self.booked(*key).out;
-            peak = peak.max((outs - out).saturating_add(child.peak).saturating_add(own));
+            // While a child runs the others' results may be there.
+            scratch = scratch.max(outs.saturating_add(child.scratch).saturating_add(own));
             let is_shared = inputs.iter().position(|input| input == key).and_then(|at| again.get(at)) == Some(&true);
-            shared = shared.saturating_add(child.shared).saturating_add(if is_shared { out } else { 0 });
+            shared = shared.saturating_add(child.shared).saturating_add(if is_shared { self.booked(*key).out } else { 0 });
         }
-        (peak, shared)
+        (scratch, shared)
     }
 }
 
@@ -286,7 +284,8 @@ fn names(graph: &Graph, links: &KeyLinks, fused: &[bool]) -> Vec<(u32, GraphKey)
         }
         let key = |id: u32| graph.program.keys.key(id);
         let Some(own) = key(id).filter(|_| !inside.is_empty()) else { continue };
-        let others: BTreeSet<&str> = inside.iter().filter_map(|id| key(*id)).map(GraphKey::text).filter(|text| *text != own.text()).collect();
+        let others: BTreeSet<&str> =
+            inside.iter().filter_map(|id| key(*id)).map(GraphKey::text).filter(|text| *text != own.text()).collect();
         let mut text = String::new();
         for other in others {
             if text.len() + other.len() + own.text().len() + 2 <= LONGEST {

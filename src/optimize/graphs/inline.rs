@@ -80,9 +80,8 @@ pub fn inline_functions<K: Clone + Into<GraphKey>>(graph: &Graph, outputs: &[K],
     let links = KeyLinks::new(graph);
     let users = links.users();
     let outputs = among(graph, &links, outputs);
-    let cheap: Vec<bool> = (0..graph.program.callees.len() as u32)
-        .map(|callee| graph.program.op(callee).is_some_and(|op| functions.contains(&op)))
-        .collect();
+    let cheap: Vec<bool> =
+        (0..graph.program.callees.len() as u32).map(|callee| graph.program.op(callee).is_some_and(|op| functions.contains(&op))).collect();
     let is_cheap = |id: u32| {
         let mut calls = words_of(graph.words(id)).filter_map(|word| match word {
             Word::Step(callee) | Word::Block(callee) => Some(cheap.get(callee as usize) == Some(&true)),
@@ -198,7 +197,9 @@ mod tests {
         g.set("b", call(inc, (key("a"),)));
         g.set("self", key("self"));
         for wanted in ["a", "self"] {
-            for h in [inline(&g, &["a", "b"], true), inline_functions(&g, &[wanted], &[op(inc)]), fuse(&g, &[wanted], FuseOptions::default())] {
+            for h in
+                [inline(&g, &["a", "b"], true), inline_functions(&g, &[wanted], &[op(inc)]), fuse(&g, &[wanted], FuseOptions::default())]
+            {
                 assert!(h.lower(&[key(wanted)]).err().is_some_and(|error| error.to_string().contains("circle")), "{h}");
             }
         }

@@ -8,8 +8,8 @@ mod inline;
 #[allow(clippy::unwrap_used)]
 mod tests;
 
-pub(super) use common::registered_subexpressions;
 pub use common::common_subexpressions;
+pub(super) use common::registered_subexpressions;
 pub use cull::cull;
 pub use fuse::{FuseOptions, fuse};
 pub(super) use inline::cull_and_inline_constants;

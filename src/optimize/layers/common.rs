@@ -9,7 +9,7 @@ use rustc_hash::FxHashMap;
 /// Two layers have one key where they do the same work on the same inputs; closures never have.
 ///
 /// ```
-/// use chunkstore::{Persist, array::Array, graph::Graph, optimize::common_layers};
+/// use chunkstore::{Persist, array::Array, optimize::common_layers};
 /// let x = || Array::<f64>::ones([4], 2).exp();
 /// let roots = vec![x().layer()?, x().layer()?];
 /// assert_eq!(roots[0].key(), roots[1].key());

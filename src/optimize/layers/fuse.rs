@@ -21,7 +21,20 @@ const WEIGHED: u32 = 16_384;
 /// Layers whose tasks need more on their own stay as they are.
 ///
 /// ```text
-///   source --> exp --> add --> sum_chunk          source --> sum_chunk
+/// {('from_ndarray', 0): (array.from_ndarray[0],),                  {('from_ndarray', 0): (array.from_ndarray[0],),
+///  ('exp', 0): (array.elementwise[0], ('from_ndarray', 0)),         ('add', 0): (array.elementwise[0], ('from_ndarray', 0))}
+///  ('add', 0): (array.elementwise[0], ('exp', 0))}
+/// ```
+///
+/// ```
+/// use chunkstore::{Persist, array::Array, graph::Graph, optimize::fuse_layers};
+/// let x = Array::from_ndarray(ndarray::arr1(&[1.0, 2.0, 3.0, 4.0]), 2);
+/// let roots = vec![(x.exp() + 1.0).layer()?];
+/// assert_eq!(Graph::from_layers(&roots).len(), 6);
+/// assert_eq!(Graph::from_layers(&fuse_layers(roots.clone(), 1 << 20)).len(), 4);
+/// // A task of two blocks of 16 bytes needs more than 16.
+/// assert_eq!(Graph::from_layers(&fuse_layers(roots, 16)).len(), 6);
+/// # Ok::<(), chunkstore::Error>(())
 /// ```
 pub fn fuse_layers(roots: Vec<LayerRef>, bound: u64) -> Vec<LayerRef> {
     let order = in_order(&roots);

@@ -15,13 +15,20 @@ const SUMMED: u32 = 4096;
 
 /// The same roots, with slices, projections and transpositions as low as they go: the layers between, and the sources, then make only what is left.
 ///
+/// A slice of an elementwise layer is that layer, seen through the slice.
+///
 /// ```text
-///   source --> exp --> slice          source of the slice --> exp
+/// {('from_ndarray', 1): (array.from_ndarray[1],),                  {('from_ndarray', 0): (array.from_ndarray[0],),
+///  ('exp', 1): (array.elementwise[1], ('from_ndarray', 1)),         ('getitem', 0): (array.elementwise[0], ('from_ndarray', 0))}
+///  ('getitem', 0): (array.elementwise[0], ('exp', 1))}             where from_ndarray reads one number instead of two
 /// ```
 ///
 /// ```
-/// use chunkstore::{Persist, array::{Array, s}, graph::Graph, optimize::push_down_layers};
-/// let x = Array::<f64>::from_ndarray(ndarray::ArrayD::zeros(vec![6]), 2)?.exp().slice(s![2..4])?;
+/// use chunkstore::{Persist, array::Array, graph::Graph, optimize::push_down_layers, s};
+/// let x = Array::from_ndarray(ndarray::arr1(&[1.0, 2.0, 3.0, 4.0]), 2);
+/// let roots = vec![x.exp().slice(s![2..3]).layer()?];
+/// assert_eq!(Graph::from_layers(&roots).len(), 3);
+/// assert_eq!(Graph::from_layers(&push_down_layers(roots)).len(), 2);
 /// # Ok::<(), chunkstore::Error>(())
 /// ```
 pub fn push_down_layers(mut roots: Vec<LayerRef>) -> Vec<LayerRef> {

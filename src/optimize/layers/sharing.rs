@@ -8,6 +8,21 @@ use rustc_hash::{FxHashMap, FxHashSet};
 ///
 /// One sharing key is dealt with at a time, as what is done for one can change what needs what for the next. A layer that the
 /// best itself needs keeps its place, or there would be a circle.
+///
+/// ```text
+///   x --> moment_chunk --> mean --.              x --> moment_chunk --> mean --.
+///   |                              > divide                          |          > divide
+///   '---> moment_chunk --> std ---'                                  '--> std -'
+/// ```
+///
+/// ```
+/// use chunkstore::{Persist, array::{Array, keep}, graph::Graph, optimize::share_layers};
+/// let x = Array::from_ndarray(ndarray::arr1(&[1.0, 2.0, 3.0, 4.0]), 2);
+/// let roots = vec![(x.mean(keep(0)) / x.std(keep(0))).layer()?];
+/// assert_eq!(Graph::from_layers(&roots).len(), 9);
+/// assert_eq!(Graph::from_layers(&share_layers(roots)).len(), 7);
+/// # Ok::<(), chunkstore::Error>(())
+/// ```
 pub fn share_layers(mut roots: Vec<LayerRef>) -> Vec<LayerRef> {
     let mut done = FxHashSet::<Key>::default();
     loop {
