@@ -142,7 +142,7 @@ fn chains_and_trees_as_in_dask() {
         (left(wide(1.0)), left(wide(1.5)), left(wide(2.0)), left(FuseOptions { max_depth_new_edges: Some(9.0), ..wide(2.0) })),
         (4, 4, 2, 1)
     );
-    assert_eq!(left(FuseOptions { max_depth_new_edges: Some(2.0), ..wide(2.0) }), 2);
+    assert_eq!(left(FuseOptions { max_depth_new_edges: Some(2.0), ..wide(2.0) }), 3);
 }
 
 #[test]
@@ -224,11 +224,16 @@ enum Model {
     Len(Vec<Model>),
 }
 
+/// The key of a place.
+fn name(place: usize) -> GraphKey {
+    key((["k", "m", "n"][place % 3], place))
+}
+
 impl Model {
     fn arg(&self, place: usize, calls: &Arc<AtomicUsize>) -> AnyArg {
         let arg = |model: &Model| model.arg(place, calls);
         match self {
-            Model::Key(i) if place > 0 => AnyArg::new(key(("k", *i % place))),
+            Model::Key(i) if place > 0 => AnyArg::new(name(*i % place)),
             Model::Key(i) => AnyArg::new(*i as i64),
             Model::Literal(n) => AnyArg::new(*n),
             Model::Text(text) => AnyArg::new(call(count, (text.clone(), "a"))),
@@ -277,8 +282,8 @@ fn graph(models: &[Model], wanted: &[usize], backwards: bool) -> (Graph, Vec<Gra
     if backwards {
         order.reverse();
     }
-    order.into_iter().for_each(|i| g.set(("k", i), models[i].arg(i, &calls)));
-    (g, wanted.iter().map(|i| key(("k", i % models.len()))).collect(), calls)
+    order.into_iter().for_each(|i| g.set(name(i), models[i].arg(i, &calls)));
+    (g, wanted.iter().map(|i| name(i % models.len())).collect(), calls)
 }
 
 /// The values of all wanted keys, and how many calls of closures that took.
@@ -291,9 +296,13 @@ fn values(graph: &Graph, wanted: &[GraphKey], calls: &AtomicUsize) -> (Vec<i64>,
 
 /// One pass, drawn by a number. Whether calls may become more.
 fn pass(graph: &Graph, wanted: &[GraphKey], which: u8, some: &[usize], bound: u64) -> (Graph, bool) {
-    let keys: Vec<GraphKey> = some.iter().map(|i| key(("k", *i % 12))).collect();
-    let trees =
-        FuseOptions { ave_width: 1.0 + f64::from(which % 5), max_need: bound, rename_keys: which % 2 == 0, ..FuseOptions::default() };
+    let keys: Vec<GraphKey> = some.iter().map(|i| name(*i % 12)).collect();
+    let trees = FuseOptions {
+        ave_width: 1.0 + f64::from(which % 5),
+        max_need: bound,
+        rename_keys: which.is_multiple_of(2),
+        ..FuseOptions::default()
+    };
     match which % 8 {
         0 => (cull(graph, wanted), false),
         1 => (inline(graph, &keys, false), true),
