@@ -3,7 +3,8 @@
 use super::builder::{EngineBuilder, Scheduler};
 use super::checkpoint::Checkpoint;
 use super::explain::RunReport;
-use crate::exec::Shared;
+use super::rates::Rates;
+use crate::exec::{Callbacks, Shared};
 use chunkstore_store::Store;
 use parking_lot::Mutex;
 use std::sync::Arc;
@@ -21,6 +22,10 @@ pub struct Engine {
     /// Bytes of results that the caller has got since the process was last measured.
     pub(super) handed_over: Arc<AtomicU64>,
     pub(super) checkpoint: Option<Arc<Checkpoint>>,
+    /// Who is told of the runs that are asked for through this.
+    pub(super) callbacks: Callbacks,
+    /// What was learned of the speed of layers.
+    pub(super) rates: Arc<Rates>,
 }
 
 impl Engine {
@@ -37,7 +42,17 @@ impl Engine {
         checkpoint: Option<Checkpoint>,
     ) -> Self {
         let checkpoint = checkpoint.map(Arc::new);
-        Engine { shared, last: Arc::default(), memory, scheduler, progress, handed_over: Arc::default(), checkpoint }
+        Engine {
+            shared,
+            last: Arc::default(),
+            memory,
+            scheduler,
+            progress,
+            handed_over: Arc::default(),
+            checkpoint,
+            callbacks: Callbacks::default(),
+            rates: Arc::default(),
+        }
     }
 
     /// The bound on the memory of the whole process, in bytes.
