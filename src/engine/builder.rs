@@ -196,7 +196,7 @@ impl EngineBuilder {
             spill.open(&arena)?;
         }
         let checkpoint = self.checkpoint.map(|folder| Checkpoint::open(&folder, &arena)).transpose()?;
-        let shared = Shared::new(lease, arena, spill, settings, self.host, crate::optimize::optimize);
+        let shared = Shared::new(lease, arena, spill, settings, self.host, crate::optimize::optimize_within);
         if checkpoint.is_some() {
             shared.core.reserve(Checkpoint::BYTES)?;
         }

@@ -71,7 +71,7 @@ impl Engine {
             begin()?;
             layers.push(layer);
         }
-        self.run(lower(layers, self.shared.passes)?, &[], result_bytes)?;
+        self.run(lower(layers, |layers| self.shared.optimise(layers))?, &[], result_bytes)?;
         let output = finish()?;
         drop(results);
         self.handed_over.fetch_add(result_bytes, Relaxed);
@@ -97,7 +97,7 @@ impl Engine {
     pub fn persist<C: Persist>(&self, collection: &C) -> Result<C> {
         Shared::refuse_nested()?;
         let layer = collection.layer()?;
-        let mut layers = (self.shared.passes)(vec![layer.clone()]);
+        let mut layers = self.shared.optimise(vec![layer.clone()]);
         let mut saving = None;
         if let (Some(checkpoint), Some(root)) = (&self.checkpoint, layers.first_mut()) {
             saving = checkpoint.saving(layer.key(), root)?;
@@ -137,7 +137,7 @@ impl Engine {
         let _ = collections.parts(&mut parts)?;
         let result_bytes: u64 = parts.iter().map(|part| part.bytes).sum();
         let results = self.reserve_results(result_bytes)?;
-        let lowered = lower(parts.into_iter().map(|part| part.layer).collect(), self.shared.passes)?;
+        let lowered = lower(parts.into_iter().map(|part| part.layer).collect(), |layers| self.shared.optimise(layers))?;
         let prepared = self.shared.prepare(&lowered.table, &[], &lowered.barriers, true)?;
         let mut explain = self.explain_plan(&lowered, &prepared, result_bytes);
         let outside = explain.memory.saturating_sub(prepared.bound);

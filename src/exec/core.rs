@@ -266,6 +266,11 @@ impl Core {
         Ok(())
     }
 
+    /// The bytes that tasks may use.
+    pub(crate) fn bound(&self) -> u64 {
+        self.state.lock().policy.bound()
+    }
+
     /// The bytes that tasks may use, and the chunks that are kept, in the order of their numbers.
     pub(crate) fn situation(&self) -> (u64, u32, Vec<(u32, crate::policy::Kept)>) {
         let mut state = self.state.lock();

@@ -21,11 +21,11 @@ pub(crate) struct Lowered {
     pub(crate) barriers: Vec<BarrierTask>,
 }
 
-/// Rewrites layers to others of the same values, one for one.
-pub(crate) type Passes = fn(Vec<LayerRef>) -> Vec<LayerRef>;
+/// Rewrites layers to others of the same values, one for one, whose tasks need no more than a number of bytes if those of the old ones do not.
+pub(crate) type Passes = fn(Vec<LayerRef>, u64) -> Vec<LayerRef>;
 
 /// The tasks for every block of some layers, after the optimiser's passes.
-pub(crate) fn lower(layers: Vec<LayerRef>, passes: Passes) -> Result<Lowered> {
+pub(crate) fn lower(layers: Vec<LayerRef>, passes: impl FnOnce(Vec<LayerRef>) -> Vec<LayerRef>) -> Result<Lowered> {
     let layers = passes(layers);
     let mut lowering = Lowering::new();
     let mut roots = Vec::new();
@@ -151,7 +151,7 @@ pub(super) fn expand(core: &Core, job: &Job, output: &Value) -> Result<()> {
         held.push(Arc::new(HeldLayer::new(layer, chunks)));
     }
     let layers = barrier.layer.barrier().ok_or_else(defect)?.expand(output, &held)?;
-    let Lowered { mut table, barriers, .. } = lower(layers, shared.passes)?;
+    let Lowered { mut table, barriers, .. } = lower(layers, |layers| shared.optimise(layers))?;
     let prepared = shared.prepare(&table, &[], &barriers, false)?;
     let released = release_kept(&mut table);
     core.expand(job.id, Plan::new(table, prepared.planned.numbered, barriers))?;
