@@ -2,7 +2,7 @@
 
 #![allow(clippy::unwrap_used)]
 
-use chunkstore::array::Array;
+use chunkstore::array::{Array, random};
 use chunkstore::engine::{Callback, RunInfo, Scheduler, TaskInfo};
 use chunkstore::graph::{Graph, Value, call, key};
 use chunkstore::report::ResourceProfiler;
@@ -187,4 +187,16 @@ fn other_bounds_are_forecast() {
     engine.compute(&z.abs().sum(..)).unwrap();
     let learned = engine.explain(&z.abs().sum(..)).unwrap();
     assert_ne!(learned.seconds, explain.seconds);
+}
+
+#[test]
+fn what_is_made_faster_than_it_is_read_back_is_made_again() {
+    let engine = engine("224MiB", 2);
+    // Wanted twice, far apart, and not fused into what uses it: the second time it is made again, not read from scratch.
+    let x = random::random([64, 262_144]).chunks([1, 262_144]).seed(3).array();
+    let far = x.map_blocks(|block| block.to_owned()) - x.mean(0);
+    let explain = engine.explain(&far.abs().sum(..)).unwrap();
+    let made = explain.layers.first().unwrap();
+    assert!(made.name.contains("random") && made.bytes == 128 << 20 && made.spilled_bytes == 0, "{explain}");
+    engine.compute(&far.abs().sum(..).item_collection()).unwrap();
 }

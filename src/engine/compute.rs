@@ -137,7 +137,8 @@ impl Engine {
         let _ = collections.parts(&mut parts)?;
         let result_bytes: u64 = parts.iter().map(|part| part.bytes).sum();
         let results = self.reserve_results(result_bytes)?;
-        let lowered = lower(parts.into_iter().map(|part| part.layer).collect(), |layers| self.shared.optimise(layers))?;
+        let mut lowered = lower(parts.into_iter().map(|part| part.layer).collect(), |layers| self.shared.optimise(layers))?;
+        self.rates.settle_sources(&mut lowered.table, &self.shared.core);
         let prepared = self.shared.prepare(&lowered.table, &[], &lowered.barriers, true)?;
         let mut explain = self.explain_plan(&lowered, &prepared, result_bytes);
         let outside = explain.memory.saturating_sub(prepared.bound);
@@ -227,7 +228,8 @@ impl Engine {
     }
 
     /// Runs tasks, and says when they have been planned.
-    fn run_told(&self, lowered: Lowered, keep: &[u32], result_bytes: u64, planned: &mut dyn FnMut(u64) -> Result<()>) -> Result<Executed> {
+    fn run_told(&self, mut lowered: Lowered, keep: &[u32], result_bytes: u64, planned: &mut dyn FnMut(u64) -> Result<()>) -> Result<Executed> {
+        self.rates.settle_sources(&mut lowered.table, &self.shared.core);
         let table = &lowered.table;
         let graph_bytes = table.len() as u64 * BYTES_A_TASK + table.inputs.len() as u64 * 16;
         let graph = if table.len() > 1000 { Some(self.reserve_graph(graph_bytes, table.len())?) } else { None };

@@ -73,9 +73,9 @@ impl Explain {
     /// for each of them. Empty for the forecast of a report, which keeps no tasks.
     ///
     /// ```
-    /// use chunkstore::{Engine, array::Array};
+    /// use chunkstore::{Engine, array::random};
     /// let engine = Engine::builder().memory("1GiB").build()?;
-    /// let x = Array::<f64>::random_uniform([64, 1_000_000], [1, 1_000_000], 7)?;
+    /// let x = random::random([64, 100_000]).chunks([1, 100_000]).seed(7).array();
     /// let z = &x - x.mean(0);
     /// let curve = engine.explain(&z.sum(..))?.curve();
     /// println!("at least {} bytes", curve[0].memory);

@@ -1,7 +1,7 @@
 //! How fast layers and disks have been: what an engine has learned for its forecasts of time.
 
 use crate::exec::{Core, Taken};
-use crate::graph::TaskTable;
+use crate::graph::{LayerRef, TaskTable};
 use parking_lot::Mutex;
 use rustc_hash::FxHashMap;
 use std::sync::Arc;
@@ -65,8 +65,39 @@ impl Rates {
     }
 }
 
+impl Rates {
+    /// Decides for each task without inputs whether its chunk is made again where it was evicted, or spilled: by what either costs, as measured, or at usual
+    /// rates. What is made again is a source to the policy. Only functions that give the same each time are called again.
+    pub(super) fn settle_sources(&self, table: &mut TaskTable, core: &Core) {
+        let rates = self.0.lock();
+        let again = |layer: &LayerRef| {
+            let usual = if layer.is_source() { DISK } else { WORK };
+            let rate = rates.get(layer.name()).map_or(usual, |(bytes, seconds)| bytes / seconds);
+            let portable = layer.is_source() || layer.operator().parameters().is_some();
+            // Making a byte again, against writing and reading it.
+            portable && 1.0 / rate < 1.0 / rate_of(core.moved.written.get()) + 1.0 / rate_of(core.moved.read.get())
+        };
+        let again: Vec<bool> = table.layers.iter().map(|layer| layer.inputs().is_empty() && again(layer)).collect();
+        for task in 0..table.len() {
+            let layer = table.layer.get(task).map_or(usize::MAX, |layer| *layer as usize);
+            let at_hand = table.source.get(task) == Some(&true) && table.load.get(task) == Some(&0);
+            // Memory of the user's is no copy, and is not spilled.
+            if table.inputs_of(task as u32).is_empty()
+                && !at_hand
+                && let (Some(source), Some(again)) = (table.source.get_mut(task), again.get(layer))
+            {
+                *source = *again;
+            }
+        }
+    }
+}
+
+/// Bytes a second, as measured, or as usual where nothing was.
+fn rate_of((bytes, seconds): (u64, f64)) -> f64 {
+    if bytes > 0 && seconds > 0.0 { bytes as f64 / seconds } else { DISK }
+}
+
 /// The seconds that one thread is expected to take for writing and for reading back so many bytes of chunks.
 pub(super) fn spilling(core: &Core, written: u64, read: u64) -> f64 {
-    let rate = |(bytes, seconds): (u64, f64)| if bytes > 0 && seconds > 0.0 { bytes as f64 / seconds } else { DISK };
-    written as f64 / rate(core.moved.written.get()) + read as f64 / rate(core.moved.read.get())
+    written as f64 / rate_of(core.moved.written.get()) + read as f64 / rate_of(core.moved.read.get())
 }

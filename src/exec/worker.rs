@@ -99,6 +99,10 @@ pub(crate) fn work(core: &Core, until: Option<RunId>, solo: bool) {
             wake_others(core, &state);
             continue;
         }
+        // What was picked may have asked for blocks that a worker loads.
+        if !state.at_hand.is_empty() {
+            continue;
+        }
         if !state.served
             && let Some(io) = state.io_queue.pop_front()
         {

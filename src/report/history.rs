@@ -135,11 +135,7 @@ impl History {
                         held += task.bytes;
                     }
                 }
-                EventKind::Dropped | EventKind::Died => {
-                    if std::mem::replace(resident, false) {
-                        held = held.saturating_sub(task.bytes);
-                    }
-                }
+                EventKind::Dropped | EventKind::Died if std::mem::replace(resident, false) => held = held.saturating_sub(task.bytes),
                 _ => {}
             }
             task.moments.push(Moment { at_ns, kind, worker, held, started });
