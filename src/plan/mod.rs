@@ -11,6 +11,7 @@ mod improve;
 mod links;
 mod order;
 mod peak;
+mod portfolio;
 mod shape;
 
 pub(crate) use batch::{NOT_KEPT, Numbered};

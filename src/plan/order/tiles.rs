@@ -196,7 +196,7 @@ impl<'a> Tiling<'a> {
         };
         if taste.tie == Tie::Place {
             tiling.place = vec![0; n];
-            for (place, task) in postorder(links, descent).into_iter().enumerate() {
+            for (place, task) in postorder(links, descent, &[]).into_iter().enumerate() {
                 tiling.place[task as usize] = place as u32;
             }
         }
