@@ -13,6 +13,7 @@ mod order;
 mod peak;
 mod portfolio;
 mod shape;
+mod windows;
 
 pub(crate) use batch::{NOT_KEPT, Numbered};
 pub(crate) use bound::{booked_bytes, does_not_fit, held_by_objects, held_unwritten, policy_bound};

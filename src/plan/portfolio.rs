@@ -6,8 +6,9 @@
 
 use super::improve::{at_once, just_in_time, while_hot};
 use super::links::Links;
-use super::order::{Descent, Greed, Taste, Tie, dask, depth_first, greedy, postorder, tiles};
+use super::order::{Descent, Greed, Taste, Tie, backwards, dask, depth_first, greedy, liu, postorder, tiles};
 use super::peak::peak;
+use super::windows::windows;
 use super::{Choice, Cost, Shape};
 
 /// One way to improve an order.
@@ -20,7 +21,7 @@ pub(super) type Candidate = (&'static str, fn(&Links, &Descent) -> Vec<u32>);
 pub(super) type FromPlaces = (&'static str, fn(&Links, &[u32]) -> Vec<u32>);
 
 /// The candidates: the cheapest to make first, then the one that wins most often.
-pub(super) const CANDIDATES: [Candidate; 10] = [
+pub(super) const CANDIDATES: [Candidate; 12] = [
     ("postorder", |links, descent| postorder(links, descent, &[])),
     ("tiles", |links, descent| tiles(links, descent, Taste { cut: 4, credit: 1.0, tie: Tie::Place })),
     ("dask", |links, _| dask(links, &[])),
@@ -30,12 +31,16 @@ pub(super) const CANDIDATES: [Candidate; 10] = [
     ("tiles, no lookahead", |links, descent| tiles(links, descent, Taste { cut: 4, credit: 0.0, tie: Tie::Place })),
     ("tiles, uncut", |links, descent| tiles(links, descent, Taste { cut: u64::MAX, credit: 1.0, tie: Tie::Place })),
     ("steps, earliest first", |links, descent| tiles(links, descent, Taste { cut: 0, credit: 1.0, tie: Tie::Earliest })),
+    ("backwards", |links, _| backwards(links, &[])),
+    ("tree", |links, _| liu(links, &[])),
     ("greedy, sources last", |links, _| greedy(links, Greed { sources_last: true, place: &[] })),
 ];
 
 /// The candidates of the second stage.
-pub(super) const SECOND: [FromPlaces; 6] = [
-    ("dask, by place", |links, place| dask(links, &backwards(place))),
+pub(super) const SECOND: [FromPlaces; 8] = [
+    ("tree, by place", liu),
+    ("backwards, by place", backwards),
+    ("dask, by place", |links, place| dask(links, &reversed(place))),
     ("greedy, by place", |links, place| greedy(links, Greed { sources_last: false, place })),
     ("greedy, sources last, by place", |links, place| greedy(links, Greed { sources_last: true, place })),
     ("postorder, under the last", |links, place| postorder(links, &Descent::by(links, place, false), place)),
@@ -43,7 +48,7 @@ pub(super) const SECOND: [FromPlaces; 6] = [
     ("dask, by place backwards", dask),
 ];
 
-fn backwards(place: &[u32]) -> Vec<u32> {
+fn reversed(place: &[u32]) -> Vec<u32> {
     place.iter().map(|place| u32::MAX - place).collect()
 }
 
@@ -88,6 +93,7 @@ impl<'a, E: FnMut(&[u32]) -> Cost> Portfolio<'a, E> {
                 let order = make(self.links, &self.places());
                 self.consider(name, order);
             }
+            self.by_windows();
             if self.rank() == before {
                 break;
             }
@@ -136,6 +142,20 @@ impl<'a, E: FnMut(&[u32]) -> Cost> Portfolio<'a, E> {
         };
         if better {
             self.best = Some(Choice { name, order, cost: Some(cost) });
+        }
+    }
+
+    /// Improves the best order window by window.
+    fn by_windows(&mut self) {
+        let mut size = 16;
+        while size < 4 * self.links.len() {
+            if self.ends() {
+                break;
+            }
+            let Some(best) = &self.best else { return };
+            let order = windows(self.links, &best.order, size);
+            self.consider("windows", order);
+            size *= 4;
         }
     }
 

@@ -173,9 +173,9 @@ def of_dask(*collections):
     from dask._task_spec import DependenciesMapping, convert_legacy_graph
     from dask.order import order as dask_order
 
-    (optimised,) = [dask.optimize(*collections)]
+    frames = [c.optimize(fuse=True) for c in collections if hasattr(c, "expr")]
     graph = {}
-    for collection in optimised:
+    for collection in frames + list(dask.optimize(*[c for c in collections if not hasattr(c, "expr")])):
         graph.update(dict(collection.__dask_graph__()))
     graph = dict(convert_legacy_graph(graph))
     deps = {key: set(found) for key, found in DependenciesMapping(graph).items()}
