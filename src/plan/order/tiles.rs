@@ -24,10 +24,20 @@ use std::collections::BinaryHeap;
 pub(crate) struct Taste {
     /// A task ends a tile where its output is at most its largest input's bytes divided by this.
     pub(crate) cut: u64,
+    /// An input that is opened costs its bytes for each of its users, not its bytes: what many tiles want is opened first.
+    pub(crate) amortised: bool,
     /// How much of the next tile's gain counts.
     pub(crate) credit: f64,
     /// Which comes first among equals.
     pub(crate) tie: Tie,
+}
+
+impl Taste {
+    /// What it costs to open an input of so many users.
+    fn opening(self, links: &Links, input: u32, uses: u32) -> f64 {
+        let out = links.out[input as usize] as f64;
+        if self.amortised { 2.0 * out / f64::from(uses.max(1)) } else { out }
+    }
 }
 
 /// Which tile comes first among those that cost the same.
@@ -132,7 +142,7 @@ impl Quotient {
 /// - `missing[t]`: input tiles that have not run.
 /// - `closed[t]`: those of them that are not ready themselves. At 0, t can be run with what it opens.
 /// - `covered[t]`: some tile that would open t can be run, so t is not run for its own sake.
-/// - `share[t]`: the sum of `out / k` over inputs; `opening[t]`: the sum of `out` over inputs that have not run.
+/// - `share[t]`: the sum of `out / k` over inputs; `opening[t]`: the sum of `out`, or of twice `out / k`, over inputs that have not run.
 /// - `uses[t]`: users that have not run; `told[t]`: the k that is in its users' shares.
 /// - `score[t]`: what t costs now, in sixteenths of a byte; `queued[t]`: the cost it has in the queue, never more than that.
 /// - `gain[t]`: what t's users gain from it; `given[t]`: what t has added to each of its inputs' gains.
@@ -169,7 +179,7 @@ impl<'a> Tiling<'a> {
         let missing: Vec<u32> = ids.clone().map(|t| quotient.inputs(t).len() as u32).collect();
         let closed = ids.clone().map(|t| quotient.inputs(t).iter().filter(|i| missing[**i as usize] > 0).count() as u32).collect();
         let share = |t: u32| quotient.inputs(t).iter().map(|i| links.out[*i as usize] as f64 / f64::from(uses[*i as usize].max(1))).sum();
-        let opening = |t: u32| quotient.inputs(t).iter().map(|i| links.out[*i as usize] as f64).sum();
+        let opening = |t: u32| quotient.inputs(t).iter().map(|i| taste.opening(links, *i, uses[*i as usize])).sum();
         let mut tiling = Tiling {
             progress: Progress::new(links),
             share: ids.clone().map(share).collect(),
@@ -324,11 +334,12 @@ impl<'a> Tiling<'a> {
     /// Brings the neighbours of a tile that has run up to date.
     fn ran(&mut self, tile: u32) {
         let quotient = self.quotient;
-        let out = self.progress.links.out[tile as usize] as f64;
+        // None of its users has run.
+        let opening = self.taste.opening(self.progress.links, tile, self.uses[tile as usize]);
         for user in quotient.users(tile) {
             let u = *user as usize;
             self.missing[u] -= 1;
-            self.opening[u] -= out;
+            self.opening[u] -= opening;
             self.touch(*user);
             if self.missing[u] == 0 {
                 for next in quotient.users(*user) {
