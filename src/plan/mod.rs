@@ -12,6 +12,7 @@ mod links;
 mod order;
 mod peak;
 mod portfolio;
+mod search;
 mod shape;
 mod windows;
 

@@ -8,6 +8,7 @@ use super::improve::{at_once, just_in_time, while_hot};
 use super::links::Links;
 use super::order::{Descent, Greed, Taste, Tie, backwards, dask, depth_first, greedy, liu, postorder, tiles};
 use super::peak::peak;
+use super::search::{Noise, search};
 use super::windows::windows;
 use super::{Choice, Cost, Shape};
 
@@ -20,26 +21,32 @@ pub(super) type Candidate = (&'static str, fn(&Links, &Descent) -> Vec<u32>);
 /// One way to make an order from the places that tasks have in another.
 pub(super) type FromPlaces = (&'static str, fn(&Links, &[u32]) -> Vec<u32>);
 
+/// Tiles that end at small or shared outputs, in the order of the best postorder where they cost the same.
+const TILES: Taste = Taste { cut: 4, amortised: false, credit: 1.0, tie: Tie::Place };
+
+/// The same with each task a tile.
+const STEPS: Taste = Taste { cut: 0, ..TILES };
+
 /// The candidates: the cheapest to make first, then the one that wins most often.
 pub(super) const CANDIDATES: [Candidate; 14] = [
     ("postorder", |links, descent| postorder(links, descent, &[])),
-    ("tiles", |links, descent| tiles(links, descent, Taste { cut: 4, amortised: false, credit: 1.0, tie: Tie::Place })),
+    ("tiles", |links, descent| tiles(links, descent, TILES, &[])),
     ("dask", |links, _| dask(links, &[])),
-    ("steps", |links, descent| tiles(links, descent, Taste { cut: 0, amortised: false, credit: 1.0, tie: Tie::Place })),
+    ("steps", |links, descent| tiles(links, descent, STEPS, &[])),
     ("greedy", |links, _| greedy(links, Greed { sources_last: false, place: &[] })),
-    ("tiles, latest first", |links, descent| tiles(links, descent, Taste { cut: 4, amortised: false, credit: 1.0, tie: Tie::Latest })),
-    ("tiles, amortised", |links, descent| tiles(links, descent, Taste { cut: 4, amortised: true, credit: 1.0, tie: Tie::Place })),
-    ("steps, amortised", |links, descent| tiles(links, descent, Taste { cut: 0, amortised: true, credit: 1.0, tie: Tie::Place })),
-    ("tiles, no lookahead", |links, descent| tiles(links, descent, Taste { cut: 4, amortised: false, credit: 0.0, tie: Tie::Place })),
-    ("tiles, uncut", |links, descent| tiles(links, descent, Taste { cut: u64::MAX, amortised: false, credit: 1.0, tie: Tie::Place })),
-    ("steps, earliest first", |links, descent| tiles(links, descent, Taste { cut: 0, amortised: false, credit: 1.0, tie: Tie::Earliest })),
+    ("tiles, latest first", |links, descent| tiles(links, descent, Taste { tie: Tie::Latest, ..TILES }, &[])),
+    ("tiles, amortised", |links, descent| tiles(links, descent, Taste { amortised: true, ..TILES }, &[])),
     ("backwards", |links, _| backwards(links, &[])),
-    ("tree", |links, _| liu(links, &[])),
     ("greedy, sources last", |links, _| greedy(links, Greed { sources_last: true, place: &[] })),
+    ("tree", |links, _| liu(links, &[])),
+    ("tiles, no lookahead", |links, descent| tiles(links, descent, Taste { credit: 0.0, ..TILES }, &[])),
+    ("steps, amortised", |links, descent| tiles(links, descent, Taste { amortised: true, ..STEPS }, &[])),
+    ("tiles, uncut", |links, descent| tiles(links, descent, Taste { cut: u64::MAX, ..TILES }, &[])),
+    ("steps, earliest first", |links, descent| tiles(links, descent, Taste { tie: Tie::Earliest, ..STEPS }, &[])),
 ];
 
 /// The candidates of the second stage.
-pub(super) const SECOND: [FromPlaces; 8] = [
+pub(super) const SECOND: [FromPlaces; 12] = [
     ("tree, by place", liu),
     ("backwards, by place", backwards),
     ("dask, by place", |links, place| dask(links, &reversed(place))),
@@ -48,6 +55,14 @@ pub(super) const SECOND: [FromPlaces; 8] = [
     ("postorder, under the last", |links, place| postorder(links, &Descent::by(links, place, false), place)),
     ("postorder, under the first", |links, place| postorder(links, &Descent::by(links, place, true), place)),
     ("dask, by place backwards", dask),
+    ("tiles, by place", |links, place| tiles(links, &Descent::by(links, place, false), TILES, place)),
+    ("steps, by place", |links, place| tiles(links, &Descent::by(links, place, false), STEPS, place)),
+    ("tiles, amortised, by place", |links, place| {
+        tiles(links, &Descent::by(links, place, false), Taste { amortised: true, ..TILES }, place)
+    }),
+    ("steps, amortised, by place", |links, place| {
+        tiles(links, &Descent::by(links, place, false), Taste { amortised: true, ..STEPS }, place)
+    }),
 ];
 
 fn reversed(place: &[u32]) -> Vec<u32> {
@@ -58,22 +73,13 @@ fn reversed(place: &[u32]) -> Vec<u32> {
 const WORK: usize = 12_000_000;
 
 /// The same for candidates with noise.
-const NOISE: usize = 1_000_000;
+const NOISE: usize = 500_000;
+
+/// Tasks and edges that the search at the peak may pass over.
+const SEARCH: usize = 2_000_000;
 
 /// The most rounds of the second stage.
 const ROUNDS: usize = 4;
-
-/// A small generator of numbers: SplitMix64.
-struct Noise(u64);
-
-impl Noise {
-    fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9E37_79B9_7F4A_7C15);
-        let z = (self.0 ^ (self.0 >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
-        let z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
-        z ^ (z >> 31)
-    }
-}
 
 /// The best order so far, and what may still be tried.
 pub(super) struct Portfolio<'a, E> {
@@ -119,7 +125,7 @@ impl<'a, E: FnMut(&[u32]) -> Cost> Portfolio<'a, E> {
         self.reductions_first();
     }
 
-    /// Small graphs: the second stage with places that are a little off, as long as that helps now and then.
+    /// Small graphs: the second stage with places that are a little off, and a search at the peak, in turns.
     fn with_noise(&mut self) {
         let mut tries = (NOISE / (self.shape.len() + self.shape.inputs.len()).max(1)).min(256);
         let mut noise = Noise(1);
@@ -127,10 +133,13 @@ impl<'a, E: FnMut(&[u32]) -> Cost> Portfolio<'a, E> {
             for (name, make) in SECOND {
                 tries = tries.saturating_sub(1);
                 let mut places = self.places();
-                let most = places.len() as u64 >> (noise.next() % 8);
-                places.iter_mut().for_each(|place| *place += (noise.next() % (most + 1)) as u32);
+                let most = places.len() as u64 >> noise.below(8);
+                places.iter_mut().for_each(|place| *place += noise.below(most + 1) as u32);
                 self.consider(name, make(self.links, &places));
             }
+            let Some(best) = &self.best else { return };
+            let order = search(self.links, &best.order, SEARCH / 8, &mut noise);
+            self.consider("search", order);
         }
     }
 

@@ -47,14 +47,14 @@ pub(crate) enum Tie {
     Latest,
     /// The one that was queued first.
     Earliest,
-    /// The first in the best postorder.
+    /// The first in another order.
     Place,
 }
 
-/// Takes time near-linear in tasks and edges.
-pub(crate) fn tiles(links: &Links, descent: &Descent, taste: Taste) -> Vec<u32> {
+/// Takes time near-linear in tasks and edges. For [`Tie::Place`] the places are those of the best postorder where none are given.
+pub(crate) fn tiles(links: &Links, descent: &Descent, taste: Taste, place: &[u32]) -> Vec<u32> {
     let quotient = Quotient::new(links, taste.cut);
-    let mut tiling = Tiling::new(links, descent, &quotient, taste);
+    let mut tiling = Tiling::new(links, descent, &quotient, taste, place);
     while let Some(tile) = tiling.next() {
         tiling.run(tile);
     }
@@ -172,7 +172,7 @@ struct Tiling<'a> {
 }
 
 impl<'a> Tiling<'a> {
-    fn new(links: &'a Links, descent: &'a Descent, quotient: &'a Quotient, taste: Taste) -> Self {
+    fn new(links: &'a Links, descent: &'a Descent, quotient: &'a Quotient, taste: Taste, place: &[u32]) -> Self {
         let n = links.len();
         let ids = 0..n as u32;
         let uses: Vec<u32> = ids.clone().map(|t| quotient.users(t).len() as u32 + u32::from(links.kept[t as usize])).collect();
@@ -204,7 +204,9 @@ impl<'a> Tiling<'a> {
             stack: Vec::new(),
             free: Vec::new(),
         };
-        if taste.tie == Tie::Place {
+        if taste.tie == Tie::Place && place.len() == n {
+            tiling.place = place.to_vec();
+        } else if taste.tie == Tie::Place {
             tiling.place = vec![0; n];
             for (place, task) in postorder(links, descent, &[]).into_iter().enumerate() {
                 tiling.place[task as usize] = place as u32;
