@@ -65,6 +65,13 @@ pub(super) const SECOND: [FromPlaces; 12] = [
     }),
 ];
 
+/// For each task its place in an order.
+fn places(order: &[u32]) -> Vec<u32> {
+    let mut places = vec![0; order.len()];
+    order.iter().enumerate().for_each(|(place, task)| places[*task as usize] = place as u32);
+    places
+}
+
 fn reversed(place: &[u32]) -> Vec<u32> {
     place.iter().map(|place| u32::MAX - place).collect()
 }
@@ -107,6 +114,15 @@ impl<'a, E: FnMut(&[u32]) -> Cost> Portfolio<'a, E> {
             }
             self.consider(name, make(self.links, &descent));
         }
+        // Ties as Dask's users know them, then as the best order has them.
+        if self.left > SECOND.len() {
+            let known = places(&dask(self.links, &[]));
+            for (name, make) in SECOND {
+                if !self.ends() {
+                    self.consider(name, make(self.links, &known));
+                }
+            }
+        }
         for _ in 0..ROUNDS {
             let before = self.rank();
             for (name, make) in SECOND {
@@ -139,7 +155,9 @@ impl<'a, E: FnMut(&[u32]) -> Cost> Portfolio<'a, E> {
             }
             let Some(best) = &self.best else { return };
             let order = search(self.links, &best.order, SEARCH / 8, &mut noise);
-            self.consider("search", order);
+            // What costs as much may have fewer peaks: the next search goes on from there.
+            let order = self.settle(order);
+            self.take("search", order, |cost, least| cost <= least);
         }
     }
 
@@ -161,28 +179,19 @@ impl<'a, E: FnMut(&[u32]) -> Cost> Portfolio<'a, E> {
 
     /// For each task its place in the best order.
     fn places(&self) -> Vec<u32> {
-        let mut places = vec![0; self.links.len()];
-        for (place, task) in self.best.iter().flat_map(|best| &best.order).enumerate() {
-            places[*task as usize] = place as u32;
-        }
-        places
+        places(self.best.as_ref().map(|best| best.order.as_slice()).unwrap_or_default())
     }
 
     /// Takes an order, improved, where it costs less than the best so far.
     fn consider(&mut self, name: &'static str, order: Vec<u32>) {
         let order = self.settle(order);
-        self.take(name, order, false);
+        self.take(name, order, |cost, least| cost < least);
     }
 
-    /// Takes an order where it costs less than the best so far, or, if so wanted, as much.
-    fn take(&mut self, name: &'static str, order: Vec<u32>, at_equal: bool) {
+    /// Takes an order where its input and output, and its peak, compare with those of the best so far as they should.
+    fn take(&mut self, name: &'static str, order: Vec<u32>, better: fn((u64, u64), (u64, u64)) -> bool) {
         let cost = (self.evaluate)(&order);
-        let better = match self.rank() {
-            None => true,
-            Some(least) if at_equal => cost.rank().0 <= least.0,
-            Some(least) => cost.rank() < least,
-        };
-        if better {
+        if self.rank().is_none_or(|least| better(cost.rank(), least)) {
             self.best = Some(Choice { name, order, cost: Some(cost) });
         }
     }
@@ -209,11 +218,11 @@ impl<'a, E: FnMut(&[u32]) -> Cost> Portfolio<'a, E> {
         let Some(best) = &self.best else { return };
         // At equal cost the hot one: it depends less on how fast each task happens to be.
         let hot = while_hot(self.links, &best.order);
-        self.take("while hot", hot, true);
+        self.take("while hot", hot, |cost, least| cost.0 <= least.0);
         let numbered = depth_first(self.links.len());
         let hot = while_hot(self.links, &numbered);
-        self.take("depth first", numbered, false);
-        self.take("depth first, while hot", hot, false);
+        self.take("depth first", numbered, |cost, least| cost < least);
+        self.take("depth first, while hot", hot, |cost, least| cost < least);
     }
 
     /// The order where it fits the bound, else it or its improvement, whichever has the least peak.
