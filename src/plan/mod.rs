@@ -14,11 +14,14 @@ mod peak;
 mod portfolio;
 mod search;
 mod shape;
+mod simulated;
 mod windows;
 
+pub use crate::policy::Eviction;
 pub(crate) use batch::{NOT_KEPT, Numbered};
 pub(crate) use bound::{booked_bytes, does_not_fit, held_by_objects, held_unwritten, policy_bound};
 pub use choose::{Choice, Cost, choose};
 pub(crate) use forecast::{Planned, Situation, plan};
 pub use peak::{largest_need, peak};
 pub use shape::{Shape, inputs_first};
+pub use simulated::simulated_cost;

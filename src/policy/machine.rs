@@ -25,6 +25,7 @@
 //! - `evictable[class]`: a superset of the next uses of chunks that are resident, unpinned and not being written.
 
 use super::bitset::Bitset;
+use super::evict::{Eviction, Recency};
 use super::run::{Ended, Run, RunId, Span};
 use super::{Batch, Class};
 use rustc_hash::{FxHashMap, FxHashSet};
@@ -113,6 +114,8 @@ pub(crate) struct Policy {
     pub(super) io_threads: u32,
     /// Whether a task that is not the head may have chunks written to make room for it.
     pub(super) speculative_spill: bool,
+    pub(super) eviction: Eviction,
+    pub(super) recency: Recency,
     /// Whether memory that was not in use before is taken for few loads at a time: see [`Policy::touched`].
     pub(super) gradual: bool,
 
@@ -178,6 +181,8 @@ impl Policy {
             workers,
             io_threads,
             speculative_spill: false,
+            eviction: Eviction::default(),
+            recency: Recency::default(),
             gradual: false,
             input_start: vec![0],
             inputs: Vec::new(),

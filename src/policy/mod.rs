@@ -12,6 +12,7 @@ mod run;
 mod simulator;
 
 pub(crate) use batch::{Batch, Class};
+pub use evict::Eviction;
 pub(crate) use machine::{Action, Finished, Policy};
 pub(crate) use run::{Ended, Kept, RunId};
 pub(crate) use simulator::{Forecast, Setup, simulate};

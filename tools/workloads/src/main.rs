@@ -1,10 +1,10 @@
 //! The benchmark runner: exactly defined work, one JSON line a run.
 
-mod belady;
 mod elementwise;
 mod lazyslice;
 mod numbers;
 mod order;
+mod order_made;
 mod process;
 mod reduce;
 mod run;
@@ -25,7 +25,7 @@ struct Cli {
 
 #[derive(Subcommand)]
 enum Work {
-    /// Plan the order of a task graph in a file.
+    /// Plan the order of a task graph, from a file or made.
     Order(order::Args),
     /// sum(abs((x - mean) / std)) of an array on disk.
     Reduce(run::Args),
