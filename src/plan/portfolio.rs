@@ -15,11 +15,12 @@ use super::{Choice, Cost, Shape};
 /// One way to improve an order.
 type Pass = fn(&Links, &[u32]) -> Vec<u32>;
 
-/// One way to make an order.
-pub(super) type Candidate = (&'static str, fn(&Links, &Descent) -> Vec<u32>);
+/// One way to make an order: its name, what it weighs, and how it is made. A weight is a multiple of the time that a simple walk over tasks
+/// and edges takes, as measured on layers of random edges, where it is longest.
+pub(super) type Candidate = (&'static str, usize, fn(&Links, &Descent) -> Vec<u32>);
 
 /// One way to make an order from the places that tasks have in another.
-pub(super) type FromPlaces = (&'static str, fn(&Links, &[u32]) -> Vec<u32>);
+pub(super) type FromPlaces = (&'static str, usize, fn(&Links, &[u32]) -> Vec<u32>);
 
 /// Tiles that end at small or shared outputs, in the order of the best postorder where they cost the same.
 const TILES: Taste = Taste { cut: 4, amortised: false, credit: 1.0, tie: Tie::Place };
@@ -29,38 +30,38 @@ const STEPS: Taste = Taste { cut: 0, ..TILES };
 
 /// The candidates: the cheapest to make first, then the one that wins most often.
 pub(super) const CANDIDATES: [Candidate; 14] = [
-    ("postorder", |links, descent| postorder(links, descent, &[])),
-    ("tiles", |links, descent| tiles(links, descent, TILES, &[])),
-    ("dask", |links, _| dask(links, &[])),
-    ("steps", |links, descent| tiles(links, descent, STEPS, &[])),
-    ("greedy", |links, _| greedy(links, Greed { sources_last: false, place: &[] })),
-    ("tiles, latest first", |links, descent| tiles(links, descent, Taste { tie: Tie::Latest, ..TILES }, &[])),
-    ("tiles, amortised", |links, descent| tiles(links, descent, Taste { amortised: true, ..TILES }, &[])),
-    ("backwards", |links, _| backwards(links, &[])),
-    ("greedy, sources last", |links, _| greedy(links, Greed { sources_last: true, place: &[] })),
-    ("tree", |links, _| liu(links, &[])),
-    ("tiles, no lookahead", |links, descent| tiles(links, descent, Taste { credit: 0.0, ..TILES }, &[])),
-    ("steps, amortised", |links, descent| tiles(links, descent, Taste { amortised: true, ..STEPS }, &[])),
-    ("tiles, uncut", |links, descent| tiles(links, descent, Taste { cut: u64::MAX, ..TILES }, &[])),
-    ("steps, earliest first", |links, descent| tiles(links, descent, Taste { tie: Tie::Earliest, ..STEPS }, &[])),
+    ("postorder", 1, |links, descent| postorder(links, descent, &[])),
+    ("tiles", 16, |links, descent| tiles(links, descent, TILES, &[])),
+    ("dask", 20, |links, _| dask(links, &[])),
+    ("steps", 16, |links, descent| tiles(links, descent, STEPS, &[])),
+    ("greedy", 50, |links, _| greedy(links, Greed { sources_last: false, place: &[] })),
+    ("tiles, latest first", 16, |links, descent| tiles(links, descent, Taste { tie: Tie::Latest, ..TILES }, &[])),
+    ("tiles, amortised", 16, |links, descent| tiles(links, descent, Taste { amortised: true, ..TILES }, &[])),
+    ("backwards", 50, |links, _| backwards(links, &[])),
+    ("greedy, sources last", 12, |links, _| greedy(links, Greed { sources_last: true, place: &[] })),
+    ("tree", 12, |links, _| liu(links, &[])),
+    ("tiles, no lookahead", 16, |links, descent| tiles(links, descent, Taste { credit: 0.0, ..TILES }, &[])),
+    ("steps, amortised", 16, |links, descent| tiles(links, descent, Taste { amortised: true, ..STEPS }, &[])),
+    ("tiles, uncut", 16, |links, descent| tiles(links, descent, Taste { cut: u64::MAX, ..TILES }, &[])),
+    ("steps, earliest first", 16, |links, descent| tiles(links, descent, Taste { tie: Tie::Earliest, ..STEPS }, &[])),
 ];
 
 /// The candidates of the second stage.
 pub(super) const SECOND: [FromPlaces; 12] = [
-    ("tree, by place", liu),
-    ("backwards, by place", backwards),
-    ("dask, by place", |links, place| dask(links, &reversed(place))),
-    ("greedy, by place", |links, place| greedy(links, Greed { sources_last: false, place })),
-    ("greedy, sources last, by place", |links, place| greedy(links, Greed { sources_last: true, place })),
-    ("postorder, under the last", |links, place| postorder(links, &Descent::by(links, place, false), place)),
-    ("postorder, under the first", |links, place| postorder(links, &Descent::by(links, place, true), place)),
-    ("dask, by place backwards", dask),
-    ("tiles, by place", |links, place| tiles(links, &Descent::by(links, place, false), TILES, place)),
-    ("steps, by place", |links, place| tiles(links, &Descent::by(links, place, false), STEPS, place)),
-    ("tiles, amortised, by place", |links, place| {
+    ("tree, by place", 12, liu),
+    ("backwards, by place", 50, backwards),
+    ("dask, by place", 20, |links, place| dask(links, &reversed(place))),
+    ("greedy, by place", 50, |links, place| greedy(links, Greed { sources_last: false, place })),
+    ("greedy, sources last, by place", 12, |links, place| greedy(links, Greed { sources_last: true, place })),
+    ("postorder, under the last", 3, |links, place| postorder(links, &Descent::by(links, place, false), place)),
+    ("postorder, under the first", 3, |links, place| postorder(links, &Descent::by(links, place, true), place)),
+    ("dask, by place backwards", 20, dask),
+    ("tiles, by place", 18, |links, place| tiles(links, &Descent::by(links, place, false), TILES, place)),
+    ("steps, by place", 18, |links, place| tiles(links, &Descent::by(links, place, false), STEPS, place)),
+    ("tiles, amortised, by place", 18, |links, place| {
         tiles(links, &Descent::by(links, place, false), Taste { amortised: true, ..TILES }, place)
     }),
-    ("steps, amortised, by place", |links, place| {
+    ("steps, amortised, by place", 18, |links, place| {
         tiles(links, &Descent::by(links, place, false), Taste { amortised: true, ..STEPS }, place)
     }),
 ];
@@ -76,14 +77,21 @@ fn reversed(place: &[u32]) -> Vec<u32> {
     place.iter().map(|place| u32::MAX - place).collect()
 }
 
-/// Tasks and edges that all candidates together may pass over, times the passes of one of them; at least two are made.
-const WORK: usize = 12_000_000;
+/// What all candidates together may weigh, times tasks and edges: about two seconds where these are millions.
+const WORK: usize = 90_000_000;
 
-/// The same for candidates with noise.
-const NOISE: usize = 500_000;
+/// What the improvement of an order weighs, and what its evaluation.
+const PASS: usize = 3;
+const EVALUATION: usize = 6;
 
-/// Tasks and edges that the search at the peak may pass over.
-const SEARCH: usize = 2_000_000;
+/// The most candidates with noise, for graphs of at most so many tasks and edges; larger ones get as many fewer.
+const NOISE: (usize, usize) = (144, 5000);
+
+/// Rounds with noise that find nothing before the next is not made.
+const IDLE: usize = 4;
+
+/// Tasks and edges that a search at the peak may pass over.
+const SEARCH: usize = 250_000;
 
 /// The most rounds of the second stage.
 const ROUNDS: usize = 4;
@@ -94,44 +102,35 @@ pub(super) struct Portfolio<'a, E> {
     links: &'a Links,
     bound: u64,
     evaluate: E,
-    /// Candidates that may still be made.
+    /// Tasks and edges.
+    size: usize,
+    /// What more may weigh.
     left: usize,
     pub(super) best: Option<Choice>,
 }
 
 impl<'a, E: FnMut(&[u32]) -> Cost> Portfolio<'a, E> {
     pub(super) fn new(shape: &'a Shape<'a>, links: &'a Links, bound: u64, evaluate: E) -> Self {
-        let left = (WORK / (shape.len() + shape.inputs.len()).max(1)).max(2);
-        Portfolio { shape, links, bound, evaluate, left, best: None }
+        let size = (shape.len() + shape.inputs.len()).max(1);
+        Portfolio { shape, links, bound, evaluate, size, left: WORK / size, best: None }
     }
 
     /// Tries candidates until one costs nothing or enough have been tried.
     pub(super) fn run(&mut self) {
         let descent = Descent::new(self.links);
-        for (name, make) in CANDIDATES {
-            if self.ends() {
-                return;
+        for (name, weight, make) in CANDIDATES {
+            if self.may(weight) || self.best.is_none() {
+                self.consider(name, make(self.links, &descent));
             }
-            self.consider(name, make(self.links, &descent));
         }
         // Ties as Dask's users know them, then as the best order has them.
-        if self.left > SECOND.len() {
+        if self.may(100) {
             let known = places(&dask(self.links, &[]));
-            for (name, make) in SECOND {
-                if !self.ends() {
-                    self.consider(name, make(self.links, &known));
-                }
-            }
+            self.second(|_| known.clone());
         }
         for _ in 0..ROUNDS {
             let before = self.rank();
-            for (name, make) in SECOND {
-                if self.ends() {
-                    break;
-                }
-                let order = make(self.links, &self.places());
-                self.consider(name, order);
-            }
+            self.second(|portfolio| portfolio.places());
             self.by_windows();
             if self.rank() == before {
                 break;
@@ -141,23 +140,38 @@ impl<'a, E: FnMut(&[u32]) -> Cost> Portfolio<'a, E> {
         self.reductions_first();
     }
 
-    /// Small graphs: the second stage with places that are a little off, and a search at the peak, in turns.
+    /// The candidates of the second stage.
+    fn second(&mut self, mut places: impl FnMut(&Self) -> Vec<u32>) {
+        for (name, weight, make) in SECOND {
+            if self.may(weight + PASS) {
+                let order = make(self.links, &places(self));
+                self.consider(name, order);
+            }
+        }
+    }
+
+    /// Small graphs: the second stage with places that are a little off, and a search at the peak, in turns, as long as that helps.
     fn with_noise(&mut self) {
-        let mut tries = (NOISE / (self.shape.len() + self.shape.inputs.len()).max(1)).min(256);
+        let tries = (NOISE.0 * NOISE.1 / self.size).min(NOISE.0);
         let mut noise = Noise(1);
-        while tries > 0 && !self.is_free() {
-            for (name, make) in SECOND {
-                tries = tries.saturating_sub(1);
-                let mut places = self.places();
+        let mut idle = 0;
+        for _ in 0..tries / SECOND.len() {
+            let before = self.rank();
+            self.second(|portfolio| {
+                let mut places = portfolio.places();
                 let most = places.len() as u64 >> noise.below(8);
                 places.iter_mut().for_each(|place| *place += noise.below(most + 1) as u32);
-                self.consider(name, make(self.links, &places));
-            }
-            let Some(best) = &self.best else { return };
-            let order = search(self.links, &best.order, SEARCH / 8, &mut noise);
+                places
+            });
+            let Some(best) = self.best.as_ref().filter(|_| !self.is_free()) else { return };
+            let order = search(self.links, &best.order, SEARCH, &mut noise);
             // What costs as much may have fewer peaks: the next search goes on from there.
             let order = self.settle(order);
             self.take("search", order, |cost, least| cost <= least);
+            idle = if self.rank() == before { idle + 1 } else { 0 };
+            if idle == IDLE {
+                return;
+            }
         }
     }
 
@@ -170,11 +184,11 @@ impl<'a, E: FnMut(&[u32]) -> Cost> Portfolio<'a, E> {
         self.rank().is_some_and(|rank| rank.0 == 0)
     }
 
-    /// Whether nothing more is to be tried; else counts one candidate more.
-    fn ends(&mut self) -> bool {
-        let ends = self.left == 0 || self.is_free();
-        self.left = self.left.saturating_sub(1);
-        ends
+    /// Whether more is to be tried, and there is time for something of this weight; it is then counted.
+    fn may(&mut self, weight: usize) -> bool {
+        let may = !self.is_free() && self.left >= weight + EVALUATION;
+        self.left -= if may { weight } else { 0 };
+        may
     }
 
     /// For each task its place in the best order.
@@ -190,6 +204,7 @@ impl<'a, E: FnMut(&[u32]) -> Cost> Portfolio<'a, E> {
 
     /// Takes an order where its input and output, and its peak, compare with those of the best so far as they should.
     fn take(&mut self, name: &'static str, order: Vec<u32>, better: fn((u64, u64), (u64, u64)) -> bool) {
+        self.left = self.left.saturating_sub(EVALUATION);
         let cost = (self.evaluate)(&order);
         if self.rank().is_none_or(|least| better(cost.rank(), least)) {
             self.best = Some(Choice { name, order, cost: Some(cost) });
@@ -200,10 +215,8 @@ impl<'a, E: FnMut(&[u32]) -> Cost> Portfolio<'a, E> {
     fn by_windows(&mut self) {
         let mut size = 16;
         while size < 4 * self.links.len() {
-            if self.ends() {
-                break;
-            }
-            let Some(best) = &self.best else { return };
+            let Some(best) = self.best.as_ref().filter(|_| self.left >= 20 && !self.is_free()) else { return };
+            self.left -= 10;
             let order = windows(self.links, &best.order, size);
             self.consider("windows", order);
             size *= 4;
@@ -219,6 +232,9 @@ impl<'a, E: FnMut(&[u32]) -> Cost> Portfolio<'a, E> {
         // At equal cost the hot one: it depends less on how fast each task happens to be.
         let hot = while_hot(self.links, &best.order);
         self.take("while hot", hot, |cost, least| cost.0 <= least.0);
+        if !self.may(2 * PASS + EVALUATION) {
+            return;
+        }
         let numbered = depth_first(self.links.len());
         let hot = while_hot(self.links, &numbered);
         self.take("depth first", numbered, |cost, least| cost < least);
@@ -226,7 +242,7 @@ impl<'a, E: FnMut(&[u32]) -> Cost> Portfolio<'a, E> {
     }
 
     /// The order where it fits the bound, else it or its improvement, whichever has the least peak.
-    fn settle(&self, order: Vec<u32>) -> Vec<u32> {
+    fn settle(&mut self, order: Vec<u32>) -> Vec<u32> {
         let mut least = peak(self.shape, &order);
         let mut settled = order;
         let passes: [Pass; 3] = [|links, order| just_in_time(links, order, 0), |links, order| just_in_time(links, order, 1), at_once];
@@ -234,9 +250,10 @@ impl<'a, E: FnMut(&[u32]) -> Cost> Portfolio<'a, E> {
         let rounds = if self.links.len() > 100_000 { 1 } else { 4 };
         let mut idle = 0;
         for pass in passes.iter().cycle().take(rounds * passes.len()) {
-            if least <= self.bound || idle == passes.len() {
+            if least <= self.bound || idle == passes.len() || self.left < PASS + EVALUATION {
                 break;
             }
+            self.left -= PASS;
             let improved = pass(self.links, &settled);
             let peak = peak(self.shape, &improved);
             idle += 1;

@@ -164,6 +164,8 @@ struct Tiling<'a> {
     score: Vec<i64>,
     queued: Vec<i64>,
     clock: u32,
+    /// Neighbours that may still be told what others cost them; when it is used up, costs are no longer brought up to date.
+    budget: usize,
     heap: BinaryHeap<Reverse<(i64, u32, u32)>>,
     touched: Vec<u32>,
     is_touched: Vec<bool>,
@@ -198,6 +200,7 @@ impl<'a> Tiling<'a> {
             score: vec![i64::MAX; n],
             queued: vec![i64::MAX; n],
             clock: 0,
+            budget: 3 * (n + quotient.inputs.len()) + 100_000,
             heap: BinaryHeap::new(),
             touched: Vec::new(),
             is_touched: vec![false; n],
@@ -343,6 +346,7 @@ impl<'a> Tiling<'a> {
             self.missing[u] -= 1;
             self.opening[u] -= opening;
             self.touch(*user);
+            self.budget = self.budget.saturating_sub(1);
             if self.missing[u] == 0 {
                 for next in quotient.users(*user) {
                     self.closed[*next as usize] -= 1;
@@ -358,7 +362,8 @@ impl<'a> Tiling<'a> {
             self.uses[i] -= 1;
             let (left, told) = (self.uses[i], self.told[i]);
             // Few users are told each time, many only when an eighth has gone: each edge is told a bounded number of times.
-            if left > 0 && (left <= 8 || left + left / 8 <= told) {
+            if left > 0 && (left <= 8 || left + left / 8 <= told) && self.budget > 0 {
+                self.budget = self.budget.saturating_sub(quotient.users(*input).len());
                 let out = self.progress.links.out[i] as f64;
                 let delta = out / f64::from(left) - out / f64::from(told);
                 self.told[i] = left;
@@ -376,7 +381,7 @@ impl<'a> Tiling<'a> {
     fn give(&mut self, tile: u32) {
         let t = tile as usize;
         let left = self.missing[t];
-        if self.taste.credit == 0.0 || left == 0 || !(left <= 4 || left.is_power_of_two()) {
+        if self.budget == 0 || self.taste.credit == 0.0 || left == 0 || !(left <= 4 || left.is_power_of_two()) {
             return;
         }
         let stays = if self.uses[t] == 0 { 0.0 } else { self.progress.links.out[t] as f64 };
@@ -384,6 +389,7 @@ impl<'a> Tiling<'a> {
         let delta = gain - self.given[t];
         if delta != 0.0 {
             self.given[t] = gain;
+            self.budget = self.budget.saturating_sub(self.quotient.inputs(tile).len());
             for input in self.quotient.inputs(tile) {
                 if !self.progress.done[*input as usize] {
                     self.gain[*input as usize] += delta;
