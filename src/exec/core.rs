@@ -241,8 +241,9 @@ impl Core {
         if let Some(recorder) = self.recorder.get() {
             recorder.plan(&mut plan, state.policy.bound());
         }
+        // The policy has its own columns of it.
+        let id = state.policy.extend(&std::mem::take(&mut plan.batch));
         let plan = Arc::new(plan);
-        let id = state.policy.extend(&plan.batch);
         state.unwritten = None;
         if solo {
             state.policy.make_solo(id);
@@ -269,7 +270,7 @@ impl Core {
         if let Some(recorder) = self.recorder.get() {
             recorder.plan(&mut plan, state.policy.bound());
         }
-        if state.policy.expanded(run.id, &plan.batch) {
+        if state.policy.expanded(run.id, &std::mem::take(&mut plan.batch)) {
             run.largest = run.largest.max(largest);
             run.parts.push(Arc::new(plan));
         }

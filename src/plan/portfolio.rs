@@ -78,7 +78,7 @@ fn reversed(place: &[u32]) -> Vec<u32> {
 }
 
 /// What all candidates together may weigh, times tasks and edges: about two seconds where these are millions.
-const WORK: usize = 90_000_000;
+const WORK: usize = 130_000_000;
 
 /// What the improvement of an order weighs, and what its evaluation.
 const PASS: usize = 3;
@@ -246,10 +246,14 @@ impl<'a, E: FnMut(&[u32]) -> Cost> Portfolio<'a, E> {
         let mut least = peak(self.shape, &order);
         let mut settled = order;
         let passes: [Pass; 3] = [|links, order| just_in_time(links, order, 0), |links, order| just_in_time(links, order, 1), at_once];
-        // Each pass is linear; large graphs get each once.
-        let rounds = if self.links.len() > 100_000 { 1 } else { 4 };
+        // Each pass is linear; large graphs get each once, and those of millions only the first.
+        let most = match self.size {
+            0..300_000 => 4 * passes.len(),
+            300_000..1_500_000 => passes.len(),
+            _ => 1,
+        };
         let mut idle = 0;
-        for pass in passes.iter().cycle().take(rounds * passes.len()) {
+        for pass in passes.iter().cycle().take(most) {
             if least <= self.bound || idle == passes.len() || self.left < PASS + EVALUATION {
                 break;
             }

@@ -200,7 +200,7 @@ impl<'a> Tiling<'a> {
             score: vec![i64::MAX; n],
             queued: vec![i64::MAX; n],
             clock: 0,
-            budget: 3 * (n + quotient.inputs.len()) + 100_000,
+            budget: (n + quotient.inputs.len()) * 3 / 2 + 1_000_000,
             heap: BinaryHeap::new(),
             touched: Vec::new(),
             is_touched: vec![false; n],
