@@ -78,7 +78,10 @@ fn reversed(place: &[u32]) -> Vec<u32> {
 }
 
 /// What all candidates together may weigh, times tasks and edges: about two seconds where these are millions.
-const WORK: usize = 130_000_000;
+const WORK: usize = 150_000_000;
+
+/// Tasks and edges from which on only the best order is improved, not each.
+const LARGE: usize = 1_500_000;
 
 /// What the improvement of an order weighs, and what its evaluation.
 const PASS: usize = 3;
@@ -137,6 +140,7 @@ impl<'a, E: FnMut(&[u32]) -> Cost> Portfolio<'a, E> {
             }
         }
         self.with_noise();
+        self.settle_best();
         self.reductions_first();
     }
 
@@ -186,7 +190,8 @@ impl<'a, E: FnMut(&[u32]) -> Cost> Portfolio<'a, E> {
 
     /// Whether more is to be tried, and there is time for something of this weight; it is then counted.
     fn may(&mut self, weight: usize) -> bool {
-        let may = !self.is_free() && self.left >= weight + EVALUATION;
+        let settling = if self.size < LARGE { 0 } else { PASS + EVALUATION };
+        let may = !self.is_free() && self.left >= weight + EVALUATION + settling;
         self.left -= if may { weight } else { 0 };
         may
     }
@@ -198,8 +203,19 @@ impl<'a, E: FnMut(&[u32]) -> Cost> Portfolio<'a, E> {
 
     /// Takes an order, improved, where it costs less than the best so far.
     fn consider(&mut self, name: &'static str, order: Vec<u32>) {
-        let order = self.settle(order);
+        let order = if self.size < LARGE { self.settle(order) } else { order };
         self.take(name, order, |cost, least| cost < least);
+    }
+
+    /// Improves the best order of a large graph.
+    fn settle_best(&mut self) {
+        if self.size >= LARGE
+            && !self.is_free()
+            && let Some(Choice { name, order, .. }) = self.best.clone()
+        {
+            let order = self.settle(order);
+            self.take(name, order, |cost, least| cost < least);
+        }
     }
 
     /// Takes an order where its input and output, and its peak, compare with those of the best so far as they should.
@@ -246,12 +262,8 @@ impl<'a, E: FnMut(&[u32]) -> Cost> Portfolio<'a, E> {
         let mut least = peak(self.shape, &order);
         let mut settled = order;
         let passes: [Pass; 3] = [|links, order| just_in_time(links, order, 0), |links, order| just_in_time(links, order, 1), at_once];
-        // Each pass is linear; large graphs get each once, and those of millions only the first.
-        let most = match self.size {
-            0..300_000 => 4 * passes.len(),
-            300_000..1_500_000 => passes.len(),
-            _ => 1,
-        };
+        // Each pass is linear; large graphs get each once.
+        let most = if self.size < 300_000 { 4 * passes.len() } else { passes.len() };
         let mut idle = 0;
         for pass in passes.iter().cycle().take(most) {
             if least <= self.bound || idle == passes.len() || self.left < PASS + EVALUATION {
