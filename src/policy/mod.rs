@@ -7,9 +7,12 @@ mod admit;
 mod batch;
 mod bitset;
 mod evict;
+mod intake;
+mod look;
 mod machine;
 mod run;
 mod simulator;
+mod transfer;
 
 pub(crate) use batch::{Batch, Class};
 pub use evict::Eviction;
