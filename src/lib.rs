@@ -26,7 +26,7 @@ mod policy;
 mod collection;
 mod error;
 mod exec;
-mod report;
+pub mod report;
 
 pub use chunkstore_store as store;
 pub use chunkstore_store::Store;

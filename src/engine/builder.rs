@@ -2,12 +2,15 @@
 
 use super::Engine;
 use super::checkpoint::Checkpoint;
+use super::event_log::event_log;
 use super::memory::parse_bytes;
-use crate::exec::{Host, Recorder, Settings, Shared, SpillArea};
+use super::pressure::Pressure;
+use crate::exec::{Host, Settings, Shared, Sink, SpillArea};
 use crate::{Error, ErrorKind, Result};
 use chunkstore_store::{Arena, Ledger, memory_limit_of_machine};
 use serde_json::json;
 use std::path::PathBuf;
+use std::sync::Arc;
 
 /// Which driver runs the tasks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
@@ -39,9 +42,11 @@ pub struct EngineBuilder {
     scratch: Option<PathBuf>,
     quota: Option<String>,
     checkpoint: Option<PathBuf>,
+    events: Option<PathBuf>,
     scheduler: Scheduler,
     progress: Option<bool>,
     speculative_spill: bool,
+    follow_pressure: bool,
     host: Host,
 }
 
@@ -96,6 +101,26 @@ impl EngineBuilder {
         self
     }
 
+    /// A folder for an event log of the engine's runs, which `chunkstore why`, `timeline`, `profile` and `map` show, also while a run goes on. It is
+    /// made where it is missing; the oldest of more than 64 logs go. An engine with a checkpoint folder logs there in any case, in `events`.
+    ///
+    /// ```
+    /// use chunkstore::{Engine, array::Array, report::History, store};
+    /// # let folder = tempfile::tempdir_in(std::env::current_exe().unwrap().parent().unwrap()).unwrap();
+    /// # let folder = folder.path().join("logs");
+    /// let engine = Engine::builder().memory("256MiB").events(&folder).build()?;
+    /// engine.compute(&Array::<f64>::ones([1000], 100).sum(..).item_collection())?;
+    /// drop(engine);
+    /// let log = std::fs::read_dir(&folder).unwrap().next().unwrap().unwrap().path();
+    /// let history = History::of(&store::read_events(&store::io::FileBackend::new(), &log)?);
+    /// println!("{}", history.profile());
+    /// # Ok::<(), chunkstore::Error>(())
+    /// ```
+    pub fn events(mut self, folder: impl Into<PathBuf>) -> Self {
+        self.events = Some(folder.into());
+        self
+    }
+
     /// Which driver runs the tasks, where [`Engine::with_scheduler`] names no other. An engine built with [`Scheduler::Sync`] starts no
     /// threads at all.
     pub fn scheduler(mut self, scheduler: Scheduler) -> Self {
@@ -113,6 +138,22 @@ impl EngineBuilder {
     /// bytes written. The default is that only the first task in order may.
     pub fn speculative_spill(mut self, allowed: bool) -> Self {
         self.speculative_spill = allowed;
+        self
+    }
+
+    /// Whether the engine lowers its bound while memory is short in the control group, or on the machine, that it runs in: where tasks of the group
+    /// wait for memory more than a tenth of the time, or less than a twentieth of its limit is free. It is lowered by a tenth twice a second, as far as
+    /// computations under way allow, and raised again, up to what was named, when memory has been plentiful for three seconds. The
+    /// default is to keep to the bound alone, so that a forecast holds.
+    ///
+    /// ```
+    /// use chunkstore::{Engine, array::Array};
+    /// let engine = Engine::builder().memory("256MiB").follow_pressure(true).build()?;
+    /// assert_eq!(engine.compute(&Array::<f64>::ones([1000], 100).sum(..).item_collection())?, 1000.0);
+    /// # Ok::<(), chunkstore::Error>(())
+    /// ```
+    pub fn follow_pressure(mut self, follow: bool) -> Self {
+        self.follow_pressure = follow;
         self
     }
 
@@ -156,12 +197,25 @@ impl EngineBuilder {
         }
         let checkpoint = self.checkpoint.map(|folder| Checkpoint::open(&folder, &arena)).transpose()?;
         let shared = Shared::new(lease, arena, spill, settings, self.host, crate::optimize::optimize);
-        if let Some(checkpoint) = &checkpoint {
+        if checkpoint.is_some() {
             shared.core.reserve(Checkpoint::BYTES)?;
-            let recorder = Recorder::new(checkpoint.event_log()?);
-            recorder.describe(&json!({ "what": "engine", "memory": memory, "threads": settings.threads }));
-            shared.core.recorder.set(recorder).ok();
         }
-        Ok(Engine::new(shared, memory, self.scheduler, self.progress, checkpoint))
+        let checkpoint_events = checkpoint.as_ref().map(Checkpoint::events);
+        for folder in checkpoint_events.iter().chain(&self.events) {
+            shared.core.recorder.add(Arc::new(Sink::File(event_log(folder)?)));
+        }
+        if shared.core.recorder.is_on() {
+            shared.core.recorder.describe(&json!({ "what": "engine", "memory": memory, "threads": settings.threads }));
+        }
+        let pressure = if self.follow_pressure { Some(Pressure::follow(&shared, memory)) } else { None };
+        let mut engine = Engine::new(shared, self.scheduler, self.progress, checkpoint);
+        engine.pressure = pressure.transpose().map_err(no_thread)?.map(Arc::new);
+        Ok(engine)
     }
+}
+
+/// The error where the system starts no thread for looking at the pressure.
+fn no_thread(error: std::io::Error) -> Error {
+    Error::new(ErrorKind::Io, format!("the system started no thread to follow the pressure on memory: {error}"))
+        .hint("raise the limit on processes, or leave `follow_pressure` out")
 }

@@ -3,21 +3,29 @@
 mod builder;
 mod checkpoint;
 mod compute;
+mod curve;
 mod default;
+mod event_log;
 mod explain;
 mod get;
 mod handle;
 mod init;
 mod memory;
+mod pressure;
+mod rates;
 mod several;
+mod watch;
 
+pub use crate::exec::{Callback, RunInfo, TaskInfo};
 pub use builder::{EngineBuilder, Scheduler};
+pub use curve::CurvePoint;
 pub(crate) use default::default_engine;
 pub use explain::{Explain, LayerForecast, RunReport};
 pub use handle::Engine;
 pub use init::init;
 pub use memory::parse_bytes;
 pub use several::Computable;
+pub use watch::Recording;
 
 #[cfg(test)]
 mod tests;

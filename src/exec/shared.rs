@@ -1,7 +1,7 @@
 //! An engine's threads, and how a run is carried through on them.
 
 use super::held::Held;
-use super::run::{Facts, Plan};
+use super::run::{Facts, Plan, Progressed};
 use super::{Core, Host, Settings, SpillArea, io, planning, worker};
 use crate::graph::Value;
 use crate::policy::RunId;
@@ -127,7 +127,14 @@ impl Shared {
 
     /// Carries a planned run through, with `planning` held since it was planned. `keep` are tasks of the plan's table.
     /// All tasks of a `solo` run are run by this thread.
-    pub(crate) fn execute(self: &Arc<Self>, mut plan: Plan, keep: &[u32], solo: bool, planning: MutexGuard<'_, ()>) -> Result<Executed> {
+    pub(crate) fn execute(
+        self: &Arc<Self>,
+        mut plan: Plan,
+        keep: &[u32],
+        solo: bool,
+        progress: Arc<Progressed>,
+        planning: MutexGuard<'_, ()>,
+    ) -> Result<Executed> {
         let needs_threads = !solo && (plan.order.len() > 1 || !plan.barriers.is_empty());
         let ids: Vec<u32> = keep.iter().filter_map(|task| plan.ids.get(*task as usize).copied()).collect();
         let (before, base) = (self.core.facts(), plan.base);
@@ -137,7 +144,7 @@ impl Shared {
         }
         let started = Instant::now();
         let released = planning::release_kept(&mut plan.table);
-        let id = self.core.begin(plan, solo)?;
+        let id = self.core.begin(plan, solo, progress)?;
         drop(released);
         drop(planning);
         notes.extend(self.work_as_caller(id, solo));

@@ -22,6 +22,7 @@ mod list;
 mod lower;
 mod nearest;
 mod operator;
+mod outline;
 mod program;
 mod registry;
 mod result;
