@@ -41,7 +41,8 @@ pub(crate) fn search(links: &Links, order: &[u32], budget: usize, noise: &mut No
         let from = peak.saturating_sub(noise.below(width as u64) as usize);
         let to = (from + width).min(order.len());
         search.enter(from);
-        let mut before = search.run(&search.order[from..to].to_vec());
+        let window = search.order[from..to].to_vec();
+        let mut before = search.run(&window);
         for _ in 0..TRIALS {
             let trial = search.walk(from, to, noise);
             let after = search.run(&trial);

@@ -238,9 +238,10 @@ impl Roots {
         let words = roots.len().div_ceil(64);
         let mut count = vec![0u64; n];
         if words.saturating_mul(n) > Self::MOST {
-            for task in 0..n {
-                let inputs = links.inputs(task as u32);
-                count[task] = inputs.iter().fold(u64::from(inputs.is_empty()), |sum, input| sum.saturating_add(count[*input as usize]));
+            for task in 0..n as u32 {
+                let inputs = links.inputs(task);
+                let own = u64::from(inputs.is_empty());
+                count[task as usize] = inputs.iter().fold(own, |sum, input| sum.saturating_add(count[*input as usize]));
             }
             return Roots { count, roots, sets: Vec::new(), words: 0 };
         }

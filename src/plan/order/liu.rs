@@ -13,7 +13,7 @@ use super::segments::Segment;
 use crate::plan::links::{Links, Progress};
 use std::collections::BTreeMap;
 
-/// Segments by key and then by when they were made; each is a list of tasks from first to last in `next`.
+/// Segments by key and then by the task whose subtree they were made for; each is a list of tasks from first to last in `next`.
 type List = BTreeMap<((bool, i64), u32), (Segment, u32, u32)>;
 
 /// The order of the forest in which each output hangs under its last user by `place`, or by number.
@@ -23,7 +23,6 @@ pub(crate) fn liu(links: &Links, place: &[u32]) -> Vec<u32> {
     let parent: Vec<u32> = (0..n as u32).map(|t| links.users(t).iter().copied().max_by_key(at).unwrap_or(u32::MAX)).collect();
     let mut next = vec![u32::MAX; n];
     let mut lists: Vec<Option<List>> = (0..n).map(|_| None).collect();
-    let mut made = 0;
     let out = |task: u32| links.out[task as usize] as i64;
     let mut trees: List = List::new();
     for task in 0..n as u32 {
@@ -44,8 +43,7 @@ pub(crate) fn liu(links: &Links, place: &[u32]) -> Vec<u32> {
             next[to as usize] = own.1;
             own = (segment.then(own.0), from, own.2);
         }
-        list.insert((own.0.key(), made), own);
-        made += 1;
+        list.insert((own.0.key(), task), own);
         if parent[task as usize] == u32::MAX {
             join(&mut trees, list);
         } else {

@@ -30,7 +30,7 @@ impl std::str::FromStr for Kind {
         let found = KINDS.iter().find(|(name, _)| *name == kind);
         let (name, make) = *found.ok_or_else(|| format!("there is no {kind}, only {}", names.join(", ")))?;
         let tasks: u32 = tasks.parse().map_err(|_| format!("{tasks} is no number of tasks"))?;
-        if tasks < 16 || tasks > 100_000_000 {
+        if !(16..=100_000_000).contains(&tasks) {
             return Err("from 16 to 1e8 tasks".into());
         }
         Ok(Kind { name, make, tasks })
