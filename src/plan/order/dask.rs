@@ -249,14 +249,14 @@ impl Roots {
         for (place, root) in roots.iter().enumerate() {
             sets[*root as usize * words + place / 64] |= 1 << (place % 64);
         }
-        for task in 0..n {
-            let (above, own) = sets.split_at_mut(task * words);
+        for task in 0..n as u32 {
+            let (above, own) = sets.split_at_mut(task as usize * words);
             let own = &mut own[..words];
-            for input in links.inputs(task as u32) {
+            for input in links.inputs(task) {
                 let from = *input as usize * words;
                 own.iter_mut().zip(&above[from..from + words]).for_each(|(own, above)| *own |= above);
             }
-            count[task] = own.iter().map(|word| u64::from(word.count_ones())).sum();
+            count[task as usize] = own.iter().map(|word| u64::from(word.count_ones())).sum();
         }
         Roots { count, roots, sets, words }
     }

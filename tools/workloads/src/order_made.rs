@@ -9,16 +9,19 @@ pub(crate) struct Made {
     pub(crate) out: Vec<u64>,
 }
 
+/// Makes a graph of about so many tasks.
+type Make = fn(u32) -> Made;
+
 /// What is to be made: `layered:1000000`.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Kind {
     name: &'static str,
-    make: fn(u32) -> Made,
+    make: Make,
     tasks: u32,
 }
 
 /// All kinds of graphs.
-const KINDS: [(&str, fn(u32) -> Made); 6] =
+const KINDS: [(&str, Make); 6] =
     [("chain", chain), ("tree", tree), ("grid", grid), ("layered", layered), ("transpose", transpose), ("broadcast", broadcast)];
 
 impl std::str::FromStr for Kind {
