@@ -40,10 +40,11 @@ crash:
 build:
     cargo build --release --workspace --bins
 
-# Orders of two task graphs, on one line each.
+# Orders of two recorded task graphs and of one of a million tasks, on one line each.
 order: build
     target/release/workloads order tests/data/graphs/transpose_add_2d.json
     target/release/workloads order tests/data/graphs/svd_compressed.json --memory 4000000
+    target/release/workloads order --made transpose:1000000
 
 # 512 MiB through 128 MiB.
 demo: build

@@ -300,8 +300,9 @@ impl Core {
         }
         self.recorder.plan(&mut plan, state.policy.bound());
         progress.tasks.store(plan.batch.tasks(), Relaxed);
+        // The policy has its own columns of it.
+        let id = state.policy.extend(&std::mem::take(&mut plan.batch));
         let plan = Arc::new(plan);
-        let id = state.policy.extend(&plan.batch);
         state.unwritten = None;
         if solo {
             state.policy.make_solo(id);
@@ -335,9 +336,10 @@ impl Core {
             return Err(Error::new(ErrorKind::Invalid, "a barrier belongs to no run"));
         };
         self.recorder.plan(&mut plan, state.policy.bound());
-        if state.policy.expanded(run.id, &plan.batch) {
+        let batch = std::mem::take(&mut plan.batch);
+        if state.policy.expanded(run.id, &batch) {
             run.largest = run.largest.max(largest);
-            run.progress.tasks.fetch_add(plan.batch.tasks(), Relaxed);
+            run.progress.tasks.fetch_add(batch.tasks(), Relaxed);
             plan.callbacks = run.parts.first().map(|first| first.callbacks.clone()).unwrap_or_default();
             run.parts.push(Arc::new(plan));
         }

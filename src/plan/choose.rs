@@ -11,10 +11,9 @@
 //! Minimises what `evaluate` says of input and output, then the peak.
 
 use super::Shape;
-use super::improve::{at_once, just_in_time, while_hot};
 use super::links::Links;
-use super::order::{Descent, Taste, Tie, dask, depth_first, greedy, postorder, tiles};
-use super::peak::peak;
+use super::order::depth_first;
+use super::portfolio::Portfolio;
 
 /// What running an order costs.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -34,7 +33,7 @@ impl Cost {
     }
 
     /// Input and output first, then memory.
-    fn rank(&self) -> (u64, u64) {
+    pub(super) fn rank(&self) -> (u64, u64) {
         (self.spilled.saturating_add(self.reread), self.peak)
     }
 }
@@ -49,25 +48,6 @@ pub struct Choice {
     /// What `evaluate` said; none where everything fits at once and nothing was compared.
     pub cost: Option<Cost>,
 }
-
-/// One way to improve an order.
-type Pass = fn(&Links, &[u32]) -> Vec<u32>;
-
-/// One way to make an order.
-pub(crate) type Candidate = (&'static str, fn(&Links, &Descent) -> Vec<u32>);
-
-/// The candidates: the cheapest to make first, then the one that wins most often.
-pub(crate) const CANDIDATES: [Candidate; 9] = [
-    ("postorder", postorder),
-    ("tiles", |links, descent| tiles(links, descent, Taste { cut: 4, credit: 1.0, tie: Tie::Place })),
-    ("dask", |links, _| dask(links)),
-    ("steps", |links, descent| tiles(links, descent, Taste { cut: 0, credit: 1.0, tie: Tie::Place })),
-    ("tiles, latest first", |links, descent| tiles(links, descent, Taste { cut: 4, credit: 1.0, tie: Tie::Latest })),
-    ("tiles, no lookahead", |links, descent| tiles(links, descent, Taste { cut: 4, credit: 0.0, tie: Tie::Place })),
-    ("tiles, uncut", |links, descent| tiles(links, descent, Taste { cut: u64::MAX, credit: 1.0, tie: Tie::Place })),
-    ("steps, earliest first", |links, descent| tiles(links, descent, Taste { cut: 0, credit: 1.0, tie: Tie::Earliest })),
-    ("greedy", |links, _| greedy(links)),
-];
 
 /// Chooses the order in which to run a graph within `bound` bytes.
 ///
@@ -88,69 +68,25 @@ pub(crate) const CANDIDATES: [Candidate; 9] = [
 /// let choice = choose(&shape, 120, |order| Cost::of_peak(peak(&shape, order), 120));
 /// assert_eq!(peak(&shape, &choice.order), 116);
 /// ```
-pub fn choose(shape: &Shape, bound: u64, mut evaluate: impl FnMut(&[u32]) -> Cost) -> Choice {
+pub fn choose(shape: &Shape, bound: u64, evaluate: impl FnMut(&[u32]) -> Cost) -> Choice {
     let everything = shape.out.iter().fold(0u64, |sum, out| sum.saturating_add(*out));
     if everything.saturating_add(shape.scratch.iter().copied().max().unwrap_or(0)) <= bound {
         return Choice { name: "depth first", order: depth_first(shape.len()), cost: None };
     }
     let links = Links::new(shape);
-    let descent = Descent::new(&links);
-    let mut best: Option<(Cost, Choice)> = None;
-    for (name, make) in CANDIDATES {
-        let order = settle(shape, &links, make(&links, &descent), bound);
-        let cost = evaluate(&order);
-        if best.as_ref().is_none_or(|(least, _)| cost.rank() < least.rank()) {
-            best = Some((cost, Choice { name, order, cost: Some(cost) }));
-        }
-        if cost.rank().0 == 0 {
-            break;
-        }
-    }
-    // Where memory cannot hold everything, what counts is how far uses are apart, not the peak.
-    if best.as_ref().is_some_and(|(cost, _)| cost.rank().0 > 0) {
-        let winner = best.as_ref().map(|(_, choice)| while_hot(&links, &choice.order)).unwrap_or_default();
-        let numbered = depth_first(shape.len());
-        let hot = while_hot(&links, &numbered);
-        for (name, order) in [("while hot", winner), ("depth first", numbered), ("depth first, while hot", hot)] {
-            let cost = evaluate(&order);
-            // At equal cost the hot one: it depends less on how fast each task happens to be.
-            let hot = name == "while hot" && best.as_ref().is_some_and(|(least, _)| cost.rank().0 <= least.rank().0);
-            if hot || best.as_ref().is_none_or(|(least, _)| cost.rank() < least.rank()) {
-                best = Some((cost, Choice { name, order, cost: Some(cost) }));
-            }
-        }
-    }
-    best.map(|(_, choice)| choice).unwrap_or_else(|| Choice { name: "depth first", order: depth_first(shape.len()), cost: None })
-}
-
-/// The order where it fits the bound, else it or its improvement, whichever has the least peak.
-fn settle(shape: &Shape, links: &Links, order: Vec<u32>, bound: u64) -> Vec<u32> {
-    let mut least = peak(shape, &order);
-    let mut settled = order;
-    let passes: [Pass; 3] = [|links, order| just_in_time(links, order, 0), |links, order| just_in_time(links, order, 1), at_once];
-    // Each pass is linear; large graphs get each once.
-    let rounds = if links.len() > 100_000 { 1 } else { 4 };
-    let mut idle = 0;
-    for pass in passes.iter().cycle().take(rounds * passes.len()) {
-        if least <= bound || idle == passes.len() {
-            break;
-        }
-        let improved = pass(links, &settled);
-        let peak = peak(shape, &improved);
-        idle += 1;
-        if peak < least {
-            least = peak;
-            settled = improved;
-            idle = 0;
-        }
-    }
-    settled
+    let mut portfolio = Portfolio::new(shape, &links, bound, evaluate);
+    portfolio.run();
+    portfolio.best.unwrap_or_else(|| Choice { name: "depth first", order: depth_first(shape.len()), cost: None })
 }
 
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
+    use crate::plan::improve::just_in_time;
+    use crate::plan::order::Descent;
+    use crate::plan::peak::peak;
+    use crate::plan::portfolio::{CANDIDATES, SECOND};
     use proptest::prelude::*;
 
     /// A graph with owned columns.
@@ -237,14 +173,19 @@ mod tests {
             let shape = graph.shape();
             let links = Links::new(&shape);
             let descent = Descent::new(&links);
-            for (name, make) in CANDIDATES {
+            for (name, _, make) in CANDIDATES {
                 let order = make(&links, &descent);
                 prop_assert!(is_valid(&shape, &order), "{name}: {order:?}");
                 prop_assert_eq!(peak(&shape, &order), slow_peak(&shape, &order));
                 for freed in [0, 1] {
                     prop_assert!(is_valid(&shape, &just_in_time(&links, &order, freed)), "{name}, just in time");
                 }
-                prop_assert_eq!(make(&links, &descent), order);
+                prop_assert_eq!(make(&links, &descent), order.clone());
+                let mut place = vec![0; shape.len()];
+                order.iter().enumerate().for_each(|(at, task)| place[*task as usize] = at as u32);
+                for (name, _, make) in SECOND {
+                    prop_assert!(is_valid(&shape, &make(&links, &place)), "{name}");
+                }
             }
         }
 
@@ -255,7 +196,7 @@ mod tests {
             prop_assert!(is_valid(&shape, &choice.order));
             let links = Links::new(&shape);
             let descent = Descent::new(&links);
-            let least = CANDIDATES.iter().map(|(_, make)| peak(&shape, &make(&links, &descent))).min().unwrap();
+            let least = CANDIDATES.iter().map(|(_, _, make)| peak(&shape, &make(&links, &descent))).min().unwrap();
             prop_assert!(peak(&shape, &choice.order) <= least.max(bound));
         }
     }

@@ -276,6 +276,7 @@ impl Policy {
         *pins -= 1;
         if *pins == 0 && self.state[chunk as usize] == State::Resident && !self.has(chunk, flag::NO_SPILL) {
             self.firm -= self.out[chunk as usize];
+            self.recency.used(chunk);
             self.index(chunk);
         }
     }

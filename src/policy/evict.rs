@@ -10,11 +10,73 @@
 
 use super::Policy;
 use super::machine::{Action, State, flag};
+use rustc_hash::FxHashMap;
+use std::collections::BTreeMap;
 
 const CLEAN: usize = 0;
 const DIRTY: usize = 1;
 
+/// Which chunk leaves memory first. Runs use [`Eviction::Cheapest`]; the others are there to compare it with.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Eviction {
+    /// The greatest distance to the next use for each byte of input and output.
+    #[default]
+    Cheapest,
+    /// The greatest distance to the next use, whatever it costs.
+    Furthest,
+    /// The one whose last use is longest ago.
+    LeastRecent,
+}
+
+impl Eviction {
+    /// How many times further the use of a dirty chunk must be than that of a clean one to evict it instead.
+    fn dirty_distance(self) -> u64 {
+        if self == Eviction::Furthest { 1 } else { 2 }
+    }
+}
+
+/// When chunks were used last: only kept for [`Eviction::LeastRecent`].
+#[derive(Default)]
+pub(super) struct Recency {
+    clock: u64,
+    by_time: BTreeMap<u64, u32>,
+    time: FxHashMap<u32, u64>,
+}
+
+impl Recency {
+    /// A chunk was used: it is the most recent when it is noted next.
+    pub(super) fn used(&mut self, chunk: u32) {
+        if let Some(time) = self.time.remove(&chunk) {
+            self.by_time.remove(&time);
+        }
+    }
+
+    fn note(&mut self, chunk: u32) {
+        if !self.time.contains_key(&chunk) {
+            self.clock += 1;
+            self.time.insert(chunk, self.clock);
+            self.by_time.insert(self.clock, chunk);
+        }
+    }
+}
+
 impl Policy {
+    /// Changes which chunk leaves memory first; to be told before there are any.
+    pub(crate) fn set_eviction(&mut self, eviction: Eviction) {
+        self.eviction = eviction;
+    }
+
+    /// The evictable chunk whose last use is longest ago.
+    fn least_recent(&mut self) -> Option<u32> {
+        while let Some(chunk) = self.recency.by_time.first_key_value().map(|(_, chunk)| *chunk) {
+            if self.is_evictable(chunk) {
+                return Some(chunk);
+            }
+            self.recency.used(chunk);
+        }
+        None
+    }
+
     /// The first user of a chunk that has not finished.
     fn next_use(&mut self, chunk: u32) -> Option<u32> {
         let i = chunk as usize;
@@ -36,6 +98,10 @@ impl Policy {
     /// Notes where an evictable chunk is to be found.
     pub(super) fn index(&mut self, chunk: u32) {
         if !self.pressure || !self.is_evictable(chunk) {
+            return;
+        }
+        if self.eviction == Eviction::LeastRecent {
+            self.recency.note(chunk);
             return;
         }
         let class = if self.has(chunk, flag::CLEAN) { CLEAN } else { DIRTY };
@@ -84,6 +150,11 @@ impl Policy {
 
     /// Drops, to make room for `task`, the clean chunk that is needed last, if that is after all tasks up to `keep`.
     pub(super) fn drop_clean(&mut self, task: u32, keep: u32) -> bool {
+        if self.eviction == Eviction::LeastRecent {
+            let clean = self.least_recent().filter(|chunk| self.has(*chunk, flag::CLEAN));
+            clean.into_iter().for_each(|chunk| self.drop_resident(chunk));
+            return clean.is_some();
+        }
         match self.candidate(CLEAN) {
             Some((chunk, user)) if user > keep && !self.dirty_is_better(task, user) => {
                 self.drop_resident(chunk);
@@ -99,20 +170,26 @@ impl Policy {
         let may_write = task == self.head || self.speculative_spill;
         let distance = |user: u32| u64::from(user.saturating_sub(self.head));
         let clean = distance(clean);
-        let head = self.head;
-        may_write && self.candidate(DIRTY).is_some_and(|(_, user)| u64::from(user.saturating_sub(head)) > 2 * clean)
+        let (head, times) = (self.head, self.eviction.dirty_distance());
+        may_write && self.candidate(DIRTY).is_some_and(|(_, user)| u64::from(user.saturating_sub(head)) > times * clean)
     }
 
     /// Evicts the best victim: drops it if it is clean, begins to write it if it is dirty.
     pub(super) fn evict_one(&mut self) -> bool {
-        let clean = self.candidate(CLEAN);
-        let dirty = self.candidate(DIRTY);
+        let (clean, dirty) = if self.eviction == Eviction::LeastRecent {
+            let chunk = self.least_recent().map(|chunk| (chunk, 0));
+            let clean = chunk.is_some_and(|(chunk, _)| self.has(chunk, flag::CLEAN));
+            if clean { (chunk, None) } else { (None, chunk) }
+        } else {
+            (self.candidate(CLEAN), self.candidate(DIRTY))
+        };
+        let times = self.eviction.dirty_distance();
         let distance = |user: u32| u64::from(user.saturating_sub(self.head));
         let write = match (clean, dirty) {
             (None, None) => return false,
             (Some(_), None) => false,
             (None, Some(_)) => true,
-            (Some((_, clean)), Some((_, dirty))) => distance(dirty) > 2 * distance(clean),
+            (Some((_, clean)), Some((_, dirty))) => distance(dirty) > times * distance(clean),
         };
         match (write, clean, dirty) {
             (true, _, Some((chunk, _))) => {

@@ -25,8 +25,8 @@
 //! - `evictable[class]`: a superset of the next uses of chunks that are resident, unpinned and not being written.
 
 use super::bitset::Bitset;
+use super::evict::{Eviction, Recency};
 use super::run::{Ended, Run, RunId, Span};
-use super::{Batch, Class};
 use rustc_hash::{FxHashMap, FxHashSet};
 use std::collections::VecDeque;
 
@@ -113,6 +113,8 @@ pub(crate) struct Policy {
     pub(super) io_threads: u32,
     /// Whether a task that is not the head may have chunks written to make room for it.
     pub(super) speculative_spill: bool,
+    pub(super) eviction: Eviction,
+    pub(super) recency: Recency,
     /// Whether memory that was not in use before is taken for few loads at a time: see [`Policy::touched`].
     pub(super) gradual: bool,
 
@@ -178,6 +180,8 @@ impl Policy {
             workers,
             io_threads,
             speculative_spill: false,
+            eviction: Eviction::default(),
+            recency: Recency::default(),
             gradual: false,
             input_start: vec![0],
             inputs: Vec::new(),
@@ -225,83 +229,6 @@ impl Policy {
         self.out.len() as u32
     }
 
-    /// The bytes that are booked now.
-    #[cfg(test)]
-    pub(crate) fn used(&self) -> u64 {
-        self.used
-    }
-
-    /// The most bytes that were booked at a time since [`Policy::reset_peak`].
-    pub(crate) fn peak(&self) -> u64 {
-        self.peak
-    }
-
-    /// Starts the peak anew.
-    pub(crate) fn reset_peak(&mut self) {
-        self.peak = self.used;
-    }
-
-    /// The bytes a chunk is booked for.
-    pub(crate) fn bytes_of(&self, chunk: u32) -> u64 {
-        self.out.get(chunk as usize).copied().unwrap_or(0)
-    }
-
-    /// The bytes that a task needs at once: its inputs, output and scratch.
-    pub(crate) fn need_of(&self, task: u32) -> u64 {
-        let inputs = self.inputs_range(task).map(|at| self.bytes_of(self.inputs[at])).sum::<u64>();
-        inputs + self.out[task as usize] + self.scratch[task as usize]
-    }
-
-    /// The part of what is booked that cannot be evicted.
-    pub(crate) fn firm(&self) -> u64 {
-        self.firm
-    }
-
-    /// Whether a chunk can be loaded again from where it came from.
-    pub(crate) fn is_source(&self, chunk: u32) -> bool {
-        (chunk as usize) < self.flags.len() && self.has(chunk, flag::SOURCE)
-    }
-
-    /// The bytes that it keeps within.
-    pub(crate) fn bound(&self) -> u64 {
-        self.bound
-    }
-
-    /// Bytes moved so far: written, read back, read from sources, read from sources again.
-    pub(crate) fn totals(&self) -> (u64, u64, u64, u64) {
-        (self.totals.written, self.totals.read_back, self.totals.source_read, self.totals.source_reread)
-    }
-
-    /// The bytes that a task is booked for beside inputs and output.
-    pub(crate) fn scratch_of(&self, task: u32) -> u64 {
-        self.scratch.get(task as usize).copied().unwrap_or(0)
-    }
-
-    /// Whether somebody claims a chunk, so that it stays when its users have finished.
-    pub(crate) fn is_kept(&self, chunk: u32) -> bool {
-        (chunk as usize) < self.flags.len() && self.has(chunk, flag::KEPT)
-    }
-
-    /// The first task in order whose inputs are computed and that has not started.
-    pub(crate) fn next_ready(&self) -> Option<u32> {
-        self.runnable.front().copied().or_else(|| self.ready.first())
-    }
-
-    /// The first task in order that has not finished.
-    pub(crate) fn head(&self) -> Option<u32> {
-        (self.head < self.len()).then_some(self.head)
-    }
-
-    /// Loads and writes under way.
-    pub(crate) fn io_under_way(&self) -> u32 {
-        self.io_under_way
-    }
-
-    /// Whether a chunk is in memory.
-    pub(crate) fn is_resident(&self, chunk: u32) -> bool {
-        self.state.get(chunk as usize) == Some(&State::Resident)
-    }
-
     /// Whether tasks other than the first in order may have chunks written to make room for them. More work at once
     /// for more bytes written.
     pub(crate) fn set_speculative_spill(&mut self, allowed: bool) {
@@ -336,133 +263,6 @@ impl Policy {
     /// Takes the actions decided since the last call.
     pub(crate) fn take_actions(&mut self, into: &mut Vec<Action>) {
         into.append(&mut self.actions);
-    }
-
-    /// Adds a run. Its tasks come after all that are there already.
-    ///
-    /// The caller has made sure that the largest need of the batch is within the bound.
-    pub(crate) fn extend(&mut self, batch: &Batch) -> RunId {
-        let id = self.next_run;
-        self.next_run += 1;
-        if self.runs.iter().all(|run| run.over) {
-            self.warm = self.used;
-        }
-        self.runs.push(Run { id, left: 0, io: 0, cancelled: false, solo: false, over: false });
-        self.try_writing_again();
-        self.add(id, batch);
-        self.check_end(id);
-        id
-    }
-
-    /// A barrier has decided what comes next: adds tasks to a run that is under way, after all that are there already. To be
-    /// told before the barrier's task is reported as finished; what the new tasks take from before must be kept until then.
-    /// False where the run has ended or is cancelled: nothing is added.
-    pub(crate) fn expanded(&mut self, run: RunId, batch: &Batch) -> bool {
-        let open = self.runs.iter().any(|r| r.id == run && !r.over && !r.cancelled);
-        if open {
-            self.add(run, batch);
-        }
-        open
-    }
-
-    fn add(&mut self, run: RunId, batch: &Batch) {
-        let base = self.len();
-        let count = batch.len();
-        self.head = self.head.min(base);
-        let edges = self.inputs.len();
-        self.input_start.reserve(count);
-        self.inputs.reserve(batch.inputs.len());
-        // Each input once, in the order given; and how many users each chunk has in this batch.
-        let mut seen = vec![u32::MAX; count];
-        let mut uses = vec![0u32; count];
-        let mut kept_users: Vec<(u32, u32)> = Vec::new();
-        for task in 0..count {
-            let id = base + task as u32;
-            let first = self.inputs.len();
-            for input in batch.inputs_of(task) {
-                if let Some(local) = input.checked_sub(base) {
-                    if seen[local as usize] != id {
-                        seen[local as usize] = id;
-                        uses[local as usize] += 1;
-                        self.inputs.push(*input);
-                    }
-                } else if !self.inputs[first..].contains(input) {
-                    kept_users.push((*input, id));
-                    self.inputs.push(*input);
-                }
-            }
-            self.input_start.push(self.inputs.len() as u32);
-        }
-        let mut at = self.users.len() as u32;
-        for uses in &uses {
-            self.user_start.push(at);
-            self.user_end.push(at);
-            self.left.push(*uses);
-            at += uses;
-        }
-        self.users.resize(at as usize, 0);
-        self.waits.resize(self.waits.len() + count, 0);
-        self.pins.resize(self.pins.len() + count, 0);
-        for task in 0..count {
-            let id = base + task as u32;
-            let source = batch.class[task] == Class::Source;
-            self.state.push(if source { State::Absent } else { State::Waiting });
-            self.flags.push(if source { flag::CLEAN | flag::SOURCE } else { 0 });
-            self.out.push(batch.out[task]);
-            self.scratch.push(batch.scratch[task]);
-            let mut waits = 0;
-            for at in self.inputs_range(id) {
-                let input = self.inputs[at];
-                if input >= base {
-                    let end = &mut self.user_end[input as usize];
-                    self.users[*end as usize] = id;
-                    *end += 1;
-                }
-                waits += u32::from(!self.is_computed(input));
-            }
-            self.waits[id as usize] = waits;
-        }
-        debug_assert!(self.inputs.len() >= edges);
-        for task in &batch.keep {
-            self.add_claim(base + task);
-        }
-        for task in &batch.will_spill {
-            self.flags[(base + task) as usize] |= flag::WILL_SPILL;
-        }
-        self.grow_sets();
-        self.add_users_of_kept(kept_users);
-        let mut tasks = 0;
-        for id in base..base + count as u32 {
-            if self.state[id as usize] == State::Waiting {
-                tasks += 1;
-                if self.waits[id as usize] == 0 {
-                    self.ready.insert(id);
-                }
-            }
-        }
-        self.total += batch.out.iter().sum::<u64>()
-            + batch.scratch.iter().copied().max().unwrap_or(0) * u64::from(2 * self.workers + self.io_threads);
-        self.spans.push(Span { from: base, to: base + count as u32, run });
-        if let Some(run) = self.runs.iter_mut().find(|r| r.id == run) {
-            run.left += tasks;
-        }
-        self.update_pressure();
-        self.advance_head();
-    }
-
-    /// Chunks from before get further users, all of them later than those they have.
-    fn add_users_of_kept(&mut self, mut pairs: Vec<(u32, u32)>) {
-        pairs.sort_unstable();
-        for group in pairs.chunk_by(|a, b| a.0 == b.0) {
-            let Some((chunk, _)) = group.first().copied() else { continue };
-            let at = self.users.len() as u32;
-            self.users.extend_from_within(self.user_start[chunk as usize] as usize..self.user_end[chunk as usize] as usize);
-            self.users.extend(group.iter().map(|(_, user)| *user));
-            self.user_start[chunk as usize] = at;
-            self.user_end[chunk as usize] = self.users.len() as u32;
-            self.left[chunk as usize] += group.len() as u32;
-            self.index(chunk);
-        }
     }
 
     pub(super) fn grow_sets(&mut self) {
@@ -604,110 +404,5 @@ impl Policy {
             }
             State::Waiting | State::Staged | State::Running | State::Gone => {}
         }
-    }
-
-    /// A load has ended. Where it failed, the driver is to cancel the runs of [`Policy::users_left`].
-    pub(crate) fn loaded(&mut self, chunk: u32, success: bool) {
-        let i = chunk as usize;
-        self.io_under_way -= 1;
-        self.touched(chunk);
-        if let Some(run) = self.run_of(chunk) {
-            run.io -= 1;
-        }
-        self.state[i] = if success { State::Resident } else { State::Absent };
-        if self.pins[i] > 0 {
-            self.firm -= if success { 0 } else { self.out[i] };
-        } else {
-            self.firm -= self.out[i];
-        }
-        if !success {
-            self.used -= self.out[i];
-        }
-        if self.has(chunk, flag::DOOMED) {
-            self.clear(chunk, flag::DOOMED);
-            self.release_if_dead(chunk);
-        } else if success {
-            for at in self.user_start[i]..self.user_end[i] {
-                let user = self.users[at as usize];
-                if self.state[user as usize] == State::Staged && self.waits[user as usize] > 0 {
-                    self.waits[user as usize] -= 1;
-                    if self.waits[user as usize] == 0 {
-                        self.runnable.push_back(user);
-                    }
-                }
-            }
-            self.index(chunk);
-        }
-        self.check_end_of(chunk);
-    }
-
-    /// A write has ended. Where it failed, the chunk stays in memory, and nobody tries to write it again before the next run begins. The
-    /// driver is to cancel the run that the chunk belongs to; other runs may do without what it takes.
-    pub(crate) fn written(&mut self, chunk: u32, success: bool) {
-        let i = chunk as usize;
-        self.io_under_way -= 1;
-        self.writes -= 1;
-        if let Some(run) = self.run_of(chunk) {
-            run.io -= 1;
-        }
-        let victim = self.has(chunk, flag::VICTIM);
-        if victim {
-            self.freeing -= self.out[i];
-        }
-        self.clear(chunk, flag::WRITING | flag::VICTIM);
-        if success {
-            self.set(chunk, flag::CLEAN);
-            self.totals.written += self.out[i];
-        }
-        if self.has(chunk, flag::DOOMED) {
-            self.clear(chunk, flag::DOOMED);
-            self.release_if_dead(chunk);
-        }
-        if self.state[i] == State::Resident && !success {
-            self.set(chunk, flag::NO_SPILL);
-            self.unwritten.insert(chunk);
-            // What is pinned is firm already.
-            self.firm += if self.pins[i] == 0 { self.out[i] } else { 0 };
-        } else if self.state[i] == State::Resident {
-            if victim && self.pins[i] == 0 {
-                self.drop_resident(chunk);
-            } else {
-                self.index(chunk);
-            }
-        }
-        self.check_end_of(chunk);
-        self.write_behind();
-    }
-
-    /// Takes chunks whose write has failed for ones that can be written.
-    fn try_writing_again(&mut self) {
-        for chunk in std::mem::take(&mut self.unwritten) {
-            self.clear(chunk, flag::NO_SPILL);
-            if self.state[chunk as usize] == State::Resident && self.pins[chunk as usize] == 0 {
-                self.firm -= self.out[chunk as usize];
-                self.index(chunk);
-            }
-        }
-    }
-
-    /// Starts writing chunks that will be spilled anyway, while the disk has nothing else to write.
-    fn write_behind(&mut self) {
-        while self.writes == 0
-            && let Some(chunk) = self.behind.pop_front()
-        {
-            if self.state[chunk as usize] == State::Resident && !self.has(chunk, flag::CLEAN | flag::WRITING) && self.pressure {
-                self.begin_write(chunk);
-            }
-        }
-    }
-
-    pub(super) fn begin_write(&mut self, chunk: u32) {
-        self.set(chunk, flag::WRITING);
-        self.writes += 1;
-        self.io_under_way += 1;
-        if let Some(run) = self.run_of(chunk) {
-            run.io += 1;
-        }
-        self.actions.push(Action::Write(chunk));
     }
 }

@@ -7,11 +7,15 @@ mod admit;
 mod batch;
 mod bitset;
 mod evict;
+mod intake;
+mod look;
 mod machine;
 mod run;
 mod simulator;
+mod transfer;
 
 pub(crate) use batch::{Batch, Class};
+pub use evict::Eviction;
 pub(crate) use machine::{Action, Finished, Policy};
 pub(crate) use run::{Ended, Kept, RunId};
 pub(crate) use simulator::{Forecast, Setup, simulate};

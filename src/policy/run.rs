@@ -269,6 +269,7 @@ impl Policy {
         fresh.next_run = self.next_run;
         fresh.speculative_spill = self.speculative_spill;
         fresh.gradual = self.gradual;
+        fresh.eviction = self.eviction;
         fresh.actions = std::mem::take(&mut self.actions);
         fresh.peak = self.peak;
         fresh.totals = self.totals;

@@ -9,7 +9,7 @@
 
 use self::memory::Memory;
 use super::machine::{Action, Finished};
-use super::{Batch, Kept, Policy};
+use super::{Batch, Eviction, Kept, Policy};
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 
@@ -32,12 +32,24 @@ pub(crate) struct Setup {
     pub(crate) most_waiting: u64,
     /// The bytes that wait from before.
     pub(crate) waiting: u64,
+    /// Which chunk leaves memory first.
+    pub(crate) eviction: Eviction,
 }
 
 impl Setup {
     /// Usual rates, and nothing kept.
     pub(crate) fn new(bound: u64, workers: u32, io_threads: u32) -> Self {
-        Setup { bound, workers, io_threads, kept: Vec::new(), work_rate: 4e9, disk_rate: 1.5e9, most_waiting: 0, waiting: 0 }
+        Setup {
+            bound,
+            workers,
+            io_threads,
+            kept: Vec::new(),
+            work_rate: 4e9,
+            disk_rate: 1.5e9,
+            most_waiting: 0,
+            waiting: 0,
+            eviction: Eviction::default(),
+        }
     }
 }
 
@@ -73,6 +85,7 @@ pub(crate) fn simulate(batch: &Batch, setup: &Setup) -> Option<Forecast> {
     }
     let mut policy = Policy::with_kept(setup.bound, setup.workers, setup.io_threads, &setup.kept);
     let (written, read_back) = (policy.totals.written, policy.totals.read_back);
+    policy.set_eviction(setup.eviction);
     policy.extend(batch);
     let mut forecast = Forecast::default();
     let mut clock = 0.0f64;

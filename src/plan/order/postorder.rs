@@ -21,10 +21,24 @@ pub(crate) struct Descent {
 }
 
 impl Descent {
-    /// Inputs by largest (peak - what the subtree leaves) first.
+    /// Inputs by largest (peak - what the subtree leaves) first; each output hangs under its last user by number.
     pub(crate) fn new(links: &Links) -> Self {
+        Descent::under(links, &[], |links, task| links.users(task).last().copied())
+    }
+
+    /// The same with each output under its first or its last user by `place`, which also decides ties.
+    pub(crate) fn by(links: &Links, place: &[u32], first: bool) -> Self {
+        let at = |task: &u32| place.get(*task as usize).copied().unwrap_or(*task);
+        Descent::under(links, place, |links, task| {
+            let users = links.users(task).iter().copied();
+            if first { users.min_by_key(at) } else { users.max_by_key(at) }
+        })
+    }
+
+    fn under(links: &Links, place: &[u32], parent: impl Fn(&Links, u32) -> Option<u32>) -> Self {
         let n = links.len();
         let mut peak = vec![0u64; n];
+        let parent: Vec<u32> = (0..n as u32).map(|task| parent(links, task).unwrap_or(u32::MAX)).collect();
         let mut start = Vec::with_capacity(n + 1);
         let mut inputs = Vec::new();
         start.push(0);
@@ -32,9 +46,9 @@ impl Descent {
             let first = inputs.len();
             inputs.extend_from_slice(links.inputs(task));
             // What is used by others before may be there already, and costs its bytes only.
-            let hangs = |input: u32| links.users(input).last() == Some(&task);
+            let hangs = |input: u32| parent[input as usize] == task;
             let climb = |input: u32| if hangs(input) { peak[input as usize] - links.out[input as usize] } else { 0 };
-            inputs[first..].sort_by_key(|input| std::cmp::Reverse(climb(*input)));
+            inputs[first..].sort_by_key(|input| (std::cmp::Reverse(climb(*input)), place.get(*input as usize).copied()));
             let mut held = 0;
             let mut most = 0;
             for input in &inputs[first..] {
@@ -53,12 +67,14 @@ impl Descent {
     }
 }
 
-/// Depth first from the sinks, by number, descending as `descent` says.
-pub(crate) fn postorder(links: &Links, descent: &Descent) -> Vec<u32> {
+/// Depth first from the sinks, by `place`, or by number where there are no places, descending as `descent` says.
+pub(crate) fn postorder(links: &Links, descent: &Descent, place: &[u32]) -> Vec<u32> {
     let mut order = Vec::with_capacity(links.len());
     let mut seen = vec![false; links.len()];
     let mut stack: Vec<(u32, u32)> = Vec::new();
-    for sink in links.sinks() {
+    let mut sinks: Vec<u32> = links.sinks().collect();
+    sinks.sort_by_key(|sink| place.get(*sink as usize).copied());
+    for sink in sinks {
         stack.push((sink, 0));
         while let Some((task, next)) = stack.last_mut() {
             let task = *task;

@@ -24,10 +24,20 @@ use std::collections::BinaryHeap;
 pub(crate) struct Taste {
     /// A task ends a tile where its output is at most its largest input's bytes divided by this.
     pub(crate) cut: u64,
+    /// An input that is opened costs its bytes for each of its users, not its bytes: what many tiles want is opened first.
+    pub(crate) amortised: bool,
     /// How much of the next tile's gain counts.
     pub(crate) credit: f64,
     /// Which comes first among equals.
     pub(crate) tie: Tie,
+}
+
+impl Taste {
+    /// What it costs to open an input of so many users.
+    fn opening(self, links: &Links, input: u32, uses: u32) -> f64 {
+        let out = links.out[input as usize] as f64;
+        if self.amortised { 2.0 * out / f64::from(uses.max(1)) } else { out }
+    }
 }
 
 /// Which tile comes first among those that cost the same.
@@ -37,14 +47,14 @@ pub(crate) enum Tie {
     Latest,
     /// The one that was queued first.
     Earliest,
-    /// The first in the best postorder.
+    /// The first in another order.
     Place,
 }
 
-/// Takes time near-linear in tasks and edges.
-pub(crate) fn tiles(links: &Links, descent: &Descent, taste: Taste) -> Vec<u32> {
+/// Takes time near-linear in tasks and edges. For [`Tie::Place`] the places are those of the best postorder where none are given.
+pub(crate) fn tiles(links: &Links, descent: &Descent, taste: Taste, place: &[u32]) -> Vec<u32> {
     let quotient = Quotient::new(links, taste.cut);
-    let mut tiling = Tiling::new(links, descent, &quotient, taste);
+    let mut tiling = Tiling::new(links, descent, &quotient, taste, place);
     while let Some(tile) = tiling.next() {
         tiling.run(tile);
     }
@@ -132,7 +142,7 @@ impl Quotient {
 /// - `missing[t]`: input tiles that have not run.
 /// - `closed[t]`: those of them that are not ready themselves. At 0, t can be run with what it opens.
 /// - `covered[t]`: some tile that would open t can be run, so t is not run for its own sake.
-/// - `share[t]`: the sum of `out / k` over inputs; `opening[t]`: the sum of `out` over inputs that have not run.
+/// - `share[t]`: the sum of `out / k` over inputs; `opening[t]`: the sum of `out`, or of twice `out / k`, over inputs that have not run.
 /// - `uses[t]`: users that have not run; `told[t]`: the k that is in its users' shares.
 /// - `score[t]`: what t costs now, in sixteenths of a byte; `queued[t]`: the cost it has in the queue, never more than that.
 /// - `gain[t]`: what t's users gain from it; `given[t]`: what t has added to each of its inputs' gains.
@@ -154,6 +164,8 @@ struct Tiling<'a> {
     score: Vec<i64>,
     queued: Vec<i64>,
     clock: u32,
+    /// Neighbours that may still be told what others cost them; when it is used up, costs are no longer brought up to date.
+    budget: usize,
     heap: BinaryHeap<Reverse<(i64, u32, u32)>>,
     touched: Vec<u32>,
     is_touched: Vec<bool>,
@@ -162,14 +174,14 @@ struct Tiling<'a> {
 }
 
 impl<'a> Tiling<'a> {
-    fn new(links: &'a Links, descent: &'a Descent, quotient: &'a Quotient, taste: Taste) -> Self {
+    fn new(links: &'a Links, descent: &'a Descent, quotient: &'a Quotient, taste: Taste, place: &[u32]) -> Self {
         let n = links.len();
         let ids = 0..n as u32;
         let uses: Vec<u32> = ids.clone().map(|t| quotient.users(t).len() as u32 + u32::from(links.kept[t as usize])).collect();
         let missing: Vec<u32> = ids.clone().map(|t| quotient.inputs(t).len() as u32).collect();
         let closed = ids.clone().map(|t| quotient.inputs(t).iter().filter(|i| missing[**i as usize] > 0).count() as u32).collect();
         let share = |t: u32| quotient.inputs(t).iter().map(|i| links.out[*i as usize] as f64 / f64::from(uses[*i as usize].max(1))).sum();
-        let opening = |t: u32| quotient.inputs(t).iter().map(|i| links.out[*i as usize] as f64).sum();
+        let opening = |t: u32| quotient.inputs(t).iter().map(|i| taste.opening(links, *i, uses[*i as usize])).sum();
         let mut tiling = Tiling {
             progress: Progress::new(links),
             share: ids.clone().map(share).collect(),
@@ -188,15 +200,18 @@ impl<'a> Tiling<'a> {
             score: vec![i64::MAX; n],
             queued: vec![i64::MAX; n],
             clock: 0,
+            budget: (n + quotient.inputs.len()) * 3 / 2 + 1_000_000,
             heap: BinaryHeap::new(),
             touched: Vec::new(),
             is_touched: vec![false; n],
             stack: Vec::new(),
             free: Vec::new(),
         };
-        if taste.tie == Tie::Place {
+        if taste.tie == Tie::Place && place.len() == n {
+            tiling.place = place.to_vec();
+        } else if taste.tie == Tie::Place {
             tiling.place = vec![0; n];
-            for (place, task) in postorder(links, descent).into_iter().enumerate() {
+            for (place, task) in postorder(links, descent, &[]).into_iter().enumerate() {
                 tiling.place[task as usize] = place as u32;
             }
         }
@@ -324,12 +339,14 @@ impl<'a> Tiling<'a> {
     /// Brings the neighbours of a tile that has run up to date.
     fn ran(&mut self, tile: u32) {
         let quotient = self.quotient;
-        let out = self.progress.links.out[tile as usize] as f64;
+        // None of its users has run.
+        let opening = self.taste.opening(self.progress.links, tile, self.uses[tile as usize]);
         for user in quotient.users(tile) {
             let u = *user as usize;
             self.missing[u] -= 1;
-            self.opening[u] -= out;
+            self.opening[u] -= opening;
             self.touch(*user);
+            self.budget = self.budget.saturating_sub(1);
             if self.missing[u] == 0 {
                 for next in quotient.users(*user) {
                     self.closed[*next as usize] -= 1;
@@ -345,7 +362,8 @@ impl<'a> Tiling<'a> {
             self.uses[i] -= 1;
             let (left, told) = (self.uses[i], self.told[i]);
             // Few users are told each time, many only when an eighth has gone: each edge is told a bounded number of times.
-            if left > 0 && (left <= 8 || left + left / 8 <= told) {
+            if left > 0 && (left <= 8 || left + left / 8 <= told) && self.budget > 0 {
+                self.budget = self.budget.saturating_sub(quotient.users(*input).len());
                 let out = self.progress.links.out[i] as f64;
                 let delta = out / f64::from(left) - out / f64::from(told);
                 self.told[i] = left;
@@ -363,7 +381,7 @@ impl<'a> Tiling<'a> {
     fn give(&mut self, tile: u32) {
         let t = tile as usize;
         let left = self.missing[t];
-        if self.taste.credit == 0.0 || left == 0 || !(left <= 4 || left.is_power_of_two()) {
+        if self.budget == 0 || self.taste.credit == 0.0 || left == 0 || !(left <= 4 || left.is_power_of_two()) {
             return;
         }
         let stays = if self.uses[t] == 0 { 0.0 } else { self.progress.links.out[t] as f64 };
@@ -371,6 +389,7 @@ impl<'a> Tiling<'a> {
         let delta = gain - self.given[t];
         if delta != 0.0 {
             self.given[t] = gain;
+            self.budget = self.budget.saturating_sub(self.quotient.inputs(tile).len());
             for input in self.quotient.inputs(tile) {
                 if !self.progress.done[*input as usize] {
                     self.gain[*input as usize] += delta;

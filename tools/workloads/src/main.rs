@@ -1,10 +1,10 @@
 //! The benchmark runner: exactly defined work, one JSON line a run.
 
-mod belady;
 mod elementwise;
 mod lazyslice;
 mod numbers;
 mod order;
+mod order_made;
 mod process;
 mod reduce;
 mod run;
@@ -25,7 +25,7 @@ struct Cli {
 
 #[derive(Subcommand)]
 enum Work {
-    /// Plan the order of a task graph in a file.
+    /// Plan the order of a task graph, from a file or made.
     Order(order::Args),
     /// sum(abs((x - mean) / std)) of an array on disk.
     Reduce(run::Args),
@@ -36,6 +36,9 @@ enum Work {
     /// A tree of 1e6 such tasks.
     #[command(name = "tasks-1e6")]
     Tasks1e6(run::Args),
+    /// A tree, a chain and a grid of 1e7 such tasks.
+    #[command(name = "tasks-1e7")]
+    Tasks1e7(run::Args),
     /// A corner of a large lazy array.
     Lazyslice(run::Args),
     /// The chest alone, with more chunks than it holds in memory.
@@ -54,6 +57,7 @@ fn main() -> ExitCode {
         Work::Elementwise(args) => run::run("elementwise", &args, elementwise::prepare),
         Work::Tasks(args) => run::run("tasks", &args, tasks::prepare),
         Work::Tasks1e6(args) => run::run("tasks-1e6", &args, tasks::prepare_many),
+        Work::Tasks1e7(args) => run::run("tasks-1e7", &args, tasks::prepare_most),
         Work::Lazyslice(args) => run::run("lazyslice", &args, lazyslice::prepare),
         Work::SpillLog(args) => run::run("spill_log", &args, spill_log::prepare),
         Work::SpillChunks(args) => run::run("spill_chunks", &args, spill_chunks::prepare),

@@ -7,8 +7,17 @@ use std::path::Path;
 
 /// The most memory that this process has had resident, in bytes: `VmHWM`.
 pub(crate) fn peak_rss_bytes() -> Option<u64> {
+    status("VmHWM:")
+}
+
+/// The memory that this process has resident, in bytes: `VmRSS`.
+pub(crate) fn rss_bytes() -> Option<u64> {
+    status("VmRSS:")
+}
+
+fn status(name: &str) -> Option<u64> {
     let status = std::fs::read_to_string("/proc/self/status").ok()?;
-    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
+    let line = status.lines().find_map(|line| line.strip_prefix(name))?;
     let kib: u64 = line.split_whitespace().next()?.parse().ok()?;
     Some(kib * 1024)
 }

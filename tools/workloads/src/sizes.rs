@@ -32,6 +32,11 @@ impl Size {
         self.pick(&[100_000], &[1_000_000])
     }
 
+    /// The numbers of tasks of `tasks-1e7`.
+    pub(crate) fn most_tasks(self) -> &'static [u64] {
+        self.pick(&[1_000_000], &[10_000_000])
+    }
+
     /// The rows and columns of `lazyslice`.
     pub(crate) fn lazyslice(self) -> usize {
         self.pick(2000, 10_000)

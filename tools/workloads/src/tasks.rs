@@ -1,5 +1,6 @@
 //! `tasks`: graphs of functions that do next to nothing, to see what a task costs.
 
+use crate::process::{peak_rss_bytes, rss_bytes};
 use crate::run::{Context, Failure, Work, round};
 use chunkstore::Engine;
 use chunkstore::graph::{Graph, GraphKey, call, key, list};
@@ -38,6 +39,11 @@ pub(crate) fn prepare_many(context: &Context) -> Result<Work, Failure> {
     measure(context, &SHAPES[..1], context.size.many_tasks())
 }
 
+/// One tree, chain and grid of ten million tasks each.
+pub(crate) fn prepare_most(context: &Context) -> Result<Work, Failure> {
+    measure(context, &SHAPES, context.size.most_tasks())
+}
+
 fn measure(context: &Context, shapes: &'static [Shape], sizes: &'static [u64]) -> Result<Work, Failure> {
     let engine = context.engine()?;
     Ok(Box::new(move |context| {
@@ -45,7 +51,9 @@ fn measure(context: &Context, shapes: &'static [Shape], sizes: &'static [u64]) -
         let mut tasks = 0;
         for (name, build) in shapes {
             for n in sizes {
+                let before = rss_bytes().unwrap_or(0);
                 let (graph, wanted, expected) = build(*n);
+                let built = rss_bytes().unwrap_or(0);
                 let (got, seconds) = context.timed(|| engine.get::<i64>(&graph, wanted));
                 let got = got?;
                 if got != expected {
@@ -53,6 +61,13 @@ fn measure(context: &Context, shapes: &'static [Shape], sizes: &'static [u64]) -
                 }
                 tasks += graph.len();
                 context.note(format!("{name}_{n}_us_per_task"), round(seconds / graph.len() as f64 * 1e6, 4));
+                // Only what is larger than all before it shows in the peak.
+                if *n >= 1_000_000 {
+                    let peak = peak_rss_bytes().unwrap_or(0);
+                    let bytes = |bytes: u64| round(bytes as f64 / graph.len() as f64, 1);
+                    context.note(format!("{name}_{n}_graph_bytes_per_task"), bytes(built.saturating_sub(before)));
+                    context.note(format!("{name}_{n}_run_bytes_per_task"), bytes(peak.saturating_sub(built)));
+                }
             }
         }
         context.note("tasks", tasks);

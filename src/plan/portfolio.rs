@@ -1,0 +1,284 @@
+//! The candidates, and how many of them a graph gets.
+//!
+//! Candidates of the first stage know nothing of each other. Those of the second are orders whose ties are decided by the best
+//! order so far, so that equal parts of a graph are walked in the same way; they are repeated while that helps. How much is tried depends
+//! on the size of the graph alone, never on a clock, so that the same graph always gets the same order.
+
+use super::improve::{at_once, just_in_time, while_hot};
+use super::links::Links;
+use super::order::{Descent, Greed, Taste, Tie, backwards, dask, depth_first, greedy, liu, postorder, tiles};
+use super::peak::peak;
+use super::search::{Noise, search};
+use super::windows::windows;
+use super::{Choice, Cost, Shape};
+
+/// One way to improve an order.
+type Pass = fn(&Links, &[u32]) -> Vec<u32>;
+
+/// One way to make an order: its name, what it weighs, and how it is made. A weight is a multiple of the time that a simple walk over tasks
+/// and edges takes, as measured on layers of random edges, where it is longest.
+pub(super) type Candidate = (&'static str, usize, fn(&Links, &Descent) -> Vec<u32>);
+
+/// One way to make an order from the places that tasks have in another.
+pub(super) type FromPlaces = (&'static str, usize, fn(&Links, &[u32]) -> Vec<u32>);
+
+/// Tiles that end at small or shared outputs, in the order of the best postorder where they cost the same.
+const TILES: Taste = Taste { cut: 4, amortised: false, credit: 1.0, tie: Tie::Place };
+
+/// The same with each task a tile.
+const STEPS: Taste = Taste { cut: 0, ..TILES };
+
+/// The candidates: the cheapest to make first, then the one that wins most often.
+pub(super) const CANDIDATES: [Candidate; 14] = [
+    ("postorder", 1, |links, descent| postorder(links, descent, &[])),
+    ("tiles", 16, |links, descent| tiles(links, descent, TILES, &[])),
+    ("dask", 20, |links, _| dask(links, &[])),
+    ("steps", 16, |links, descent| tiles(links, descent, STEPS, &[])),
+    ("greedy", 50, |links, _| greedy(links, Greed { sources_last: false, place: &[] })),
+    ("tiles, latest first", 16, |links, descent| tiles(links, descent, Taste { tie: Tie::Latest, ..TILES }, &[])),
+    ("tiles, amortised", 16, |links, descent| tiles(links, descent, Taste { amortised: true, ..TILES }, &[])),
+    ("backwards", 50, |links, _| backwards(links, &[])),
+    ("greedy, sources last", 12, |links, _| greedy(links, Greed { sources_last: true, place: &[] })),
+    ("tree", 12, |links, _| liu(links, &[])),
+    ("tiles, no lookahead", 16, |links, descent| tiles(links, descent, Taste { credit: 0.0, ..TILES }, &[])),
+    ("steps, amortised", 16, |links, descent| tiles(links, descent, Taste { amortised: true, ..STEPS }, &[])),
+    ("tiles, uncut", 16, |links, descent| tiles(links, descent, Taste { cut: u64::MAX, ..TILES }, &[])),
+    ("steps, earliest first", 16, |links, descent| tiles(links, descent, Taste { tie: Tie::Earliest, ..STEPS }, &[])),
+];
+
+/// The candidates of the second stage.
+pub(super) const SECOND: [FromPlaces; 12] = [
+    ("tree, by place", 12, liu),
+    ("backwards, by place", 50, backwards),
+    ("dask, by place", 20, |links, place| dask(links, &reversed(place))),
+    ("greedy, by place", 50, |links, place| greedy(links, Greed { sources_last: false, place })),
+    ("greedy, sources last, by place", 12, |links, place| greedy(links, Greed { sources_last: true, place })),
+    ("postorder, under the last", 3, |links, place| postorder(links, &Descent::by(links, place, false), place)),
+    ("postorder, under the first", 3, |links, place| postorder(links, &Descent::by(links, place, true), place)),
+    ("dask, by place backwards", 20, dask),
+    ("tiles, by place", 18, |links, place| tiles(links, &Descent::by(links, place, false), TILES, place)),
+    ("steps, by place", 18, |links, place| tiles(links, &Descent::by(links, place, false), STEPS, place)),
+    ("tiles, amortised, by place", 18, |links, place| {
+        tiles(links, &Descent::by(links, place, false), Taste { amortised: true, ..TILES }, place)
+    }),
+    ("steps, amortised, by place", 18, |links, place| {
+        tiles(links, &Descent::by(links, place, false), Taste { amortised: true, ..STEPS }, place)
+    }),
+];
+
+/// For each task its place in an order.
+fn places(order: &[u32]) -> Vec<u32> {
+    let mut places = vec![0; order.len()];
+    order.iter().enumerate().for_each(|(place, task)| places[*task as usize] = place as u32);
+    places
+}
+
+fn reversed(place: &[u32]) -> Vec<u32> {
+    place.iter().map(|place| u32::MAX - place).collect()
+}
+
+/// What all candidates together may weigh, times tasks and edges: about two seconds where these are millions.
+const WORK: usize = 150_000_000;
+
+/// Tasks and edges from which on only the best order is improved, not each.
+const LARGE: usize = 1_500_000;
+
+/// What the improvement of an order weighs, and what its evaluation.
+const PASS: usize = 3;
+const EVALUATION: usize = 6;
+
+/// The most candidates with noise, for graphs of at most so many tasks and edges; larger ones get as many fewer.
+const NOISE: (usize, usize) = (144, 5000);
+
+/// Rounds with noise that find nothing before the next is not made.
+const IDLE: usize = 4;
+
+/// Tasks and edges that a search at the peak may pass over.
+const SEARCH: usize = 250_000;
+
+/// The most rounds of the second stage.
+const ROUNDS: usize = 4;
+
+/// The best order so far, and what may still be tried.
+pub(super) struct Portfolio<'a, E> {
+    shape: &'a Shape<'a>,
+    links: &'a Links,
+    bound: u64,
+    evaluate: E,
+    /// Tasks and edges.
+    size: usize,
+    /// What more may weigh.
+    left: usize,
+    pub(super) best: Option<Choice>,
+}
+
+impl<'a, E: FnMut(&[u32]) -> Cost> Portfolio<'a, E> {
+    pub(super) fn new(shape: &'a Shape<'a>, links: &'a Links, bound: u64, evaluate: E) -> Self {
+        let size = (shape.len() + shape.inputs.len()).max(1);
+        Portfolio { shape, links, bound, evaluate, size, left: WORK / size, best: None }
+    }
+
+    /// Tries candidates until one costs nothing or enough have been tried.
+    pub(super) fn run(&mut self) {
+        let descent = Descent::new(self.links);
+        for (name, weight, make) in CANDIDATES {
+            if self.may(weight) || self.best.is_none() {
+                self.consider(name, make(self.links, &descent));
+            }
+        }
+        // Ties as Dask's users know them, then as the best order has them.
+        if self.may(100) {
+            let known = places(&dask(self.links, &[]));
+            self.second(|_| known.clone());
+        }
+        for _ in 0..ROUNDS {
+            let before = self.rank();
+            self.second(|portfolio| portfolio.places());
+            self.by_windows();
+            if self.rank() == before {
+                break;
+            }
+        }
+        self.with_noise();
+        self.settle_best();
+        self.reductions_first();
+    }
+
+    /// The candidates of the second stage.
+    fn second(&mut self, mut places: impl FnMut(&Self) -> Vec<u32>) {
+        for (name, weight, make) in SECOND {
+            if self.may(weight + PASS) {
+                let order = make(self.links, &places(self));
+                self.consider(name, order);
+            }
+        }
+    }
+
+    /// Small graphs: the second stage with places that are a little off, and a search at the peak, in turns, as long as that helps.
+    fn with_noise(&mut self) {
+        let tries = (NOISE.0 * NOISE.1 / self.size).min(NOISE.0);
+        let mut noise = Noise(1);
+        let mut idle = 0;
+        for _ in 0..tries / SECOND.len() {
+            let before = self.rank();
+            self.second(|portfolio| {
+                let mut places = portfolio.places();
+                let most = places.len() as u64 >> noise.below(8);
+                places.iter_mut().for_each(|place| *place += noise.below(most + 1) as u32);
+                places
+            });
+            let Some(best) = self.best.as_ref().filter(|_| !self.is_free()) else { return };
+            let order = search(self.links, &best.order, SEARCH, &mut noise);
+            // What costs as much may have fewer peaks: the next search goes on from there.
+            let order = self.settle(order);
+            self.take("search", order, |cost, least| cost <= least);
+            idle = if self.rank() == before { idle + 1 } else { 0 };
+            if idle == IDLE {
+                return;
+            }
+        }
+    }
+
+    /// What the best order costs.
+    fn rank(&self) -> Option<(u64, u64)> {
+        self.best.as_ref().and_then(|best| best.cost).map(|cost| cost.rank())
+    }
+
+    fn is_free(&self) -> bool {
+        self.rank().is_some_and(|rank| rank.0 == 0)
+    }
+
+    /// Whether more is to be tried, and there is time for something of this weight; it is then counted.
+    fn may(&mut self, weight: usize) -> bool {
+        let settling = if self.size < LARGE { 0 } else { PASS + EVALUATION };
+        let may = !self.is_free() && self.left >= weight + EVALUATION + settling;
+        self.left -= if may { weight } else { 0 };
+        may
+    }
+
+    /// For each task its place in the best order.
+    fn places(&self) -> Vec<u32> {
+        places(self.best.as_ref().map(|best| best.order.as_slice()).unwrap_or_default())
+    }
+
+    /// Takes an order, improved, where it costs less than the best so far.
+    fn consider(&mut self, name: &'static str, order: Vec<u32>) {
+        let order = if self.size < LARGE { self.settle(order) } else { order };
+        self.take(name, order, |cost, least| cost < least);
+    }
+
+    /// Improves the best order of a large graph.
+    fn settle_best(&mut self) {
+        if self.size >= LARGE
+            && !self.is_free()
+            && let Some(Choice { name, order, .. }) = self.best.clone()
+        {
+            let order = self.settle(order);
+            self.take(name, order, |cost, least| cost < least);
+        }
+    }
+
+    /// Takes an order where its input and output, and its peak, compare with those of the best so far as they should.
+    fn take(&mut self, name: &'static str, order: Vec<u32>, better: fn((u64, u64), (u64, u64)) -> bool) {
+        self.left = self.left.saturating_sub(EVALUATION);
+        let cost = (self.evaluate)(&order);
+        if self.rank().is_none_or(|least| better(cost.rank(), least)) {
+            self.best = Some(Choice { name, order, cost: Some(cost) });
+        }
+    }
+
+    /// Improves the best order window by window.
+    fn by_windows(&mut self) {
+        let mut size = 16;
+        while size < 4 * self.links.len() {
+            let Some(best) = self.best.as_ref().filter(|_| self.left >= 20 && !self.is_free()) else { return };
+            self.left -= 10;
+            let order = windows(self.links, &best.order, size);
+            self.consider("windows", order);
+            size *= 4;
+        }
+    }
+
+    /// Where memory cannot hold everything, what counts is how far uses are apart, not the peak.
+    fn reductions_first(&mut self) {
+        if self.is_free() {
+            return;
+        }
+        let Some(best) = &self.best else { return };
+        // At equal cost the hot one: it depends less on how fast each task happens to be.
+        let hot = while_hot(self.links, &best.order);
+        self.take("while hot", hot, |cost, least| cost.0 <= least.0);
+        if !self.may(2 * PASS + EVALUATION) {
+            return;
+        }
+        let numbered = depth_first(self.links.len());
+        let hot = while_hot(self.links, &numbered);
+        self.take("depth first", numbered, |cost, least| cost < least);
+        self.take("depth first, while hot", hot, |cost, least| cost < least);
+    }
+
+    /// The order where it fits the bound, else it or its improvement, whichever has the least peak.
+    fn settle(&mut self, order: Vec<u32>) -> Vec<u32> {
+        let mut least = peak(self.shape, &order);
+        let mut settled = order;
+        let passes: [Pass; 3] = [|links, order| just_in_time(links, order, 0), |links, order| just_in_time(links, order, 1), at_once];
+        // Each pass is linear; large graphs get each once.
+        let most = if self.size < 300_000 { 4 * passes.len() } else { passes.len() };
+        let mut idle = 0;
+        for pass in passes.iter().cycle().take(most) {
+            if least <= self.bound || idle == passes.len() || self.left < PASS + EVALUATION {
+                break;
+            }
+            self.left -= PASS;
+            let improved = pass(self.links, &settled);
+            let peak = peak(self.shape, &improved);
+            idle += 1;
+            if peak < least {
+                least = peak;
+                settled = improved;
+                idle = 0;
+            }
+        }
+        settled
+    }
+}
