@@ -13,9 +13,9 @@ mod spill;
 mod worker;
 
 pub(crate) use self::core::{Core, Settings};
-pub(crate) use held::HeldLayer;
+pub(crate) use held::{Held, HeldLayer};
 pub(crate) use host::Host;
-pub(crate) use planning::{Lowered, Prepared, lower};
+pub(crate) use planning::{Lowered, Prepared, lower, lower_optimised, optimised};
 pub(crate) use record::Recorder;
 pub(crate) use run::{Facts, Plan};
 pub(crate) use shared::{Executed, Shared};

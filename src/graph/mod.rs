@@ -4,6 +4,7 @@
 
 mod argument;
 mod call;
+mod content;
 mod display;
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
@@ -18,14 +19,18 @@ mod graph_key;
 mod key;
 mod key_table;
 mod layer;
+mod link;
 mod list;
 mod lower;
 mod nearest;
+mod node;
 mod operator;
+mod picked;
 mod program;
 mod registry;
 mod result;
 mod table;
+mod tokenize;
 mod value;
 mod walk;
 mod word;
@@ -41,9 +46,15 @@ pub use key::{Key, KeyBuilder};
 pub use layer::{Barrier, Dependency, Layer, LayerRef, Size, Sizes};
 pub use list::{AnyArg, Cons, List, Nil, list};
 pub use lower::Lowered;
+pub(crate) use function::{Fallible, Function, Typed};
+pub(crate) use link::{Linked as LinkedLayers, link};
+pub(crate) use node::{CallOptions, Input, Node, NodeRef};
 pub(crate) use operator::{Allowance, patiently};
+pub(crate) use picked::{Becomes, Picked};
+pub(crate) use program::Program;
 pub use operator::{Operator, TaskContext};
 pub use registry::{Decode, Registry};
 pub use table::{Lowering, TaskTable};
+pub use tokenize::tokenize;
 pub use value::{Object, Value};
 pub(crate) use walk::in_order;
