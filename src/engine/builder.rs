@@ -42,6 +42,7 @@ pub struct EngineBuilder {
     scheduler: Scheduler,
     progress: Option<bool>,
     speculative_spill: bool,
+    futures: Option<usize>,
     host: Host,
 }
 
@@ -116,6 +117,13 @@ impl EngineBuilder {
         self
     }
 
+    /// How many computations of [`Engine::submit`] are under way at a time; others wait for their turn. The default is 4. All of them share the engine's
+    /// memory and its workers.
+    pub fn futures(mut self, at_once: usize) -> Self {
+        self.futures = Some(at_once);
+        self
+    }
+
     /// What the engine takes from the process and the machine.
     #[cfg(test)]
     pub(super) fn host(mut self, host: Host) -> Self {
@@ -162,6 +170,6 @@ impl EngineBuilder {
             recorder.describe(&json!({ "what": "engine", "memory": memory, "threads": settings.threads }));
             shared.core.recorder.set(recorder).ok();
         }
-        Ok(Engine::new(shared, memory, self.scheduler, self.progress, checkpoint))
+        Ok(Engine::new(shared, memory, self.scheduler, self.progress, checkpoint, self.futures.unwrap_or(4).max(1)))
     }
 }

@@ -4,6 +4,7 @@ use super::memory::show_bytes;
 use crate::exec::Facts;
 use crate::graph::TaskTable;
 use crate::policy::Forecast;
+use rustc_hash::FxHashMap;
 use std::fmt;
 
 /// One layer's part of a computation.
@@ -58,15 +59,25 @@ pub struct Explain {
 
 impl Explain {
     pub(super) fn layers_of(table: &TaskTable) -> Vec<LayerForecast> {
-        let mut layers: Vec<LayerForecast> =
-            table.layers.iter().map(|layer| LayerForecast { name: layer.name().to_string(), tasks: 0, bytes: 0, load_bytes: 0 }).collect();
-        let mut graph = LayerForecast { name: "graph".to_string(), tasks: 0, bytes: 0, load_bytes: 0 };
+        let row = |name: &str| LayerForecast { name: name.to_string(), tasks: 0, bytes: 0, load_bytes: 0 };
+        let mut layers: Vec<LayerForecast> = table.layers.iter().map(|layer| row(layer.name())).collect();
+        let mut graph = row("graph");
+        // The tasks of one layer that are of several kinds have a row for each.
+        let mut kinds = FxHashMap::<&str, LayerForecast>::default();
         for task in 0..table.len() {
-            let layer = table.layer.get(task).and_then(|layer| layers.get_mut(*layer as usize)).unwrap_or(&mut graph);
+            let number = table.layer.get(task).copied().unwrap_or(u32::MAX) as usize;
+            let kind = table.layers.get(number).and_then(|layer| layer.kind_of(table.block.get(task).copied()?));
+            let layer = match kind {
+                Some(kind) => kinds.entry(kind).or_insert_with(|| row(kind)),
+                None => layers.get_mut(number).unwrap_or(&mut graph),
+            };
             layer.tasks += 1;
             layer.bytes += table.out.get(task).copied().unwrap_or(0);
             layer.load_bytes += table.load.get(task).copied().unwrap_or(0);
         }
+        let mut kinds: Vec<LayerForecast> = kinds.into_values().collect();
+        kinds.sort_by(|a, b| a.name.cmp(&b.name));
+        layers.extend(kinds);
         layers.push(graph);
         layers.retain(|layer| layer.tasks > 0);
         layers

@@ -1,6 +1,7 @@
 //! Custom graphs: the talk's `get`.
 
-use super::Engine;
+use super::roots::{Values, each_once};
+use super::{Engine, Future};
 use crate::exec::{Lowered, Shared};
 use crate::graph::{Argument, Given, Graph, GraphKey, Value};
 use crate::{Error, ErrorKind, Result};
@@ -36,6 +37,21 @@ impl Engine {
         })
     }
 
+    /// As [`Engine::get`], in the background: see [`Engine::submit`].
+    ///
+    /// ```
+    /// use chunkstore::{Engine, graph::{Graph, call}};
+    /// let mut g = Graph::new();
+    /// g.set("x", call(|a: i64, b: i64| a + b, (2, 3)));
+    /// let engine = Engine::builder().memory("256MiB").build()?;
+    /// assert_eq!(engine.submit_get::<i64>(&g, "x").result()?, 5);
+    /// # Ok::<(), chunkstore::Error>(())
+    /// ```
+    pub fn submit_get<T: Argument>(&self, graph: &Graph, key: impl Into<GraphKey>) -> Future<T> {
+        let (graph, key) = (graph.clone(), key.into());
+        self.spawn(move |engine| engine.get(&graph, key))
+    }
+
     /// The values of several keys of a graph, of any type; what they share is run once.
     ///
     /// # Errors
@@ -43,13 +59,9 @@ impl Engine {
     pub fn get_values(&self, graph: &Graph, keys: &[GraphKey]) -> Result<Vec<Value>> {
         Shared::refuse_nested()?;
         let lowered = graph.lower(keys)?;
-        let mut tasks = lowered.wanted.clone();
-        tasks.sort_unstable();
-        tasks.dedup();
+        let tasks = each_once(&lowered.wanted);
         let executed = self.run(Lowered { table: lowered.table, roots: Vec::new(), barriers: Vec::new() }, &tasks, 0)?;
-        let values = self.shared.values(&executed.kept)?;
-        let value = |task: &u32| tasks.binary_search(task).ok().and_then(|at| values.get(at)).cloned();
-        let missing = || Error::new(ErrorKind::Graph, "a key gave no value; this is a defect of the engine");
-        lowered.wanted.iter().map(|task| value(task).ok_or_else(missing)).collect()
+        let mut values = Values::new(&self.shared, tasks, executed.kept, lowered.wanted);
+        keys.iter().map(|_| values.next()).collect()
     }
 }

@@ -3,14 +3,15 @@
 use super::builder::{EngineBuilder, Scheduler};
 use super::checkpoint::Checkpoint;
 use super::explain::RunReport;
-use crate::exec::Shared;
+use super::future_queue::FutureQueue;
+use crate::exec::{RunToken, Shared};
 use chunkstore_store::Store;
 use parking_lot::Mutex;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 
 /// Computes lazy collections and graphs within a memory bound. Clones are the same engine; its threads end and its scratch goes
-/// with the last one, or with the last persisted collection that it keeps.
+/// with the last one, or with the last persisted collection that it keeps, or the last of its futures.
 #[derive(Clone)]
 pub struct Engine {
     pub(super) shared: Arc<Shared>,
@@ -21,6 +22,10 @@ pub struct Engine {
     /// Bytes of results that the caller has got since the process was last measured.
     pub(super) handed_over: Arc<AtomicU64>,
     pub(super) checkpoint: Option<Arc<Checkpoint>>,
+    /// The threads of futures. What runs on them has an engine without them.
+    pub(super) futures: Option<Arc<FutureQueue>>,
+    /// What cancels the runs of this handle alone.
+    pub(super) token: Option<Arc<RunToken>>,
 }
 
 impl Engine {
@@ -35,9 +40,12 @@ impl Engine {
         scheduler: Scheduler,
         progress: Option<bool>,
         checkpoint: Option<Checkpoint>,
+        at_once: usize,
     ) -> Self {
         let checkpoint = checkpoint.map(Arc::new);
-        Engine { shared, last: Arc::default(), memory, scheduler, progress, handed_over: Arc::default(), checkpoint }
+        let futures = Some(FutureQueue::new(shared.clone(), at_once));
+        let (last, handed_over) = (Arc::default(), Arc::default());
+        Engine { shared, last, memory, scheduler, progress, handed_over, checkpoint, futures, token: None }
     }
 
     /// The bound on the memory of the whole process, in bytes.
@@ -94,6 +102,11 @@ impl Engine {
     /// ```
     pub fn with_scheduler(&self, scheduler: Scheduler) -> Engine {
         Engine { scheduler, ..self.clone() }
+    }
+
+    /// The engine as what is submitted has it: it keeps no threads of futures alive, and `token` cancels what it runs.
+    pub(super) fn in_background(&self, token: Arc<RunToken>) -> Engine {
+        Engine { futures: None, token: Some(token), ..self.clone() }
     }
 
     /// Which driver runs the tasks.

@@ -10,6 +10,7 @@ mod record;
 mod run;
 mod shared;
 mod spill;
+mod token;
 mod worker;
 
 pub(crate) use self::core::{Core, Settings};
@@ -20,3 +21,4 @@ pub(crate) use record::Recorder;
 pub(crate) use run::{Facts, Plan};
 pub(crate) use shared::{Executed, Shared};
 pub(crate) use spill::SpillArea;
+pub(crate) use token::RunToken;

@@ -2,7 +2,7 @@
 
 use super::held::Held;
 use super::run::{Facts, Plan};
-use super::{Core, Host, Settings, SpillArea, io, planning, worker};
+use super::{Core, Host, RunToken, Settings, SpillArea, io, planning, worker};
 use crate::graph::Value;
 use crate::policy::RunId;
 use crate::{Error, ErrorKind, Result};
@@ -127,7 +127,15 @@ impl Shared {
 
     /// Carries a planned run through, with `planning` held since it was planned. `keep` are tasks of the plan's table.
     /// All tasks of a `solo` run are run by this thread.
-    pub(crate) fn execute(self: &Arc<Self>, mut plan: Plan, keep: &[u32], solo: bool, planning: MutexGuard<'_, ()>) -> Result<Executed> {
+    /// `token` cancels this run and no other.
+    pub(crate) fn execute(
+        self: &Arc<Self>,
+        mut plan: Plan,
+        keep: &[u32],
+        solo: bool,
+        planning: MutexGuard<'_, ()>,
+        token: Option<&RunToken>,
+    ) -> Result<Executed> {
         let needs_threads = !solo && (plan.order.len() > 1 || !plan.barriers.is_empty());
         let ids: Vec<u32> = keep.iter().filter_map(|task| plan.ids.get(*task as usize).copied()).collect();
         let (before, base) = (self.core.facts(), plan.base);
@@ -140,7 +148,13 @@ impl Shared {
         let id = self.core.begin(plan, solo)?;
         drop(released);
         drop(planning);
+        if let Some(token) = token {
+            token.begun(&self.core, id);
+        }
         notes.extend(self.work_as_caller(id, solo));
+        if let Some(token) = token {
+            token.ended();
+        }
         let seconds = started.elapsed().as_secs_f64();
         let kept = self.core.hold(&ids, base, self);
         let (tasks, _) = self.core.conclude(id)?;

@@ -52,6 +52,7 @@ pub(crate) use node::{CallOptions, Input, Node, NodeRef};
 pub(crate) use operator::{Allowance, patiently};
 pub(crate) use picked::{Becomes, Picked};
 pub(crate) use program::Program;
+pub(crate) use result::{list_element, list_len};
 pub use operator::{Operator, TaskContext};
 pub use registry::{Decode, Registry};
 pub use table::{Lowering, TaskTable};

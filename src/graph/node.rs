@@ -4,9 +4,9 @@ use super::content::content_key;
 use super::function::{Callee, Function};
 use super::graph_calls::evaluate;
 use super::program::Program;
-use super::result::{into_value, unknown};
+use super::result::unknown;
 use super::word::Word;
-use super::{Argument, GraphKey, Key, KeyBuilder, LayerRef, Size, Sizes, TaskContext, Value};
+use super::{GraphKey, Key, KeyBuilder, LayerRef, Size, Sizes, TaskContext, Value};
 use crate::{Error, ErrorKind, Result};
 use smallvec::SmallVec;
 use std::cell::RefCell;
@@ -152,11 +152,6 @@ impl Node {
             retries,
         };
         Arc::new(Node { key: key.unwrap_or_else(Key::fresh), name, body, inputs, line })
-    }
-
-    /// A value that is there already.
-    pub(crate) fn literal<T: Argument>(value: T, line: &'static Location<'static>) -> NodeRef {
-        Node::expression(|program| program.literal(into_value(value, None)), line)
     }
 
     /// The value of a block of a layer.
