@@ -34,8 +34,8 @@ pub(crate) struct Picked {
 impl Picked {
     /// The values as they are.
     pub(crate) fn values(nodes: Vec<NodeRef>) -> Self {
-        let key = KeyBuilder::new("picked", 1).inputs(nodes.iter().map(|node| node.key())).finish();
-        Picked { key, nodes: nodes.into(), becomes: None, linked: None }
+        // What is kept of these values has this key: not the same as that of others which take the same values anew.
+        Picked { key: Key::fresh(), nodes: nodes.into(), becomes: None, linked: None }
     }
 
     /// The values as blocks of a collection.
