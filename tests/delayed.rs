@@ -262,11 +262,14 @@ fn futures_run_end_and_are_cancelled() {
     let engine = Engine::builder().memory("256MiB").threads(2).futures(1).progress(false).build().unwrap();
     let (started, go) = (Arc::new(Barrier::new(2)), Arc::new(Barrier::new(2)));
     let gates = (started.clone(), go.clone());
-    let first = engine.submit(delayed(move || {
-        gates.0.wait();
-        gates.1.wait();
-        1i64
-    }).call(()));
+    let first = engine.submit(
+        delayed(move || {
+            gates.0.wait();
+            gates.1.wait();
+            1i64
+        })
+        .call(()),
+    );
     started.wait();
     assert_eq!((first.state(), first.done()), (FutureState::Running, false));
     let ran = Arc::new(AtomicUsize::new(0));
@@ -337,10 +340,13 @@ fn as_completed_gives_what_ends_first() {
         .enumerate()
         .map(|(i, gate)| {
             let gate = gate.clone();
-            engine.submit(delayed(move || {
-                gate.wait();
-                i
-            }).call(()))
+            engine.submit(
+                delayed(move || {
+                    gate.wait();
+                    i
+                })
+                .call(()),
+            )
         })
         .collect();
     let mut completed = as_completed(futures);

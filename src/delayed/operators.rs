@@ -38,11 +38,10 @@ impl<T> Delayed<T> {
 macro_rules! operators {
     ($($trait:ident $method:ident;)*) => {
         mod functions {
-            use std::ops::*;
-            $(pub(super) fn $method<T: $trait<Output = T>>(a: T, b: T) -> T {
-                a.$method(b)
+            $(pub(super) fn $method<T: std::ops::$trait<Output = T>>(a: T, b: T) -> T {
+                std::ops::$trait::$method(a, b)
             })*
-            pub(super) fn neg<T: Neg<Output = T>>(a: T) -> T {
+            pub(super) fn neg<T: std::ops::Neg<Output = T>>(a: T) -> T {
                 -a
             }
         }

@@ -1,16 +1,16 @@
 //! Computations in the background.
 
+use super::Engine;
 use super::future_queue::FutureQueue;
 use super::several::Computable;
-use super::Engine;
 use crate::exec::{RunToken, Shared};
 use crate::{Error, ErrorKind, Result};
 use parking_lot::{Condvar, Mutex};
 use std::collections::VecDeque;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::mpsc::{Receiver, Sender, channel};
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 /// Where a [`Future`] stands.

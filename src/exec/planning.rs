@@ -3,7 +3,9 @@
 use super::held::{Held, HeldLayer};
 use super::run::{BarrierTask, Job, Plan};
 use super::{Core, Shared};
-use crate::graph::{Dependency, Key, Layer, LayerRef, LinkedLayers, Lowering, Operator, Picked, Size, Sizes, TaskContext, TaskTable, Value};
+use crate::graph::{
+    Dependency, Key, Layer, LayerRef, LinkedLayers, Lowering, Operator, Picked, Size, Sizes, TaskContext, TaskTable, Value,
+};
 use crate::graph::{in_order, link};
 use crate::plan::{self, NOT_KEPT, Planned, Situation};
 use crate::policy::Kept;

@@ -2,8 +2,8 @@
 
 use super::function::{Callee, Function, Op};
 use super::key_table::KeyTable;
-use super::word::{LIMIT, Word, scalar_bits};
 use super::node::{Input, NodeRef, StandsFor};
+use super::word::{LIMIT, Word, scalar_bits};
 use super::{GraphKey, LayerRef, Operator, Value};
 use crate::{Error, Result};
 use chunkstore_store::{Chunk, Scalar};
@@ -129,7 +129,8 @@ impl Program {
     pub(crate) fn key(&mut self, key: GraphKey) {
         if self.outside.is_some() {
             let error = Error::new(crate::ErrorKind::Graph, format!("a delayed call cannot take the key {key}: it belongs to no graph"));
-            self.error.get_or_insert_with(|| error.hint("give it the delayed value itself, or put the call into the graph with `Graph::set`"));
+            self.error
+                .get_or_insert_with(|| error.hint("give it the delayed value itself, or put the call into the graph with `Graph::set`"));
             return;
         }
         let id = self.keys.intern(key);

@@ -23,7 +23,8 @@ use std::fmt::Display;
 pub fn tokenize<T: Serialize + ?Sized>(value: &T) -> crate::Result<String> {
     let mut bytes = Vec::new();
     value.serialize(Parts(&mut bytes)).map_err(|Refused(why)| {
-        crate::Error::new(crate::ErrorKind::Unsupported, format!("a value has no token: {why}")).hint("make a token of what tells it from others")
+        crate::Error::new(crate::ErrorKind::Unsupported, format!("a value has no token: {why}"))
+            .hint("make a token of what tells it from others")
     })?;
     Ok(KeyBuilder::new("token", 1).bytes(&bytes).finish().to_string())
 }
