@@ -12,7 +12,7 @@ fn load(station: u64) -> Array1<f64> {
 }
 
 /// A function may say that it failed.
-fn highest(samples: Array1<f64>) -> Result<f64, String> {
+fn highest(samples: Array1<f64>) -> std::result::Result<f64, String> {
     samples.iter().copied().reduce(f64::max).ok_or_else(|| "a station without samples".into())
 }
 
