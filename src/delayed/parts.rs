@@ -89,7 +89,7 @@ macro_rules! split {
                         };
                         taken.ok_or_else(|| missing($n, None))
                     };
-                    try_delayed(take).pure(true).call((&all,))
+                    try_delayed(take).label(concat!("part-", stringify!($n))).pure(true).call((&all,))
                 },)*)
             }
         }
