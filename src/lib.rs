@@ -29,7 +29,7 @@ mod collection;
 mod convert;
 mod error;
 mod exec;
-mod report;
+pub mod report;
 
 pub use chunkstore_store as store;
 pub use chunkstore_store::Store;

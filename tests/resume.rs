@@ -4,10 +4,11 @@
 
 use chunkstore::array::{Array, random};
 use chunkstore::store::io::FileBackend;
-use chunkstore::store::{EventKind, Store, read_events};
+use chunkstore::store::{Block, Buffer, Chunk, DType, EventKind, Shape, Store, read_events};
 use chunkstore::{Engine, ErrorKind};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 const FOLDER: &str = "CHUNKSTORE_TEST_FOLDER";
@@ -68,6 +69,31 @@ fn equal_work_is_found_and_other_work_is_not() {
     let x = engine.persist(&closure).unwrap();
     assert_eq!(engine.compute(&x.sum(..).item_collection()).unwrap().to_bits(), plain.to_bits());
     assert_eq!(engine.store().unwrap().names().unwrap().len(), 2, "a closure is not known again");
+}
+
+#[test]
+fn an_answer_from_contents_that_have_changed_is_not_taken() {
+    let folder = folder();
+    let (run, path) = (folder.path().join("run"), folder.path().join("store"));
+    let store = Store::open(&path).unwrap();
+    let plain = Engine::builder().memory("256MiB").build().unwrap();
+    plain.compute(&Array::<f64>::linspace(0.0, 1.0, 1000, 100).save(&store, "x")).unwrap();
+    let sum = || {
+        let engine = engine(&run);
+        let x = engine.persist(&Array::<f64>::open(&store, "x").unwrap().sin()).unwrap();
+        engine.compute(&x.sum(..).item_collection()).unwrap()
+    };
+    let direct = || plain.compute(&Array::<f64>::open(&store, "x").unwrap().sin().sum(..).item_collection()).unwrap();
+    let before = sum();
+    assert_eq!((before.to_bits(), sum().to_bits()), (direct().to_bits(), before.to_bits()));
+    // Another block under the same name and number.
+    let writer = store.update("x").unwrap();
+    let values = Buffer::from_vec(Arc::new(vec![0.5f64; 100]));
+    writer.put(3, &Chunk::Block(Block::new(values, 0, DType::F64, Shape::from_slice(&[100])).unwrap())).unwrap();
+    writer.commit().unwrap();
+    let after = sum();
+    assert_ne!(after.to_bits(), before.to_bits());
+    assert_eq!(after.to_bits(), direct().to_bits());
 }
 
 /// Not a test: what the killed process runs.

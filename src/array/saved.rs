@@ -45,7 +45,7 @@ impl Saved {
         if grid.shape() != shape {
             return Err(broken(format!("chunks of {:?} in all do not make the shape {shape:?}", grid.shape())));
         }
-        let stamp = SavedStamp::new(store.folder(), name, info.id);
+        let stamp = SavedStamp::new(store.folder(), name, info.id, info.version);
         Ok(Saved { dataset, stamp, grid, dtype })
     }
 

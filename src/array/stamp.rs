@@ -67,18 +67,19 @@ impl FileStamp {
     }
 }
 
-/// Which dataset of which store: a dataset never changes, and its number is given once.
+/// Which dataset of which store, with which contents: its number is given once, and stays when chunks are put into it; its version does not.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct SavedStamp {
     folder: Location,
     name: String,
     id: u64,
+    version: u64,
 }
 
 impl SavedStamp {
-    /// The dataset `name` with the number `id` of the store in `folder`.
-    pub(super) fn new(folder: &Path, name: &str, id: u64) -> Self {
-        SavedStamp { folder: Location::of(folder), name: name.to_string(), id }
+    /// The dataset `name` with the number `id` of the store in `folder`, as it is in `version`.
+    pub(super) fn new(folder: &Path, name: &str, id: u64, version: u64) -> Self {
+        SavedStamp { folder: Location::of(folder), name: name.to_string(), id, version }
     }
 
     /// The folder of the store.
@@ -96,10 +97,11 @@ impl SavedStamp {
     /// # Errors
     /// Corrupt where it is not.
     pub(super) fn check(&self, found: &SavedStamp) -> Result<()> {
-        if self.id == found.id {
+        if (self.id, self.version) == (found.id, found.version) {
             return Ok(());
         }
-        let message = format!("the dataset {:?} has been replaced since it was opened", self.name);
+        let what = if self.id == found.id { "changed" } else { "replaced" };
+        let message = format!("the dataset {:?} has been {what} since it was opened", self.name);
         Err(Error::new(ErrorKind::Corrupt, message).at(self.folder()).hint("open it again"))
     }
 }
@@ -109,6 +111,18 @@ impl SavedStamp {
 mod tests {
     use super::super::parameters::{decode, encode};
     use super::*;
+
+    #[test]
+    fn a_dataset_is_the_same_in_one_version_only() {
+        let stamp = |id, version| SavedStamp::new(Path::new("/s"), "x", id, version);
+        let back: SavedStamp = decode("test", &encode(&stamp(1, 2)).unwrap()).unwrap();
+        back.check(&stamp(1, 2)).unwrap();
+        for (other, what) in [(stamp(1, 3), "changed"), (stamp(2, 2), "replaced")] {
+            let error = back.check(&other).unwrap_err();
+            assert_eq!(error.kind(), ErrorKind::Corrupt);
+            assert!(error.to_string().contains(what), "{error}");
+        }
+    }
 
     #[test]
     fn any_path_and_time_comes_back() {

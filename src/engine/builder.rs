@@ -2,12 +2,14 @@
 
 use super::Engine;
 use super::checkpoint::Checkpoint;
+use super::event_log::event_log;
 use super::memory::parse_bytes;
-use crate::exec::{Host, Recorder, Settings, Shared, SpillArea};
+use crate::exec::{Host, Settings, Shared, Sink, SpillArea};
 use crate::{Error, ErrorKind, Result};
 use chunkstore_store::{Arena, Ledger, memory_limit_of_machine};
 use serde_json::json;
 use std::path::PathBuf;
+use std::sync::Arc;
 
 /// Which driver runs the tasks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
@@ -39,6 +41,7 @@ pub struct EngineBuilder {
     scratch: Option<PathBuf>,
     quota: Option<String>,
     checkpoint: Option<PathBuf>,
+    events: Option<PathBuf>,
     scheduler: Scheduler,
     progress: Option<bool>,
     speculative_spill: bool,
@@ -94,6 +97,26 @@ impl EngineBuilder {
     /// ```
     pub fn checkpoint(mut self, folder: impl Into<PathBuf>) -> Self {
         self.checkpoint = Some(folder.into());
+        self
+    }
+
+    /// A folder for an event log of the engine's runs, which `chunkstore why`, `timeline`, `profile` and `map` show, also while a run goes on. It is
+    /// made where it is missing; the oldest of more than 64 logs go. An engine with a checkpoint folder logs there in any case, in `events`.
+    ///
+    /// ```
+    /// use chunkstore::{Engine, array::Array, report::History, store};
+    /// # let folder = tempfile::tempdir_in(std::env::current_exe().unwrap().parent().unwrap()).unwrap();
+    /// # let folder = folder.path().join("logs");
+    /// let engine = Engine::builder().memory("256MiB").events(&folder).build()?;
+    /// engine.compute(&Array::<f64>::ones([1000], 100).sum(..).item_collection())?;
+    /// drop(engine);
+    /// let log = std::fs::read_dir(&folder).unwrap().next().unwrap().unwrap().path();
+    /// let history = History::of(&store::read_events(&store::io::FileBackend::new(), &log)?);
+    /// println!("{}", history.profile());
+    /// # Ok::<(), chunkstore::Error>(())
+    /// ```
+    pub fn events(mut self, folder: impl Into<PathBuf>) -> Self {
+        self.events = Some(folder.into());
         self
     }
 
@@ -164,11 +187,15 @@ impl EngineBuilder {
         }
         let checkpoint = self.checkpoint.map(|folder| Checkpoint::open(&folder, &arena)).transpose()?;
         let shared = Shared::new(lease, arena, spill, settings, self.host, crate::optimize::optimize);
-        if let Some(checkpoint) = &checkpoint {
+        if checkpoint.is_some() {
             shared.core.reserve(Checkpoint::BYTES)?;
-            let recorder = Recorder::new(checkpoint.event_log()?);
-            recorder.describe(&json!({ "what": "engine", "memory": memory, "threads": settings.threads }));
-            shared.core.recorder.set(recorder).ok();
+        }
+        let checkpoint_events = checkpoint.as_ref().map(Checkpoint::events);
+        for folder in checkpoint_events.iter().chain(&self.events) {
+            shared.core.recorder.add(Arc::new(Sink::File(event_log(folder)?)));
+        }
+        if shared.core.recorder.is_on() {
+            shared.core.recorder.describe(&json!({ "what": "engine", "memory": memory, "threads": settings.threads }));
         }
         Ok(Engine::new(shared, memory, self.scheduler, self.progress, checkpoint, self.futures.unwrap_or(4).max(1)))
     }

@@ -8,21 +8,17 @@
 
 use crate::graph::{Barrier, Dependency, Key, Layer, LayerRef, Operator, Sizes, TaskContext, Value, in_order};
 use crate::{Error, ErrorKind, Result};
-use chunkstore_store::io::{Backend, FileBackend};
-use chunkstore_store::{Arena, Dataset, DatasetKind, DatasetWriter, EventWriter, Store, StoreOptions};
+use chunkstore_store::{Arena, Dataset, DatasetKind, DatasetWriter, Store, StoreOptions};
 use parking_lot::Mutex;
 use serde_json::json;
 use smallvec::SmallVec;
 use std::any::Any;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant};
 
 /// How long what was saved may wait for its commit.
 const INTERVAL: Duration = Duration::from_secs(1);
-
-/// How many event logs are kept.
-const MOST_LOGS: usize = 64;
 
 /// The kind of the datasets here.
 const KIND: &str = "checkpoint";
@@ -40,20 +36,9 @@ impl Checkpoint {
         Ok(Checkpoint { store: StoreOptions::default().arena(arena.clone()).open(folder)? })
     }
 
-    /// A new event log in the folder. The oldest of more than 64 go.
-    ///
-    /// # Errors
-    /// Those of the file system.
-    pub(super) fn event_log(&self) -> Result<EventWriter> {
-        let backend = Arc::new(FileBackend::new());
-        let folder = self.store.folder().join("events");
-        backend.create_folder(&folder)?;
-        let logs = backend.list(&folder)?;
-        for old in logs.iter().take((logs.len() + 1).saturating_sub(MOST_LOGS)) {
-            backend.remove(old)?;
-        }
-        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-        Ok(EventWriter::create(backend, &folder, now.as_nanos() as u64)?)
+    /// Where its event logs are.
+    pub(super) fn events(&self) -> PathBuf {
+        self.store.folder().join("events")
     }
 
     /// The store that it is.

@@ -1,9 +1,11 @@
 //! From lazy collections to results.
 
+use super::curve::Curve;
+use super::rates;
 use super::roots::{Roots, Values, each_once};
 use super::several::{Computable, Persistable};
 use super::{Engine, Explain, RunReport, Scheduler};
-use crate::exec::{Executed, HeldLayer, Lowered, Plan, Prepared, Shared, lower, lower_optimised, optimised};
+use crate::exec::{Callback, Executed, HeldLayer, Lowered, Plan, Prepared, Progressed, RunInfo, Shared, lower, lower_optimised, optimised};
 use crate::graph::LayerRef;
 use crate::report::Progress;
 use crate::{Error, ErrorKind, Kept, Result};
@@ -162,6 +164,7 @@ impl Engine {
     /// # Ok::<(), chunkstore::Error>(())
     /// ```
     pub fn explain<C: Computable>(&self, collections: C) -> Result<Explain> {
+        Shared::refuse_nested()?;
         let mut parts = Vec::new();
         let _ = collections.parts(&mut parts)?;
         let result_bytes: u64 = parts.iter().map(|part| part.bytes).sum();
@@ -170,9 +173,14 @@ impl Engine {
         let lowered = lower(std::mem::take(&mut roots.layers), self.shared.passes)?;
         let keep = each_once(&roots.tasks(&lowered.roots)?);
         let prepared = self.shared.prepare(&lowered.table, &keep, &lowered.barriers, true)?;
-        let explain = self.explain_plan(&lowered, &prepared, result_bytes);
-        drop(prepared);
+        let mut explain = self.explain_plan(&lowered, &prepared, result_bytes);
+        let outside = explain.memory.saturating_sub(prepared.bound);
+        let situation = prepared.situation;
+        drop(prepared.planning);
         drop(results);
+        if let Some(situation) = situation {
+            explain.settle(Curve::new(lowered, situation, outside));
+        }
         Ok(explain)
     }
 
@@ -188,6 +196,7 @@ impl Engine {
 
     fn explain_plan(&self, lowered: &Lowered, prepared: &Prepared<'_>, result_bytes: u64) -> Explain {
         let (table, planned) = (&lowered.table, &prepared.planned);
+        let expected = self.rates.expect(table);
         let mut explain = Explain {
             memory: self.memory(),
             memory_for_tasks: prepared.bound,
@@ -195,6 +204,7 @@ impl Engine {
             sources: table.source.iter().filter(|source| **source).count() as u64,
             result_bytes,
             peak_bytes: planned.numbered.batch.out.iter().sum::<u64>() + result_bytes,
+            peak_range: None,
             least_bytes: prepared.least,
             spilled_bytes: 0,
             reread_bytes: 0,
@@ -203,12 +213,17 @@ impl Engine {
             seconds: 0.0,
             exact: lowered.barriers.is_empty() && table.exact.iter().all(|exact| *exact),
             order: planned.chosen,
-            layers: Explain::layers_of(table),
+            layers: Explain::layers_of(table, &planned.numbered, planned.forecast.as_ref(), &expected.layers),
+            curve: None,
         };
         if let Some(forecast) = &planned.forecast {
             explain.set_forecast(forecast);
             explain.peak_bytes = self.peak_of(prepared, forecast.booked_bytes);
         }
+        let again = explain.read_again_bytes as f64 / explain.read_bytes.max(1) as f64;
+        let io = expected.loads * (1.0 + again) + rates::spilling(&self.shared.core, explain.spilled_bytes, explain.reread_bytes);
+        let settings = &self.shared.core.settings;
+        explain.seconds = (expected.work / self.threads().max(1) as f64).max(io / settings.io_threads.max(1) as f64);
         explain
     }
 
@@ -228,6 +243,28 @@ impl Engine {
         if let Some(token) = &self.token {
             token.check()?;
         }
+        if self.callbacks.is_empty() {
+            return self.run_told(lowered, keep, result_bytes, &mut |_| Ok(()));
+        }
+        let names: Vec<Arc<str>> = lowered.table.layers.iter().map(|layer| layer.name().into()).collect();
+        let tasks = lowered.table.len() as u64;
+        let about = |memory_for_tasks: u64, tell: &dyn Fn(&dyn Callback, &RunInfo<'_>)| {
+            self.callbacks.tell(|callback| tell(callback, &RunInfo { tasks, layers: &names, memory_for_tasks }))
+        };
+        about(0, &|callback, run| callback.start(run))?;
+        let mut bound = 0;
+        let executed = self.run_told(lowered, keep, result_bytes, &mut |memory_for_tasks| {
+            bound = memory_for_tasks;
+            about(bound, &|callback, run| callback.start_state(run))
+        });
+        let told = about(bound, &|callback, run| callback.finish(run, executed.as_ref().err()));
+        let executed = executed?;
+        told?;
+        Ok(executed)
+    }
+
+    /// Runs tasks, and says when they have been planned.
+    fn run_told(&self, lowered: Lowered, keep: &[u32], result_bytes: u64, planned: &mut dyn FnMut(u64) -> Result<()>) -> Result<Executed> {
         let table = &lowered.table;
         let graph_bytes = table.len() as u64 * BYTES_A_TASK + table.inputs.len() as u64 * 16;
         let graph = if table.len() > 1000 { Some(self.reserve_graph(graph_bytes, table.len())?) } else { None };
@@ -235,18 +272,21 @@ impl Engine {
         self.remeasure(moved)?;
         let prepared = self.shared.prepare(table, keep, &lowered.barriers, moved > SMALL)?;
         let explain = self.explain_plan(&lowered, &prepared, result_bytes);
-        let plan = Plan::new(lowered.table, prepared.planned.numbered, lowered.barriers);
-        let progress = Progress::begin(self.progress, &self.shared.core, plan.order.len() as u64);
-        let executed = self.shared.execute(plan, keep, self.scheduler() == Scheduler::Sync, prepared.planning, self.token.as_deref());
+        planned(prepared.bound)?;
+        let names: Vec<Arc<str>> = table.layers.iter().map(|layer| layer.name().into()).collect();
+        let mut plan = Plan::new(lowered.table, prepared.planned.numbered, lowered.barriers);
+        plan.callbacks = self.callbacks.clone();
+        let (taken, run) = (plan.taken.clone(), Arc::new(Progressed::default()));
+        let progress = Progress::begin(self.progress, &self.shared.core, plan.order.len(), &run, || what(&names));
+        let executed = self.shared.execute(plan, keep, self.scheduler() == Scheduler::Sync, run, prepared.planning, self.token.as_deref());
         progress.end();
-        if let Some(recorder) = self.shared.core.recorder.get() {
-            recorder.describe(&match &executed {
-                Ok(executed) => {
-                    json!({ "what": "end", "ended": "done", "seconds": executed.facts.seconds, "peak": executed.facts.peak_bytes })
-                }
-                Err(error) => json!({ "what": "end", "ended": "failed", "error": error.to_string() }),
-            });
-        }
+        self.rates.learn(&names, &taken);
+        self.shared.core.recorder.describe(&match &executed {
+            Ok(executed) => {
+                json!({ "what": "end", "ended": "done", "seconds": executed.facts.seconds, "peak": executed.facts.peak_bytes })
+            }
+            Err(error) => json!({ "what": "end", "ended": "failed", "error": error.to_string() }),
+        });
         let mut executed = executed?;
         *self.last.lock() = Some(RunReport::new(explain, executed.facts, std::mem::take(&mut executed.notes)));
         drop(graph);
@@ -271,4 +311,10 @@ impl Engine {
             Error::new(ErrorKind::OutOfMemory, message).hint("use larger chunks, or give the engine more memory")
         })
     }
+}
+
+/// What a run computes, in a few letters: the name of its last layer that is no sink.
+fn what(names: &[Arc<str>]) -> String {
+    let named = names.iter().rev().find(|name| !matches!(&***name, "collect" | "to_npy"));
+    named.or(names.last()).map_or_else(|| "graph".to_string(), |name| name.chars().take(16).collect())
 }

@@ -1,11 +1,14 @@
 //! What a computation will take, and what it took.
 
+use super::curve::{Curve, CurvePoint};
 use super::memory::show_bytes;
 use crate::exec::Facts;
 use crate::graph::TaskTable;
+use crate::plan::{Numbered, lasts};
 use crate::policy::Forecast;
 use rustc_hash::FxHashMap;
 use std::fmt;
+use std::sync::Arc;
 
 /// One layer's part of a computation.
 #[derive(Clone, Debug, PartialEq)]
@@ -18,6 +21,12 @@ pub struct LayerForecast {
     pub bytes: u64,
     /// The bytes that they read from files.
     pub load_bytes: u64,
+    /// The most of those that they give that are wanted at a time, in memory or spilled.
+    pub peak_bytes: u64,
+    /// Those of them that are spilled.
+    pub spilled_bytes: u64,
+    /// The seconds that they are expected to take one thread, by what this engine has learned of layers of this name, or by usual rates.
+    pub seconds: f64,
 }
 
 /// What a computation will take: the policy, run against sizes instead of data. Made by [`Engine::explain`](super::Engine::explain).
@@ -37,6 +46,8 @@ pub struct Explain {
     /// The most bytes booked at a time: by tasks, results, the graph's tables, buffers for input and output, and memory that waits to
     /// be used again. Where sizes are exact a run alone on its engine books no more.
     pub peak_bytes: u64,
+    /// Where sizes are not exact, the least and the most that the peak can be: what is known to be needed, and the bound that the run is held to.
+    pub peak_range: Option<(u64, u64)>,
     /// The least that tasks can do with: the largest need of one task.
     pub least_bytes: u64,
     /// Bytes written to the scratch folder, before compression.
@@ -47,7 +58,7 @@ pub struct Explain {
     pub read_bytes: u64,
     /// Bytes of files that are read a second time.
     pub read_again_bytes: u64,
-    /// Seconds at usual rates; a guess.
+    /// Seconds that the run is expected to take, at the rates that this engine has learned from its runs, or at usual ones.
     pub seconds: f64,
     /// Whether all sizes are exact; otherwise the figures are guesses.
     pub exact: bool,
@@ -55,30 +66,103 @@ pub struct Explain {
     pub order: &'static str,
     /// The layers, in the order in which their first task stands in the graph.
     pub layers: Vec<LayerForecast>,
+    pub(super) curve: Option<Arc<Curve>>,
 }
 
 impl Explain {
-    pub(super) fn layers_of(table: &TaskTable) -> Vec<LayerForecast> {
-        let row = |name: &str| LayerForecast { name: name.to_string(), tasks: 0, bytes: 0, load_bytes: 0 };
-        let mut layers: Vec<LayerForecast> = table.layers.iter().map(|layer| row(layer.name())).collect();
-        let mut graph = row("graph");
+    /// What the same computation would spill and read again with other bounds, and the least bound with which it runs: found by planning it
+    /// for each of them. Empty for the forecast of a report, which keeps no tasks.
+    ///
+    /// ```
+    /// use chunkstore::{Engine, array::Array};
+    /// let engine = Engine::builder().memory("1GiB").build()?;
+    /// let x = Array::<f64>::random_uniform([64, 1_000_000], [1, 1_000_000], 7)?;
+    /// let z = &x - x.mean(0);
+    /// let curve = engine.explain(&z.sum(..))?.curve();
+    /// println!("at least {} bytes", curve[0].memory);
+    /// let last = curve.last().expect("there are some");
+    /// assert_eq!((last.spilled_bytes, last.read_again_bytes), (0, 0));
+    /// # Ok::<(), chunkstore::Error>(())
+    /// ```
+    pub fn curve(&self) -> Vec<CurvePoint> {
+        self.curve.as_ref().map(|curve| curve.points(self.least_bytes)).unwrap_or_default()
+    }
+
+    /// Keeps what other bounds are planned by, and settles what is known of sizes that are not exact.
+    pub(super) fn settle(&mut self, curve: Curve) {
+        if !self.exact {
+            let outside = self.peak_bytes.saturating_sub(curve.peak_at(self.memory_for_tasks).unwrap_or(0)).min(self.memory);
+            let least = curve.least_peak(self.memory_for_tasks).map_or(0, |peak| peak.saturating_add(outside.min(self.result_bytes)));
+            self.peak_range = Some((least, self.memory));
+        }
+        self.curve = Some(Arc::new(curve));
+    }
+
+    pub(super) fn layers_of(table: &TaskTable, numbered: &Numbered, forecast: Option<&Forecast>, seconds: &[f64]) -> Vec<LayerForecast> {
+        let named = table.layers.iter().map(|layer| layer.name()).chain(["graph"]);
+        let empty = |(name, seconds): (&str, &f64)| LayerForecast {
+            name: name.to_string(),
+            tasks: 0,
+            bytes: 0,
+            load_bytes: 0,
+            peak_bytes: 0,
+            spilled_bytes: 0,
+            seconds: *seconds,
+        };
+        let mut layers: Vec<LayerForecast> = named.zip(seconds).map(empty).collect();
+        let graph = layers.len().saturating_sub(1);
         // The tasks of one layer that are of several kinds have a row for each.
-        let mut kinds = FxHashMap::<&str, LayerForecast>::default();
+        let mut kinds = FxHashMap::<(usize, &str), usize>::default();
+        let mut row_of = |task: usize| {
+            let own = table.layer.get(task).map_or(graph, |layer| (*layer as usize).min(graph));
+            let kind = table.layers.get(own).and_then(|layer| layer.kind_of(table.block.get(task).copied()?));
+            kind.map_or(own, |kind| {
+                *kinds.entry((own, kind)).or_insert_with(|| {
+                    layers.push(empty((kind, &0.0)));
+                    layers.len() - 1
+                })
+            })
+        };
+        let rows: Vec<usize> = (0..table.len()).map(&mut row_of).collect();
+        let layer_of = |task: usize| rows.get(task).copied().unwrap_or(graph);
         for task in 0..table.len() {
-            let number = table.layer.get(task).copied().unwrap_or(u32::MAX) as usize;
-            let kind = table.layers.get(number).and_then(|layer| layer.kind_of(table.block.get(task).copied()?));
-            let layer = match kind {
-                Some(kind) => kinds.entry(kind).or_insert_with(|| row(kind)),
-                None => layers.get_mut(number).unwrap_or(&mut graph),
-            };
+            let Some(layer) = layers.get_mut(layer_of(task)) else { continue };
             layer.tasks += 1;
             layer.bytes += table.out.get(task).copied().unwrap_or(0);
             layer.load_bytes += table.load.get(task).copied().unwrap_or(0);
         }
-        let mut kinds: Vec<LayerForecast> = kinds.into_values().collect();
-        kinds.sort_by(|a, b| a.name.cmp(&b.name));
-        layers.extend(kinds);
-        layers.push(graph);
+        for place in forecast.iter().flat_map(|forecast| &forecast.will_spill) {
+            let task = numbered.order.get(*place as usize).map_or(usize::MAX, |task| *task as usize);
+            if let Some(layer) = layers.get_mut(layer_of(task)) {
+                layer.spilled_bytes += table.out.get(task).copied().unwrap_or(0);
+            }
+        }
+        let ends = lasts(&numbered.batch, numbered.base);
+        let mut held = vec![0u64; layers.len()];
+        for (place, task) in numbered.order.iter().enumerate() {
+            let (at, bytes) = (layer_of(*task as usize), table.out.get(*task as usize).copied().unwrap_or(0));
+            if let (Some(layer), Some(held)) = (layers.get_mut(at), held.get_mut(at)) {
+                *held += bytes;
+                layer.peak_bytes = layer.peak_bytes.max(*held);
+            }
+            for over in ends.at(place as u32) {
+                let task = numbered.order.get(*over as usize).map_or(usize::MAX, |task| *task as usize);
+                if let Some(held) = held.get_mut(layer_of(task)) {
+                    *held -= table.out.get(task).copied().unwrap_or(0);
+                }
+            }
+        }
+        // What is known of the speed is known of the layer: each kind has its share.
+        let mut tasks = FxHashMap::<usize, u64>::default();
+        for ((own, _), row) in &kinds {
+            *tasks.entry(*own).or_default() += layers.get(*row).map_or(0, |layer| layer.tasks);
+        }
+        for ((own, _), row) in &kinds {
+            let all = tasks.get(own).copied().unwrap_or(0).max(1);
+            if let Some(layer) = layers.get_mut(*row) {
+                layer.seconds = seconds.get(*own).copied().unwrap_or(0.0) * layer.tasks as f64 / all as f64;
+            }
+        }
         layers.retain(|layer| layer.tasks > 0);
         layers
     }
@@ -89,27 +173,32 @@ impl Explain {
         self.spilled_bytes = forecast.spilled_bytes;
         self.reread_bytes = forecast.reread_bytes;
         self.read_again_bytes = forecast.source_reread_bytes;
-        self.seconds = forecast.seconds;
     }
 }
 
 impl fmt::Display for Explain {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        writeln!(f, "{:<28} {:>9} {:>12} {:>12}", "layer", "tasks", "gives", "reads")?;
+        let head = ["tasks", "gives", "at a time", "spills", "reads", "seconds"];
+        let [tasks, gives, most, spills, reads, seconds] = head;
+        writeln!(f, "{:<24} {tasks:>9} {gives:>11} {most:>11} {spills:>11} {reads:>11} {seconds:>8}", "layer")?;
         for layer in &self.layers {
-            let reads = if layer.load_bytes > 0 { show_bytes(layer.load_bytes) } else { "-".to_string() };
-            writeln!(f, "{:<28} {:>9} {:>12} {:>12}", layer.name, layer.tasks, show_bytes(layer.bytes), reads)?;
+            let shown = |bytes: u64| if bytes > 0 { show_bytes(bytes) } else { "-".to_string() };
+            let [gives, most, spills, reads] = [layer.bytes, layer.peak_bytes, layer.spilled_bytes, layer.load_bytes].map(shown);
+            writeln!(f, "{:<24} {:>9} {gives:>11} {most:>11} {spills:>11} {reads:>11} {:>8.2}", layer.name, layer.tasks, layer.seconds)?;
         }
         let about = if self.exact { "" } else { "about " };
         writeln!(f, "bound {} ({} for tasks), order: {}", show_bytes(self.memory), show_bytes(self.memory_for_tasks), self.order)?;
-        writeln!(f, "peak {about}{}, at least {} needed", show_bytes(self.peak_bytes), show_bytes(self.least_bytes))?;
+        let range = |(least, most): (u64, u64)| format!(" (from {} to {})", show_bytes(least), show_bytes(most));
+        let range = self.peak_range.map(range).unwrap_or_default();
+        writeln!(f, "peak {about}{}{range}, at least {} needed", show_bytes(self.peak_bytes), show_bytes(self.least_bytes))?;
         writeln!(
             f,
             "reads {about}{}, {} of it again",
             show_bytes(self.read_bytes + self.read_again_bytes),
             show_bytes(self.read_again_bytes)
         )?;
-        write!(f, "spills {about}{}, reads back {}", show_bytes(self.spilled_bytes), show_bytes(self.reread_bytes))
+        writeln!(f, "spills {about}{}, reads back {}", show_bytes(self.spilled_bytes), show_bytes(self.reread_bytes))?;
+        write!(f, "takes about {:.2} s", self.seconds)
     }
 }
 

@@ -4,7 +4,8 @@ use super::builder::{EngineBuilder, Scheduler};
 use super::checkpoint::Checkpoint;
 use super::explain::RunReport;
 use super::future_queue::FutureQueue;
-use crate::exec::{RunToken, Shared};
+use super::rates::Rates;
+use crate::exec::{Callbacks, RunToken, Shared};
 use chunkstore_store::Store;
 use parking_lot::Mutex;
 use std::sync::Arc;
@@ -26,6 +27,10 @@ pub struct Engine {
     pub(super) futures: Option<Arc<FutureQueue>>,
     /// What cancels the runs of this handle alone.
     pub(super) token: Option<Arc<RunToken>>,
+    /// Who is told of the runs that are asked for through this.
+    pub(super) callbacks: Callbacks,
+    /// What was learned of the speed of layers.
+    pub(super) rates: Arc<Rates>,
 }
 
 impl Engine {
@@ -43,9 +48,19 @@ impl Engine {
         at_once: usize,
     ) -> Self {
         let checkpoint = checkpoint.map(Arc::new);
-        let futures = Some(FutureQueue::new(shared.clone(), at_once));
-        let (last, handed_over) = (Arc::default(), Arc::default());
-        Engine { shared, last, memory, scheduler, progress, handed_over, checkpoint, futures, token: None }
+        Engine {
+            futures: Some(FutureQueue::new(shared.clone(), at_once)),
+            token: None,
+            shared,
+            last: Arc::default(),
+            memory,
+            scheduler,
+            progress,
+            handed_over: Arc::default(),
+            checkpoint,
+            callbacks: Callbacks::default(),
+            rates: Arc::default(),
+        }
     }
 
     /// The bound on the memory of the whole process, in bytes.

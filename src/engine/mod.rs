@@ -3,7 +3,9 @@
 mod builder;
 mod checkpoint;
 mod compute;
+mod curve;
 mod default;
+mod event_log;
 mod explain;
 mod future;
 mod future_queue;
@@ -11,10 +13,14 @@ mod get;
 mod handle;
 mod init;
 mod memory;
+mod rates;
 mod roots;
 mod several;
+mod watch;
 
+pub use crate::exec::{Callback, RunInfo, TaskInfo};
 pub use builder::{EngineBuilder, Scheduler};
+pub use curve::CurvePoint;
 pub(crate) use default::default_engine;
 pub use explain::{Explain, LayerForecast, RunReport};
 pub use future::{AsCompleted, Future, FutureState, as_completed};
@@ -22,6 +28,7 @@ pub use handle::Engine;
 pub use init::init;
 pub use memory::parse_bytes;
 pub use several::{Computable, Finish, Persistable};
+pub use watch::Recording;
 
 #[cfg(test)]
 mod tests;

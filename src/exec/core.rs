@@ -2,8 +2,10 @@
 
 use super::held::{Held, Holders};
 use super::pace::Pace;
-use super::run::{Facts, Job, Outcome, Plan, Run};
-use super::{Host, Recorder, Shared, SpillArea};
+use super::record::{Place, Recorder};
+use super::run::{Facts, Job, Outcome, Plan, Progressed, Run};
+use super::taken::Moved;
+use super::{Host, Shared, SpillArea};
 use crate::graph::Value;
 use crate::plan;
 use crate::policy::{Action, Ended, Finished, Policy, RunId};
@@ -12,9 +14,9 @@ use chunkstore_store::{Arena, Chunk, EventKind, Lease, Left, Table};
 use parking_lot::{Condvar, Mutex, MutexGuard};
 use rustc_hash::FxHashMap;
 use std::collections::VecDeque;
+use std::sync::atomic::AtomicU32;
 use std::sync::atomic::Ordering::Relaxed;
-use std::sync::atomic::{AtomicU32, AtomicU64};
-use std::sync::{Arc, OnceLock, Weak};
+use std::sync::{Arc, Weak};
 use std::time::Instant;
 
 /// How an engine runs.
@@ -64,10 +66,10 @@ pub(crate) struct Core {
     pub(super) work: Condvar,
     /// Input and output threads wait here.
     pub(super) io: Condvar,
-    /// Tasks done, for progress bars.
-    pub(crate) progress: AtomicU64,
+    /// What reading and writing spilled chunks has taken.
+    pub(crate) moved: Moved,
     /// Where events are recorded, if anywhere.
-    pub(crate) recorder: OnceLock<Recorder>,
+    pub(crate) recorder: Recorder,
     /// What the core is part of, for planning what a barrier decides.
     pub(super) shared: Weak<Shared>,
 }
@@ -162,8 +164,8 @@ impl Core {
             state: Mutex::new(state),
             work: Condvar::new(),
             io: Condvar::new(),
-            progress: AtomicU64::new(0),
-            recorder: OnceLock::new(),
+            moved: Moved::default(),
+            recorder: Recorder::default(),
             shared,
         }
     }
@@ -221,7 +223,7 @@ impl Core {
     /// Begins a run that was planned for what [`Core::situation`] said, while the caller kept others from planning.
     ///
     /// The tasks of a `solo` run are for the thread that begins it.
-    pub(crate) fn begin(&self, mut plan: Plan, solo: bool) -> Result<RunId> {
+    pub(crate) fn begin(&self, mut plan: Plan, solo: bool, progress: Arc<Progressed>) -> Result<RunId> {
         let mut state = self.state.lock();
         let state = &mut *state;
         let known = state.policy.len();
@@ -238,9 +240,8 @@ impl Core {
             let task = plan.order.get(largest.1 as usize).copied().unwrap_or(0);
             return Err(plan::does_not_fit(&plan.table, task, largest.0, state.policy.bound(), &self.arena));
         }
-        if let Some(recorder) = self.recorder.get() {
-            recorder.plan(&mut plan, state.policy.bound());
-        }
+        self.recorder.plan(&mut plan, state.policy.bound());
+        progress.tasks.store(plan.batch.tasks(), Relaxed);
         let plan = Arc::new(plan);
         let id = state.policy.extend(&plan.batch);
         state.unwritten = None;
@@ -248,7 +249,16 @@ impl Core {
             state.policy.make_solo(id);
         }
         let helpers = state.sleeping > 0 && plan.order.len() > 1 && !solo;
-        state.runs.push(Run { id, parts: vec![plan], cancelled: Arc::default(), ended: None, error: None, done: 0, largest: largest.0 });
+        state.runs.push(Run {
+            id,
+            parts: vec![plan],
+            cancelled: Arc::default(),
+            ended: None,
+            error: None,
+            done: 0,
+            progress,
+            largest: largest.0,
+        });
         let mut garbage = Garbage::default();
         state.act(self, &mut garbage);
         if helpers {
@@ -266,11 +276,11 @@ impl Core {
         let Some(run) = state.runs.iter_mut().find(|run| run.contains(barrier)) else {
             return Err(Error::new(ErrorKind::Invalid, "a barrier belongs to no run"));
         };
-        if let Some(recorder) = self.recorder.get() {
-            recorder.plan(&mut plan, state.policy.bound());
-        }
+        self.recorder.plan(&mut plan, state.policy.bound());
         if state.policy.expanded(run.id, &plan.batch) {
             run.largest = run.largest.max(largest);
+            run.progress.tasks.fetch_add(plan.batch.tasks(), Relaxed);
+            plan.callbacks = run.parts.first().map(|first| first.callbacks.clone()).unwrap_or_default();
             run.parts.push(Arc::new(plan));
         }
         Ok(())
@@ -299,7 +309,11 @@ impl Core {
         let mut held = Vec::with_capacity(ids.len());
         for id in ids.iter().copied() {
             if if id < base { state.policy.claim(id) } else { state.policy.is_kept(id) } {
-                let holders = state.held.entry(id).or_insert_with(|| Holders { id: Arc::new(id.into()), count: 0 });
+                let recorded = match self.recorder.is_on() {
+                    true => state.runs.iter().find_map(|run| run.find(id)).and_then(|(plan, task)| Place::of(plan, task)),
+                    false => None,
+                };
+                let holders = state.held.entry(id).or_insert_with(|| Holders { id: Arc::new(id.into()), count: 0, recorded });
                 holders.count += 1;
                 held.push(Arc::new(Held::new(holders.id.clone(), shared.clone())));
             }
@@ -315,11 +329,12 @@ impl Core {
         // Where the run has failed the number may be another chunk's.
         let Some(holders) = state.held.get_mut(&number).filter(|holders| Arc::ptr_eq(&holders.id, id)) else { return };
         holders.count -= 1;
-        if holders.count == 0 {
-            state.held.remove(&number);
-        }
+        let last = holders.count == 0;
         state.policy.release(number);
         state.act(self, &mut garbage);
+        if last {
+            state.held.remove(&number);
+        }
         drop(state);
     }
 
@@ -434,11 +449,14 @@ impl State {
 
     /// Records what happened to a chunk of a run that is under way.
     pub(super) fn record(&self, core: &Core, kind: EventKind, chunk: u32) {
-        if let Some(recorder) = core.recorder.get()
-            && let Some((plan, task)) = self.runs.iter().find_map(|run| run.find(chunk))
-        {
-            recorder.record(kind, plan, task, self.policy.bytes_of(chunk));
+        if !core.recorder.is_on() {
+            return;
         }
+        let place = match self.runs.iter().find_map(|run| run.find(chunk)) {
+            Some((plan, task)) => Place::of(plan, task),
+            None => self.held.get(&chunk).and_then(|holders| holders.recorded),
+        };
+        core.recorder.record(kind, place, self.policy.bytes_of(chunk));
     }
 
     /// Carries out what the policy has decided.
@@ -516,13 +534,14 @@ impl State {
     pub(super) fn job(&mut self, id: u32, inputs: &mut Vec<Value>) -> Option<Job> {
         let (run, (plan, task)) = self.runs.iter().find_map(|run| Some((run, run.find(id)?)))?;
         let booked = self.policy.bytes_of(id) + self.policy.scratch_of(id);
-        let job = Job { id, plan: plan.clone(), task, booked, cancelled: run.cancelled.clone() };
         inputs.clear();
+        let mut moved = self.policy.bytes_of(id);
         for input in plan.table.inputs_of(task) {
             let id = plan.ids.get(*input as usize)?;
+            moved += self.policy.bytes_of(*id);
             inputs.push(self.entries.get(*id)?);
         }
-        Some(job)
+        Some(Job { id, plan: plan.clone(), task, booked, moved, cancelled: run.cancelled.clone() })
     }
 
     /// A task has been run.
@@ -558,13 +577,13 @@ impl State {
             },
         };
         self.policy.finished(id, finished);
-        if let Some(recorder) = core.recorder.get() {
+        if core.recorder.is_on() {
             let (kind, bytes) = match finished {
                 Finished::PutBack(scratch) => (EventKind::PutBack, scratch),
                 Finished::Failed => (EventKind::Failed, 0),
                 _ => (EventKind::Finished, self.policy.bytes_of(id)),
             };
-            recorder.record(kind, &job.plan, job.task, bytes);
+            core.recorder.record(kind, Place::of(&job.plan, job.task), bytes);
         }
         if !self.policy.is_resident(id) {
             garbage.push(self.entries.forget(id));
@@ -573,9 +592,9 @@ impl State {
             && let Some(run) = self.run_of(id)
         {
             run.done += 1;
+            run.progress.done.store(run.done, Relaxed);
         }
         self.pace.count();
-        core.progress.fetch_add(1, Relaxed);
         self.act(core, garbage);
     }
 

@@ -1,6 +1,7 @@
 //! Chunks that stay when their run has ended: those of persisted collections.
 
 use super::Shared;
+use super::record::Place;
 use crate::graph::{Dependency, Key, Layer, LayerRef, Operator, Size, Sizes, TaskContext, Value};
 use crate::{Error, ErrorKind, Result};
 use smallvec::SmallVec;
@@ -22,6 +23,8 @@ pub(super) struct Holders {
     pub(super) id: Arc<AtomicU32>,
     /// How many there are.
     pub(super) count: u32,
+    /// What the chunk is called in event logs.
+    pub(super) recorded: Option<Place>,
 }
 
 impl Held {

@@ -7,6 +7,7 @@ use crate::graph::{Value, patiently};
 use crate::{Error, ErrorKind, Result};
 use chunkstore_store::{EventKind, Slot};
 use parking_lot::MutexGuard;
+use std::time::Instant;
 
 /// The loop of an input and output thread.
 pub(super) fn serve(core: &Core) {
@@ -42,7 +43,10 @@ pub(super) fn perform(core: &Core, state: &mut MutexGuard<'_, State>, io: Io, ga
             let loaded = match slot {
                 Some(slot) => MutexGuard::unlocked(state, || {
                     garbage.clear();
-                    worker::caught("reading a spilled chunk", || core.spill.read(&core.arena, &slot).map(Value::Chunk))
+                    let began = Instant::now();
+                    let read = worker::caught("reading a spilled chunk", || core.spill.read(&core.arena, &slot))?;
+                    core.moved.read.add(read.nbytes(), began.elapsed());
+                    Ok(Value::Chunk(read))
                 }),
                 None => match state.job(chunk, &mut Vec::new()) {
                     Some(job) => MutexGuard::unlocked(state, || {
@@ -59,7 +63,10 @@ pub(super) fn perform(core: &Core, state: &mut MutexGuard<'_, State>, io: Io, ga
             let written: Result<Slot> = match value {
                 Some(Value::Chunk(value)) => MutexGuard::unlocked(state, || {
                     garbage.clear();
-                    worker::caught("writing a chunk to the scratch folder", || core.spill.write(&core.arena, &value))
+                    let began = Instant::now();
+                    let slot = worker::caught("writing a chunk to the scratch folder", || core.spill.write(&core.arena, &value))?;
+                    core.moved.written.add(value.nbytes(), began.elapsed());
+                    Ok(slot)
                 }),
                 _ => Err(Error::new(ErrorKind::Invalid, format!("chunk {chunk} cannot be written; this is a defect of the engine"))),
             };

@@ -7,7 +7,7 @@ use crate::graph::{
     Dependency, Key, Layer, LayerRef, LinkedLayers, Lowering, Operator, Picked, Size, Sizes, TaskContext, TaskTable, Value,
 };
 use crate::graph::{in_order, link};
-use crate::plan::{self, NOT_KEPT, Planned, Situation};
+use crate::plan::{self, NOT_KEPT, OwnedSituation, Planned, Situation};
 use crate::policy::Kept;
 use crate::{Error, ErrorKind, Result};
 use parking_lot::MutexGuard;
@@ -94,6 +94,8 @@ pub(crate) struct Prepared<'a> {
     /// The bytes of kept chunks that are in memory.
     pub(crate) resident: u64,
     pub(crate) planning: MutexGuard<'a, ()>,
+    /// The engine as it stood, where a forecast was asked for.
+    pub(crate) situation: Option<OwnedSituation>,
 }
 
 impl Shared {
@@ -118,14 +120,16 @@ impl Shared {
             forecast,
             waiting: (self.core.arena.most_idle(), self.core.arena.idle()),
         };
-        let planned = plan::plan(table, &kept, &with_held(keep, barriers), &situation);
+        let keep = with_held(keep, barriers);
+        let planned = plan::plan(table, &kept, &keep, &situation);
         let (least, largest) = planned.numbered.batch.largest_need(base, |chunk| bytes_of(&kept_chunks, chunk));
         if least > bound {
             let task = planned.numbered.order.get(largest as usize).copied().unwrap_or(0);
             return Err(plan::does_not_fit(table, task, least, bound, &self.core.arena));
         }
         let resident = kept_chunks.iter().filter(|(_, kept)| kept.resident).map(|(_, kept)| kept.bytes).sum();
-        Ok(Prepared { planned, bound, least, resident, planning })
+        let situation = forecast.then(|| OwnedSituation::new(&situation, kept, keep));
+        Ok(Prepared { planned, bound, least, resident, planning, situation })
     }
 }
 

@@ -1,49 +1,187 @@
-//! The event log of an engine: each task and each chunk that moves, where the engine was given a folder for it.
+//! What happens in the runs of an engine, for whoever records it: an event log in a folder, and recordings in memory.
+//!
+//! Each plan is described as a whole when it begins: its layers, and its tasks in their order with the chunks that they need. After that comes
+//! an event for each task that starts or ends and for each chunk that moves.
 
 use super::run::Plan;
-use crate::graph::TaskTable;
-use chunkstore_store::{Event, EventKind, EventWriter};
+use crate::graph::{LayerRef, TaskTable};
+use chunkstore_store::{Booking, Event, EventKind, EventLog, EventWriter, Ledger};
 use parking_lot::Mutex;
 use serde_json::{Value, json};
-use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering::Relaxed};
 use std::thread::ThreadId;
+use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
-/// Writes events, with layers numbered in the order in which runs brought them. A run goes on where its log cannot be written.
+/// The events that are booked together for a recording in memory.
+const PIECE: usize = 16 << 10;
+
+/// Graphs of more tasks are described without their keys.
+const MOST_NAMES: usize = 1 << 20;
+
+/// All who record what happens on an engine.
+#[derive(Default)]
 pub(crate) struct Recorder {
-    log: EventWriter,
+    /// Whether there are any: looked at for each event.
+    on: AtomicBool,
+    sinks: Mutex<Vec<Arc<Sink>>>,
     layers: AtomicU32,
     /// The threads that were seen, in order: their places are the numbers of workers.
     threads: Mutex<Vec<ThreadId>>,
 }
 
+/// One who records.
+pub(crate) enum Sink {
+    /// To a file. A run goes on where its log cannot be written.
+    File(EventWriter),
+    /// In memory, until it is taken.
+    Memory(Arc<Recording>),
+}
+
+/// Events in memory. What finds no room within the bound is left out, and the log is then not whole.
+pub(crate) struct Recording {
+    began: Instant,
+    ledger: Ledger,
+    state: Mutex<Recorded>,
+}
+
+struct Recorded {
+    log: EventLog,
+    bookings: Vec<Booking>,
+}
+
+impl Recording {
+    pub(crate) fn new(ledger: &Ledger) -> Self {
+        let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        let log = EventLog {
+            run: 0,
+            process: std::process::id(),
+            began_ns: since.as_nanos() as u64,
+            descriptions: Vec::new(),
+            events: Vec::new(),
+            whole: true,
+        };
+        let state = Mutex::new(Recorded { log, bookings: Vec::new() });
+        Recording { began: Instant::now(), ledger: ledger.clone(), state }
+    }
+
+    /// What has been recorded so far.
+    pub(crate) fn log(&self) -> EventLog {
+        self.state.lock().log.clone()
+    }
+
+    fn record(&self, event: Event) {
+        let mut state = self.state.lock();
+        let Recorded { log, bookings } = &mut *state;
+        if log.events.len() == bookings.len() * PIECE {
+            match self.ledger.book((PIECE * size_of::<Event>()) as u64) {
+                Ok(booking) if log.events.try_reserve_exact(PIECE).is_ok() => bookings.push(booking),
+                _ => log.whole = false,
+            }
+        }
+        if log.events.len() < bookings.len() * PIECE {
+            log.events.push(event);
+        }
+    }
+}
+
+impl Sink {
+    fn now_ns(&self) -> u64 {
+        match self {
+            Sink::File(log) => log.now_ns(),
+            Sink::Memory(recording) => recording.began.elapsed().as_nanos() as u64,
+        }
+    }
+
+    fn record(&self, event: Event) {
+        match self {
+            Sink::File(log) => log.record(event),
+            Sink::Memory(recording) => recording.record(event),
+        }
+    }
+
+    fn describe(&self, description: &Value) {
+        match self {
+            Sink::File(log) => {
+                log.describe(description).ok();
+            }
+            Sink::Memory(recording) => recording.state.lock().log.descriptions.push(description.clone()),
+        }
+    }
+}
+
 impl Recorder {
-    pub(crate) fn new(log: EventWriter) -> Self {
-        Recorder { log, layers: AtomicU32::new(0), threads: Mutex::default() }
+    /// Records to `sink` too, from now on.
+    pub(crate) fn add(&self, sink: Arc<Sink>) {
+        self.sinks.lock().push(sink);
+        self.on.store(true, Relaxed);
+    }
+
+    /// Records to `sink` no more.
+    pub(crate) fn remove(&self, sink: &Arc<Sink>) {
+        let mut sinks = self.sinks.lock();
+        sinks.retain(|known| !Arc::ptr_eq(known, sink));
+        self.on.store(!sinks.is_empty(), Relaxed);
+    }
+
+    /// Whether anybody records.
+    #[inline]
+    pub(crate) fn is_on(&self) -> bool {
+        self.on.load(Relaxed)
     }
 
     /// Writes a description, such as how a run ended.
     pub(crate) fn describe(&self, description: &Value) {
-        self.log.describe(description).ok();
+        if self.is_on() {
+            self.sinks.lock().iter().for_each(|sink| sink.describe(description));
+        }
     }
 
-    /// Describes the layers of a plan; the number of its first is noted in it.
+    /// Describes a plan, where anybody records; the number of its first layer is noted in it.
     pub(super) fn plan(&self, plan: &mut Plan, bound: u64) {
+        if !self.is_on() {
+            return;
+        }
         let TaskTable { layers, .. } = &plan.table;
-        plan.first_layer = self.layers.fetch_add(layers.len() as u32, Relaxed);
-        let layers: Vec<Value> = layers
-            .iter()
-            .zip(plan.first_layer..)
-            .map(|(layer, number)| json!({ "layer": number, "name": layer.name(), "key": layer.key().to_string(), "blocks": layer.blocks() }))
-            .collect();
-        self.describe(&json!({ "what": "run", "tasks": plan.order.len(), "bound": bound, "layers": layers }));
+        // One more than there are layers: for tasks that a graph of the user's names.
+        let count = layers.len() as u32 + 1;
+        let first = self.layers.fetch_add(count, Relaxed);
+        let mut described: Vec<Value> = layers.iter().zip(first..).map(|(layer, number)| describe(layer, number)).collect();
+        described.push(self.describe_graph(plan, first + count - 1));
+        plan.first_layer = Some(first);
+        self.describe(&json!({ "what": "run", "tasks": plan.order.len(), "bound": bound, "layers": described }));
+        let sinks = self.sinks.lock();
+        for (place, task) in plan.order.iter().enumerate() {
+            let bytes = plan.batch.out.get(place).copied().unwrap_or(0);
+            let send = |kind, task, bytes| {
+                if let Some(place) = Place::of(plan, task) {
+                    send(&sinks, kind, place, bytes, u8::MAX);
+                }
+            };
+            send(EventKind::Planned, *task, bytes);
+            plan.table.inputs_of(*task).iter().for_each(|input| send(EventKind::Needs, *input, 0));
+        }
     }
 
-    /// Records what happened to a task of a plan, or to its chunk.
-    pub(super) fn record(&self, kind: EventKind, plan: &Plan, task: u32, bytes: u64) {
-        let task = task as usize;
-        let layer = plan.first_layer + plan.table.layer.get(task).copied().unwrap_or(0);
-        let block = plan.table.block.get(task).copied().unwrap_or(0);
-        self.log.record(Event { at_ns: self.log.now_ns(), kind, worker: self.worker(), layer, block, bytes });
+    /// The tasks of a plan that belong to no layer, as a layer.
+    fn describe_graph(&self, plan: &Plan, number: u32) -> Value {
+        let table = &plan.table;
+        let own = (0..table.len()).filter(|task| is_in_graph(table, *task));
+        let mut names: Vec<String> = Vec::new();
+        for task in own.clone().take(MOST_NAMES) {
+            let block = table.block.get(task).copied().unwrap_or(0) as usize;
+            names.resize(names.len().max(block + 1), String::new());
+            names[block] = table.name_of(task as u32);
+        }
+        json!({ "layer": number, "name": "graph", "key": "", "blocks": own.count(), "names": names })
+    }
+
+    /// Records what happened to a task, or to its chunk.
+    pub(super) fn record(&self, kind: EventKind, place: Option<Place>, bytes: u64) {
+        if let Some(place) = place {
+            let worker = self.worker();
+            send(&self.sinks.lock(), kind, place, bytes, worker);
+        }
     }
 
     fn worker(&self) -> u8 {
@@ -53,8 +191,50 @@ impl Recorder {
             threads.push(own);
             threads.len() - 1
         });
-        at.min(255) as u8
+        at.min(254) as u8
     }
+}
+
+fn send(sinks: &[Arc<Sink>], kind: EventKind, Place { layer, block }: Place, bytes: u64, worker: u8) {
+    for sink in sinks {
+        sink.record(Event { at_ns: sink.now_ns(), kind, worker, layer, block, bytes });
+    }
+}
+
+/// What a task is called in an event log.
+#[derive(Clone, Copy)]
+pub(super) struct Place {
+    layer: u32,
+    block: u32,
+}
+
+impl Place {
+    /// The place of a task of a plan; none where the plan began before anybody recorded.
+    pub(super) fn of(plan: &Plan, task: u32) -> Option<Self> {
+        let first_layer = plan.first_layer?;
+        let at = task as usize;
+        let own = match is_in_graph(&plan.table, at) {
+            true => plan.table.layers.len() as u32,
+            false => plan.table.layer.get(at).copied().unwrap_or(0),
+        };
+        Some(Place { layer: first_layer + own, block: plan.table.block.get(at).copied().unwrap_or(0) })
+    }
+}
+
+/// Whether a task comes from a graph of the user's.
+fn is_in_graph(table: &TaskTable, task: usize) -> bool {
+    table.layer.get(task).is_none_or(|layer| *layer as usize >= table.layers.len())
+}
+
+/// A layer's name, key and grid of blocks.
+fn describe(layer: &LayerRef, number: u32) -> Value {
+    let blocks = layer.blocks();
+    let last = layer.position(blocks.saturating_sub(1));
+    let grid: Vec<u32> = last.iter().map(|index| index + 1).collect();
+    let counted = grid.iter().try_fold(1u32, |product, n| product.checked_mul(*n));
+    // A grid that does not count the blocks is none.
+    let grid = if counted == Some(blocks) { grid } else { vec![blocks] };
+    json!({ "layer": number, "name": layer.name(), "key": layer.key().to_string(), "blocks": blocks, "grid": grid })
 }
 
 impl Drop for Recorder {

@@ -1,11 +1,13 @@
 //! A planned run, and what became of it.
 
+use super::callback::Callbacks;
+use super::taken::Taken;
 use crate::graph::{LayerRef, Operator, TaskTable};
 use crate::plan::Numbered;
 use crate::policy::{Batch, Ended, RunId};
 use crate::{Error, Result};
 use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
+use std::sync::atomic::{AtomicBool, AtomicU64};
 
 /// A run ready to go: tasks, their order, and their sizes.
 pub(crate) struct Plan {
@@ -21,8 +23,12 @@ pub(crate) struct Plan {
     pub(crate) batch: Batch,
     /// The tasks whose output decides what comes next.
     pub(crate) barriers: Vec<BarrierTask>,
-    /// The number of the first of its layers in the event log.
-    pub(super) first_layer: u32,
+    /// The number of the first of its layers in event logs; none where nobody recorded when it began.
+    pub(super) first_layer: Option<u32>,
+    /// Who is told of its tasks.
+    pub(crate) callbacks: Callbacks,
+    /// What its layers have taken so far.
+    pub(crate) taken: Arc<Taken>,
 }
 
 /// A task whose output decides what comes next.
@@ -57,8 +63,19 @@ pub(super) struct Run {
     pub(super) ended: Option<Ended>,
     pub(super) error: Option<Error>,
     pub(super) done: u64,
+    /// The same, and all that it has, for who watches.
+    pub(super) progress: Arc<Progressed>,
     /// The most bytes that one of its tasks needs; nobody else may take so much that this does not fit any more.
     pub(super) largest: u64,
+}
+
+/// How far a run is.
+#[derive(Default)]
+pub(crate) struct Progressed {
+    /// Tasks done.
+    pub(crate) done: AtomicU64,
+    /// Tasks in all, as far as barriers have told.
+    pub(crate) tasks: AtomicU64,
 }
 
 /// What a worker takes out of the lock to run a task.
@@ -68,6 +85,8 @@ pub(super) struct Job {
     pub(super) task: u32,
     /// The bytes that its output and scratch are booked for.
     pub(super) booked: u64,
+    /// The bytes of its inputs and its output.
+    pub(super) moved: u64,
     pub(super) cancelled: Arc<AtomicBool>,
 }
 
@@ -86,7 +105,18 @@ impl Run {
 impl Plan {
     /// The plan of a table whose tasks have been numbered.
     pub(crate) fn new(table: TaskTable, numbered: Numbered, barriers: Vec<BarrierTask>) -> Self {
-        Plan { table, order: numbered.order, ids: numbered.ids, base: numbered.base, batch: numbered.batch, barriers, first_layer: 0 }
+        let taken = Arc::new(Taken::new(table.layers.len()));
+        Plan {
+            table,
+            order: numbered.order,
+            ids: numbered.ids,
+            base: numbered.base,
+            batch: numbered.batch,
+            barriers,
+            first_layer: None,
+            callbacks: Callbacks::default(),
+            taken,
+        }
     }
 
     /// The operator and the block of a task.

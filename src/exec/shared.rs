@@ -1,7 +1,7 @@
 //! An engine's threads, and how a run is carried through on them.
 
 use super::held::Held;
-use super::run::{Facts, Plan};
+use super::run::{Facts, Plan, Progressed};
 use super::{Core, Host, RunToken, Settings, SpillArea, io, planning, worker};
 use crate::graph::Value;
 use crate::policy::RunId;
@@ -133,6 +133,7 @@ impl Shared {
         mut plan: Plan,
         keep: &[u32],
         solo: bool,
+        progress: Arc<Progressed>,
         planning: MutexGuard<'_, ()>,
         token: Option<&RunToken>,
     ) -> Result<Executed> {
@@ -145,7 +146,7 @@ impl Shared {
         }
         let started = Instant::now();
         let released = planning::release_kept(&mut plan.table);
-        let id = self.core.begin(plan, solo)?;
+        let id = self.core.begin(plan, solo, progress)?;
         drop(released);
         drop(planning);
         if let Some(token) = token {

@@ -1,7 +1,10 @@
 //! The loop of a worker: pick, run, report, all decisions under one hold of the lock.
 
+use super::callback::TaskInfo;
 use super::core::{Core, Garbage, Io, State};
-use super::run::{Job, Outcome};
+use super::record::Place;
+use super::run::{Job, Outcome, Plan};
+use super::taken::Taken;
 use super::{io, planning};
 use crate::graph::{Allowance, TaskContext, Value};
 use crate::policy::RunId;
@@ -81,8 +84,8 @@ pub(crate) fn work(core: &Core, until: Option<RunId>, solo: bool) {
                 core.work.notify_one();
             }
             let outcome = MutexGuard::unlocked(&mut state, || {
-                if let Some(recorder) = core.recorder.get() {
-                    recorder.record(EventKind::Started, &job.plan, job.task, job.booked);
+                if core.recorder.is_on() {
+                    core.recorder.record(EventKind::Started, Place::of(&job.plan, job.task), job.booked);
                 }
                 garbage.clear();
                 let outcome = run_booked(core, &job, &inputs);
@@ -178,7 +181,22 @@ pub(super) fn run(core: &Core, job: &Job, inputs: &[Value], allowance: Option<&A
         Some(allowance) => operator.run(&context.limited(allowance), inputs),
         None => operator.run(&context, inputs),
     };
-    caught(operator.name(), run)
+    let Plan { callbacks, taken, table, .. } = &*job.plan;
+    if callbacks.is_empty() && !Taken::counts(job.moved) {
+        return caught(operator.name(), run);
+    }
+    let info = TaskInfo { table, task: job.task };
+    callbacks.tell(|callback| callback.pretask(&info))?;
+    let began = Instant::now();
+    let outcome = caught(operator.name(), run);
+    let time = began.elapsed();
+    if outcome.is_ok() {
+        taken.add(table.layer.get(job.task as usize).copied().unwrap_or(u32::MAX), job.moved, time);
+    }
+    if !matches!(&outcome, Err(error) if error.kind() == ErrorKind::OutOfMemory) {
+        callbacks.tell(|callback| callback.posttask(&info, outcome.as_ref(), time))?;
+    }
+    outcome
 }
 
 /// Runs code that may be the user's; a panic becomes an error that names `what` panicked, so that the thread and the run end well.

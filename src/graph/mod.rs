@@ -25,6 +25,7 @@ mod lower;
 mod nearest;
 mod node;
 mod operator;
+mod outline;
 mod picked;
 mod program;
 mod registry;

@@ -6,7 +6,7 @@ use rustc_hash::FxHashMap;
 use std::sync::Arc;
 
 /// Tasks by number; a task's inputs have smaller numbers than it has.
-#[derive(Default)]
+#[derive(Clone, Default)]
 pub struct TaskTable {
     /// The operators that tasks run; `operator` points here.
     pub operators: Vec<Arc<dyn Operator>>,

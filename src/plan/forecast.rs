@@ -1,27 +1,10 @@
 //! The choice of an order by running the policy against sizes, and what that says of the run.
 
 use super::batch::{NOT_KEPT, Numbered, number};
+use super::situation::Situation;
 use super::{Cost, Shape, choose};
 use crate::graph::TaskTable;
-use crate::policy::{Batch, Forecast, Kept, Setup, simulate};
-
-/// What planning starts from.
-pub(crate) struct Situation<'a> {
-    /// The bytes that tasks may use.
-    pub(crate) bound: u64,
-    /// The number that the first task will have.
-    pub(crate) base: u32,
-    /// Chunks kept from before, with their numbers.
-    pub(crate) kept: &'a [(u32, Kept)],
-    /// Workers that will run.
-    pub(crate) workers: u32,
-    /// Threads that will load and write.
-    pub(crate) io_threads: u32,
-    /// Whether a forecast is wanted even where everything fits at once.
-    pub(crate) forecast: bool,
-    /// The bytes that wait at most to be used again, and those that do now.
-    pub(crate) waiting: (u64, u64),
-}
+use crate::policy::{Batch, Forecast, Setup, simulate};
 
 /// How many times faster and slower than usual the disk is taken to be, for what is booked at the most.
 const DISKS: [f64; 3] = [1.0, 1000.0, 0.1];

@@ -35,6 +35,11 @@ impl Batch {
         self.out.len()
     }
 
+    /// The number of those that workers run.
+    pub(crate) fn tasks(&self) -> u64 {
+        self.class.iter().filter(|class| **class == Class::Task).count() as u64
+    }
+
     /// The inputs of the `task`-th task of the batch.
     pub(crate) fn inputs_of(&self, task: usize) -> &[u32] {
         &self.inputs[self.input_start[task] as usize..self.input_start[task + 1] as usize]

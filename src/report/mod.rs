@@ -1,5 +1,22 @@
-//! What a person sees of a run while it goes on.
+//! What a person sees of a run: while it goes on, and afterwards.
+//!
+//! [`History`] is what became of each task and chunk, from an event log or from [`Engine::record`](crate::Engine::record). From it come
+//! [`History::why`], the story of one chunk, [`History::timeline`], a picture of where all were, and [`History::profile`].
+//! [`Picture`] draws graphs.
 
+mod history;
+mod layout;
+mod picture;
+mod profile;
 mod progress;
+mod resources;
+mod svg;
+mod timeline;
+mod why;
 
+pub use history::{History, Moment, Stay, TaskHistory};
+pub use picture::Picture;
+pub use profile::{LayerProfile, Profile, Span};
 pub(crate) use progress::Progress;
+pub use resources::{ResourceProfiler, Sample};
+pub use why::{Step, Why};

@@ -53,6 +53,12 @@ pub(crate) const LOG_ALIGN: usize = 64;
 pub(crate) const LOG_INDEX_SUFFIX: &str = ".index";
 /// What the name of a data file ends with, after 16 hexadecimal digits, a dash and two digits.
 pub(crate) const LOG_DATA_SUFFIX: &str = ".data";
+/// The file in the folder of a log that names the type of its records.
+pub(crate) const LOG_RECORDS_NAME: &str = "records.type";
+/// What it begins with.
+pub(crate) const LOG_RECORDS_MAGIC: [u8; 8] = *b"CHNKLTYP";
+/// Its version.
+pub(crate) const LOG_RECORDS_VERSION: u32 = 1;
 
 /// What the lock file of a store begins with.
 pub(crate) const STORE_MAGIC: [u8; 8] = *b"CHNKSTOR";
@@ -156,6 +162,7 @@ mod tests {
         assert_eq!((LOG_BLOCK_HEADER_BYTES, LOG_PIECE_ENTRY_BYTES, LOG_HEAD_BYTES, LOG_ALIGN), (64, 16, 56, 64));
         assert_eq!((LOG_PIECE_BYTES, LOG_BLOCK_BYTES, LOG_BLOCK_HEADS), (258_048, 4_128_768, 8192));
         assert_eq!((LOG_INDEX_SUFFIX, LOG_DATA_SUFFIX), (".index", ".data"));
+        assert_eq!((LOG_RECORDS_NAME, &LOG_RECORDS_MAGIC, LOG_RECORDS_VERSION), ("records.type", b"CHNKLTYP", 1));
         let tables = LOG_BLOCK_HEADER_BYTES + 16 * LOG_PIECE_ENTRY_BYTES + LOG_BLOCK_HEADS * LOG_HEAD_BYTES;
         assert!(LOG_BLOCK_BYTES + tables + 2 * BLOCK_BYTES <= LOG_STRETCH_BYTES);
     }

@@ -55,7 +55,12 @@ pub(super) struct Attempts {
     /// For each partition, the last commit of each writer that was deleted there.
     covered: FxHashMap<u32, Vec<(u32, u64)>>,
     pub(super) totals: Vec<LogSizes>,
+    /// The bytes of memory of what is known of commits, about.
+    pub(super) bytes: u64,
 }
+
+/// What a commit takes in memory beside its packed counts: an entry in each of three tables.
+const COMMIT_BYTES: u64 = 192;
 
 impl Attempts {
     pub(super) fn new(partitions: u32) -> Self {
@@ -87,6 +92,7 @@ impl Attempts {
         if !counted {
             self.count(writer, commit.number, &commit.counts, LogSizes::add)?;
         }
+        self.bytes += COMMIT_BYTES + commit.counts.0.len() as u64;
         self.counts.insert(instance, commit.counts.clone());
         Ok(true)
     }
@@ -101,6 +107,7 @@ impl Attempts {
     fn lose(&mut self, instance: Instance) -> Result<()> {
         let number = Arc::make_mut(&mut self.live).remove(&instance);
         let counts = self.counts.remove(&instance).unwrap_or_default();
+        self.bytes = self.bytes.saturating_sub(COMMIT_BYTES + counts.0.len() as u64);
         self.die(instance);
         self.count(instance.0, number.unwrap_or(0), &counts, LogSizes::take)
     }

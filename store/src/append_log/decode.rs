@@ -1,7 +1,7 @@
 //! The bytes of a block back to entries. Nothing here trusts what was read.
 
 use super::head::{Head, Order};
-use super::wire::Reader;
+use crate::codec::Fields;
 use crate::format::{
     BLOCK_BYTES, LOG_BLOCK_BYTES, LOG_BLOCK_HEADER_BYTES, LOG_BLOCK_HEADS, LOG_BLOCK_MAGIC, LOG_HEAD_BYTES, LOG_PIECE_BYTES,
     LOG_STRETCH_BYTES, LOG_VERSION,
@@ -77,7 +77,7 @@ impl Expected<'_> {
         if checksum(bytes) != u64::from_le_bytes(expected) {
             return Err(self.damaged(0, "the checksum of its header is wrong"));
         }
-        let mut reader = Reader(bytes);
+        let mut reader = Fields(bytes);
         let magic = reader.take::<4>()?;
         let [version, encoding, item_size, table_encoding] = reader.take()?;
         let (partition, entries, raw, stored) = (reader.u32()?, reader.u32()? as usize, reader.u32()? as usize, reader.u32()? as usize);
@@ -106,7 +106,7 @@ impl Expected<'_> {
         let table = reader.bytes(table_stored)?;
         let mut plain = vec![0; entries * LOG_HEAD_BYTES];
         codec.decode(table_encoding, 8, table, &mut plain).map_err(|e| self.damaged(0, e.to_string()))?;
-        let mut plain = Reader(&plain);
+        let mut plain = Fields(&plain);
         let heads =
             (0..entries).map(|_| Head::decode(&mut plain)).collect::<Result<Vec<_>>>().map_err(|e| self.damaged(0, e.to_string()))?;
         let sum: usize = heads.iter().map(|head| head.len as usize).sum();

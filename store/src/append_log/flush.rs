@@ -25,6 +25,7 @@ impl Shared {
         if attempt.kind == Kind::Loose {
             return Ok(());
         }
+        table.account()?;
         let open = match table.open.remove(&attempt) {
             Some(open) => open,
             None if table.attempts.is_committed(attempt) => return Ok(()),
@@ -48,6 +49,7 @@ impl Shared {
         self.check_writable()?;
         let (writer, kept) = (self.writer_id()?, self.is_kept());
         let mut table = self.table.lock();
+        table.account()?;
         if seal {
             let mut open: Vec<_> = table.open.keys().copied().filter(|attempt| attempt.kind != Kind::Loose).collect();
             open.sort_unstable_by_key(|attempt| (attempt.kind, attempt.task, attempt.attempt));
@@ -193,12 +195,15 @@ impl Shared {
         if !table.open.values().any(|open| open.counts.contains_key(&partition))
             && let Some(blocks) = table.blocks.get_mut(partition as usize)
         {
+            let before = blocks.len();
             blocks.retain(|block| {
                 if block.writer == 0 {
                     block.forget();
                 }
                 block.writer != 0
             });
+            let gone = before - blocks.len();
+            table.block_count = table.block_count.saturating_sub(gone as u64);
         }
         if kept {
             let ids = std::iter::once(writer).chain(table.others.iter().map(|(other, _)| other.header.writer));
@@ -276,6 +281,7 @@ impl Shared {
                         let block = Block::on_disk(block.partition, writer, block.first, block.last, block.raw, place);
                         if let Some(blocks) = table.blocks.get_mut(block.partition as usize) {
                             blocks.push(Arc::new(block));
+                            table.block_count += 1;
                         }
                     }
                     Record::Commit(commit) => {

@@ -1,7 +1,7 @@
 //! The head of an entry, and the order of entries in a partition.
 
 use super::attempt::{Attempt, Kind};
-use super::wire::Reader;
+use crate::codec::Fields;
 use crate::format::LOG_HEAD_BYTES;
 use crate::{Error, ErrorKind, Result};
 
@@ -54,7 +54,7 @@ impl Head {
         out
     }
 
-    pub(super) fn decode(reader: &mut Reader<'_>) -> Result<Head> {
+    pub(super) fn decode(reader: &mut Fields<'_>) -> Result<Head> {
         let (task, attempt) = (reader.u64()?, reader.u32()?);
         let [kind, zeros @ ..] = reader.take::<4>()?;
         let attempt = Attempt { kind: Kind::from_code(kind)?, task, attempt };
@@ -77,11 +77,11 @@ mod tests {
     fn heads_come_back() {
         let head = Head { attempt: Attempt::new(7, 3), instance: 9, seq: 1 << 40, offset: 5, total: 1 << 50, len: 77, records: 2 };
         let bytes = head.encode();
-        assert_eq!(Head::decode(&mut Reader(&bytes)).unwrap(), head);
+        assert_eq!(Head::decode(&mut Fields(&bytes)).unwrap(), head);
         for cut in 0..bytes.len() {
-            Head::decode(&mut Reader(&bytes[..cut])).unwrap_err();
+            Head::decode(&mut Fields(&bytes[..cut])).unwrap_err();
         }
         let longer = Head { offset: u64::MAX, ..head };
-        assert_eq!(Head::decode(&mut Reader(&longer.encode())).unwrap_err().kind(), ErrorKind::Corrupt);
+        assert_eq!(Head::decode(&mut Fields(&longer.encode())).unwrap_err().kind(), ErrorKind::Corrupt);
     }
 }

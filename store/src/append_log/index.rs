@@ -4,7 +4,7 @@ use super::attempt::{Attempt, Kind};
 use super::attempts::Commit;
 use super::head::Order;
 use super::sizes::Counts;
-use super::wire::Reader;
+use crate::codec::Fields;
 use crate::format::{LOG_ACK_BYTES, LOG_ACK_MAGIC, LOG_FRAME_BYTES, LOG_FRAME_MAGIC, LOG_HEADER_BYTES, LOG_MAGIC, LOG_VERSION};
 use crate::io::BackendFile;
 use crate::{Error, ErrorKind, Result, checksum};
@@ -53,7 +53,7 @@ fn put_order(out: &mut Vec<u8>, order: &Order) {
     }
 }
 
-fn order(reader: &mut Reader<'_>) -> Result<Order> {
+fn order(reader: &mut Fields<'_>) -> Result<Order> {
     Ok((Kind::from_code(reader.u8()?)?, reader.u64()?, reader.u64()?, reader.u64()?, reader.u64()?))
 }
 
@@ -99,7 +99,7 @@ impl Record {
         }
     }
 
-    fn decode(reader: &mut Reader<'_>) -> Result<Record> {
+    fn decode(reader: &mut Fields<'_>) -> Result<Record> {
         Ok(match reader.u8()? {
             1 => Record::Block(BlockRecord {
                 partition: reader.u32()?,
@@ -131,7 +131,7 @@ impl Record {
 
 /// All records of a frame.
 pub(super) fn records(payload: &[u8]) -> Result<Vec<Record>> {
-    let (mut reader, mut out) = (Reader(payload), Vec::new());
+    let (mut reader, mut out) = (Fields(payload), Vec::new());
     let count = reader.u32()?;
     for _ in 0..count {
         out.push(Record::decode(&mut reader)?);
@@ -159,12 +159,12 @@ impl IndexHeader {
     }
 
     pub(super) fn decode(bytes: &[u8]) -> Result<IndexHeader> {
-        let mut reader = Reader(bytes);
+        let mut reader = Fields(bytes);
         let content = reader.bytes(LOG_HEADER_BYTES - 8)?;
         if reader.u64()? != checksum(content) {
             return Err(Error::new(ErrorKind::Corrupt, "the header of an index is damaged"));
         }
-        let mut reader = Reader(content);
+        let mut reader = Fields(content);
         let (magic, version) = (reader.take::<8>()?, reader.u32()?);
         if magic != LOG_MAGIC {
             return Err(Error::new(ErrorKind::Corrupt, "it is not the index of an append log"));
@@ -311,12 +311,12 @@ impl Cursor {
 
 /// Flags, sequence, length and checksum of the payload, where the header is sound.
 fn frame_header(header: &[u8; LOG_FRAME_BYTES]) -> Option<(u8, u64, u64, u64)> {
-    let mut reader = Reader(header);
+    let mut reader = Fields(header);
     let content = reader.bytes(LOG_FRAME_BYTES - 8).ok()?;
     if reader.u64().ok()? != checksum(content) {
         return None;
     }
-    let mut reader = Reader(content);
+    let mut reader = Fields(content);
     let (magic, [flags, ..]) = (reader.take::<4>().ok()?, reader.take::<4>().ok()?);
     let fields = (flags, reader.u64().ok()?, reader.u64().ok()?, reader.u64().ok()?);
     (magic == LOG_FRAME_MAGIC).then_some(fields)
@@ -333,10 +333,10 @@ pub(super) fn acknowledgement(sequence: u64) -> Vec<u8> {
 
 /// The sequence of the frame that is acknowledged at the beginning of `bytes`.
 fn acknowledged(bytes: &[u8]) -> Option<u64> {
-    let mut reader = Reader(bytes);
+    let mut reader = Fields(bytes);
     let content = reader.bytes(LOG_ACK_BYTES - 8).ok()?;
     let sound = reader.u64().ok()? == checksum(content) && content.starts_with(&LOG_ACK_MAGIC);
-    sound.then(|| Reader(content.get(8..).unwrap_or_default()).u64().ok()).flatten()
+    sound.then(|| Fields(content.get(8..).unwrap_or_default()).u64().ok()).flatten()
 }
 
 #[cfg(test)]

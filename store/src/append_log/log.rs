@@ -167,7 +167,7 @@ impl ByteLog {
             pace: Pace::new(options.encoding),
             buckets: (0..partitions).map(|_| Mutex::default()).collect(),
             weights: (0..partitions).map(|_| Default::default()).collect(),
-            table: Mutex::new(Table::new(partitions)),
+            table: Mutex::new(Table::new(partitions, arena.ledger())?),
             work: Mutex::default(),
             todo: Condvar::new(),
             ended: Condvar::new(),
@@ -177,6 +177,7 @@ impl ByteLog {
             planner: Mutex::new(Desk::for_heads(&arena)?),
             ahead: Mutex::default(),
             read_bytes,
+            records: Mutex::default(),
             reading: Arc::default(),
             written_raw: 0.into(),
             written_stored: 0.into(),
@@ -339,6 +340,7 @@ impl ByteLog {
         for (id, _) in all {
             remove_writer(&backend, &folder, id, 100);
         }
+        super::kind::remove(&backend, &folder);
         match std::fs::remove_dir(&folder) {
             Err(e) if e.kind() != std::io::ErrorKind::DirectoryNotEmpty => Err(Error::io("the folder cannot be removed", e).at(folder)),
             _ => Ok(()),

@@ -13,6 +13,7 @@ mod flush;
 mod gather;
 mod head;
 mod index;
+mod kind;
 mod log;
 mod options;
 mod pace;

@@ -18,7 +18,7 @@ use super::sizes::{Counts, LogSizes};
 use super::work::Work;
 use crate::io::{Backend, BackendFile};
 use crate::scratch::Space;
-use crate::{Arena, Error, ErrorKind, Result};
+use crate::{Arena, Booking, Error, ErrorKind, Ledger, Result};
 use parking_lot::{Condvar, Mutex, MutexGuard};
 use rustc_hash::{FxHashMap, FxHashSet};
 use std::path::Path;
@@ -55,7 +55,15 @@ pub(super) struct Table {
     pub(super) sealed: bool,
     /// Changes with every commit and deletion.
     pub(super) version: u64,
+    /// How many blocks there are, or a little more.
+    pub(super) block_count: u64,
+    /// For blocks and commits.
+    booking: Booking,
 }
+
+/// What is known of a block takes about so much memory; and memory is booked in such steps.
+const BLOCK_MEMORY: u64 = 256;
+const STEP: u64 = 64 << 10;
 
 pub(super) struct Shared {
     pub(super) backend: Arc<dyn Backend>,
@@ -83,6 +91,8 @@ pub(super) struct Shared {
     pub(super) planner: Mutex<Desk>,
     pub(super) ahead: Mutex<Ahead>,
     pub(super) read_bytes: u64,
+    /// The type of the records, once it is known.
+    pub(super) records: Mutex<Option<String>>,
     /// The bytes of windows that are being read, or were and are not consumed.
     pub(super) reading: Arc<AtomicU64>,
     pub(super) written_raw: AtomicU64,
@@ -97,8 +107,10 @@ impl std::fmt::Debug for Shared {
 }
 
 impl Table {
-    pub(super) fn new(partitions: u32) -> Self {
-        Table {
+    /// # Errors
+    /// None that can be met, as nothing is booked yet.
+    pub(super) fn new(partitions: u32, ledger: &Ledger) -> Result<Self> {
+        Ok(Table {
             attempts: Attempts::new(partitions),
             blocks: vec![Vec::new(); partitions as usize],
             others: Vec::new(),
@@ -112,6 +124,23 @@ impl Table {
             lengths: Vec::new(),
             sealed: false,
             version: 0,
+            block_count: 0,
+            booking: ledger.book(0)?,
+        })
+    }
+
+    /// Books what is known of blocks and commits.
+    ///
+    /// # Errors
+    /// Out of memory.
+    pub(super) fn account(&mut self) -> Result<()> {
+        let (need, have) = (BLOCK_MEMORY * self.block_count + self.attempts.bytes, self.booking.bytes());
+        match need > have {
+            true => self.booking.grow((need - have).next_multiple_of(STEP)),
+            false => {
+                self.booking.shrink(need.next_multiple_of(STEP));
+                Ok(())
+            }
         }
     }
 
@@ -274,9 +303,14 @@ impl Shared {
             return;
         }
         if let Some(block) = Block::held(partition, bucket.close()).map(Arc::new) {
-            if let Some(blocks) = self.table.lock().blocks.get_mut(partition as usize) {
+            let mut table = self.table.lock();
+            if let Some(blocks) = table.blocks.get_mut(partition as usize) {
                 blocks.push(Arc::clone(&block));
+                table.block_count += 1;
             }
+            // Where it is refused, the next commit or flush is.
+            table.account().ok();
+            drop(table);
             bucket.keep(block);
         }
     }

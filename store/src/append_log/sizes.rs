@@ -1,7 +1,7 @@
 //! How much a partition holds.
 
-use super::wire::{Reader, put_varint};
 use crate::Result;
+use crate::codec::{Encode, Fields};
 
 /// What a partition holds, known without reading it. It counts what a gather would give: committed entries that were
 /// neither replaced nor deleted.
@@ -34,9 +34,9 @@ impl Counts {
         all.sort_unstable_by_key(|(partition, _)| *partition);
         let (mut out, mut before) = (Vec::new(), 0);
         for (partition, sizes) in all {
-            put_varint(&mut out, u64::from(partition - before));
-            put_varint(&mut out, sizes.records);
-            put_varint(&mut out, sizes.bytes);
+            out.put_varint(u64::from(partition - before));
+            out.put_varint(sizes.records);
+            out.put_varint(sizes.bytes);
             before = partition;
         }
         Counts(out.into_boxed_slice())
@@ -44,7 +44,7 @@ impl Counts {
 
     /// Calls `f` for each partition.
     pub(super) fn each(&self, mut f: impl FnMut(u32, LogSizes)) -> Result<()> {
-        let (mut reader, mut partition) = (Reader(&self.0), 0u64);
+        let (mut reader, mut partition) = (Fields(&self.0), 0u64);
         while !reader.0.is_empty() {
             partition = partition.saturating_add(reader.varint()?);
             let sizes = LogSizes { records: reader.varint()?, bytes: reader.varint()? };

@@ -75,6 +75,11 @@ pub(super) fn verify(shared: &Shared) -> Result<LogVerified> {
             Ok(()) => {}
         }
     }
+    match super::kind::read(&*shared.backend, shared.folder()) {
+        Err(e) if !is_damage(&e) => return Err(e),
+        Err(e) => verified.damage.push(e),
+        Ok(_) => {}
+    }
     Ok(verified)
 }
 

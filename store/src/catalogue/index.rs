@@ -10,7 +10,8 @@
 use super::memory::MemoryTree;
 use super::on_disk::DiskTree;
 use super::tree::{Batch, Tree};
-use crate::manifest::{Changes, Decode, Encode, Entry};
+use crate::codec::{Encode, Fields};
+use crate::manifest::{Changes, Entry};
 use crate::{Error, ErrorKind, Ledger, Result, checksum};
 use parking_lot::RwLock;
 use std::collections::BTreeMap;
@@ -69,7 +70,7 @@ impl Head {
     }
 
     fn decode(bytes: &[u8]) -> Option<Head> {
-        let mut from = Decode(bytes);
+        let mut from = Fields(bytes);
         let mut next = || from.u64().ok();
         let head = Head { store_id: next()?, sequence: next()?, pairs: next()?, sum: next()? };
         (head.encode() == bytes).then_some(head)
@@ -138,7 +139,7 @@ impl Index {
     pub(crate) fn by_name(&self, name: &str) -> Result<Option<Entry>> {
         let held = self.held.read_recursive();
         let Some(id) = held.tree.get(&name_key(name))? else { return Ok(None) };
-        let id = Decode(&id).u64().map_err(|_| damaged("a number is cut"))?;
+        let id = Fields(&id).u64().map_err(|_| damaged("a number is cut"))?;
         let entry = held.entry(id)?.filter(|entry| entry.name == name).ok_or_else(|| damaged("a name leads nowhere"))?;
         Ok(Some(entry))
     }
@@ -183,7 +184,7 @@ impl Index {
             let page = held.tree.page(&prefix, after.as_deref(), PAGE)?;
             for (key, id) in &page {
                 let name = key.get(1..).and_then(|name| std::str::from_utf8(name).ok()).ok_or_else(|| damaged("a name is no text"))?;
-                visit(&held, name, Decode(id).u64().map_err(|_| damaged("a number is cut"))?)?;
+                visit(&held, name, Fields(id).u64().map_err(|_| damaged("a number is cut"))?)?;
             }
             match page.into_iter().nth(PAGE - 1) {
                 Some((last, _)) => after = Some(last),
@@ -202,14 +203,14 @@ impl Index {
         for name in &changes.removed {
             let key = name_key(name);
             if let Some(id) = held.tree.get(&key)? {
-                steps.insert(id_key(Decode(&id).u64().map_err(|_| damaged("a number is cut"))?), None);
+                steps.insert(id_key(Fields(&id).u64().map_err(|_| damaged("a number is cut"))?), None);
                 steps.insert(key, None);
             }
         }
         for entry in &changes.puts {
             let key = name_key(&entry.name);
             if let Some(old) = held.tree.get(&key)? {
-                let old = Decode(&old).u64().map_err(|_| damaged("a number is cut"))?;
+                let old = Fields(&old).u64().map_err(|_| damaged("a number is cut"))?;
                 steps.entry(id_key(old)).or_insert(None);
             }
             steps.insert(key, Some(entry.id.to_le_bytes().to_vec()));
@@ -241,7 +242,7 @@ impl Index {
 impl Held {
     fn entry(&self, id: u64) -> Result<Option<Entry>> {
         let Some(bytes) = self.tree.get(&id_key(id))? else { return Ok(None) };
-        let mut from = Decode(&bytes);
+        let mut from = Fields(&bytes);
         let sum = from.u64()?;
         if sum != checksum(from.0) {
             return Err(damaged("an entry is not what was written"));

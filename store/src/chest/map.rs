@@ -1,25 +1,18 @@
 //! A map that is larger than its memory.
 
-use super::core::{Core, Got, Hook, Hooks, Shared, Want, is_part};
-use super::disk::Disk;
+use super::core::{Core, Got, Hook, Hooks, Shared, Want};
 use super::key::{ChestKey, EncodeKey};
 use super::memory::IntoBytes;
-use super::options::{ChestOptions, ChestStats};
+use super::options::ChestStats;
 use super::pinned::Pinned;
 use super::record::Draft;
-use super::saved::{STORE_BYTES, Saved};
 use super::storable::{Encoder, Storable};
-use crate::io::{Backend, FileBackend};
-use crate::{Arena, Chunk, ChunkKind, DatasetKind, Error, ErrorKind, Ledger, Result, Scratch, Store, StoreOptions};
+use crate::{Chunk, ChunkKind, Error, ErrorKind, Result};
 use std::borrow::Borrow;
 use std::cell::Cell;
 use std::marker::PhantomData;
-use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
-
-/// Beyond the memory of a chest, what its own ledger lets be booked: slabs of small buffers are counted whole.
-const SLACK: u64 = 2 << 20;
 
 /// A map from keys to values of which at most so many bytes are in memory; the others are on disk.
 ///
@@ -28,7 +21,7 @@ const SLACK: u64 = 2 << 20;
 /// together in packs, so that a million of them take a few files and about 60 bytes each beside their own. All calls can come
 /// from several threads at once; a value has no more than one version, and who gets it while it is put sees the old or the new one.
 ///
-/// The bound counts the values in memory, the index of the keys, and what is pinned. Beside it there are [`Scratch::staging_bytes`] for each
+/// The bound counts the values in memory, the index of the keys, and what is pinned. Beside it there are [`Scratch::staging_bytes`](crate::Scratch::staging_bytes) for each
 /// I/O thread and one more. A chunk that is a part of a larger buffer keeps all of that in memory, and is counted for itself only: copy
 /// such chunks first.
 ///
@@ -79,115 +72,16 @@ pub(super) fn with_work<R>(run: impl FnOnce(&mut Work) -> R) -> R {
     result
 }
 
+/// Lends the bytes of a key.
+fn with_key<R>(key: &(impl EncodeKey + ?Sized), run: impl FnOnce(&[u8]) -> R) -> R {
+    with_work(|work| {
+        work.key.clear();
+        key.encode_key(&mut work.key);
+        run(&work.key)
+    })
+}
+
 impl<K: ChestKey, V: Storable> Chest<K, V> {
-    /// A chest of at most `memory` bytes, such as `"256MiB"` or `256 << 20`, whose files end with it.
-    ///
-    /// # Errors
-    /// Unusable where the scratch folder cannot be used; Invalid for less than 8 KiB of memory; the errors of the operating system.
-    pub fn temporary(memory: impl IntoBytes, options: ChestOptions) -> Result<Self> {
-        Self::temporary_on(Arc::new(FileBackend::new()), memory, options)
-    }
-
-    /// As [`Chest::temporary`], on another backend.
-    ///
-    /// # Errors
-    /// As for [`Chest::temporary`].
-    pub fn temporary_on(backend: Arc<dyn Backend>, memory: impl IntoBytes, options: ChestOptions) -> Result<Self> {
-        let memory = memory.into_bytes()?;
-        let arena = options.arena.unwrap_or_else(|| own_arena(memory, options.threads));
-        let scratch = Scratch::open_on(backend, options.scratch.threads(options.threads + 1), &arena)?;
-        Self::on(Core::open(Disk::Scratch(scratch), memory, arena, options.threads)?)
-    }
-
-    /// The chest in a folder, with what it had when it was last flushed; it is made where there is none. One process at a time can have it
-    /// open. What leaves memory goes to the segments of a [`Store`] in that folder, as the dataset `chest`; it is there to stay after
-    /// [`Chest::flush`], and only then.
-    ///
-    /// ```
-    /// use chunkstore_store::Chest;
-    /// # let temporary = tempfile::tempdir_in(std::env::current_exe().unwrap().parent().unwrap()).unwrap();
-    /// # let folder = temporary.path().join("cache");
-    /// let chest = Chest::<(String, u64), Vec<f32>>::open(&folder, "64MiB")?;
-    /// chest.put(&("a".to_string(), 1), &vec![0.5; 1000])?;
-    /// chest.flush()?; // From here on it survives a loss of power.
-    /// chest.put(&("a".to_string(), 2), &vec![1.5; 1000])?;
-    /// drop(chest);
-    ///
-    /// let chest = Chest::<(String, u64), Vec<f32>>::open(&folder, "64MiB")?;
-    /// assert_eq!(chest.get(&("a".to_string(), 1))?.expect("it was flushed")[0], 0.5);
-    /// assert_eq!(chest.len(), 1);
-    /// # Ok::<(), chunkstore_store::Error>(())
-    /// ```
-    ///
-    /// # Errors
-    /// Locked where it is open already; unusable where the folder cannot be used; corrupt where the store is damaged; Invalid where a
-    /// dataset of another kind is in its place; out of memory where the index of the keys does not fit.
-    pub fn open(folder: impl AsRef<Path>, memory: impl IntoBytes) -> Result<Self> {
-        Self::open_with(folder, memory, Store::options(), 2)
-    }
-
-    /// As [`Chest::open`], in a store that is opened with `options`, with so many threads that write and prefetch in the background. The
-    /// memory of the chest comes from the arena of the store; without one there, from one with a ledger whose limit is the memory of the
-    /// chest and 32 MiB, for what the store needs.
-    ///
-    /// # Errors
-    /// As for [`Chest::open`].
-    pub fn open_with(folder: impl AsRef<Path>, memory: impl IntoBytes, options: StoreOptions, threads: usize) -> Result<Self> {
-        let memory = memory.into_bytes()?;
-        let threads = threads.clamp(1, 16);
-        let own = options.arena.is_none().then(|| Ledger::new(memory.saturating_add(STORE_BYTES)));
-        let made = || Arena::with_pool(own.clone().unwrap_or_else(|| Ledger::new(u64::MAX)), (memory / 8).min(32 << 20));
-        let arena = options.arena.clone().unwrap_or_else(made);
-        let store = options.arena(arena.clone()).threads(threads + 1).open(folder)?;
-        let meta = serde_json::json!({ "key": std::any::type_name::<K>(), "value": std::any::type_name::<V>() });
-        let saved = Saved::open(store, &DatasetKind::new(super::saved::NAME, meta), own)?;
-        let chest = Self::on(Core::open(Disk::Saved(Box::new(saved)), memory, arena, threads)?)?;
-        chest.adjust();
-        Ok(chest)
-    }
-
-    /// The store of a chest at a path, for instance to verify it; nothing for a temporary chest. Versions that were overwritten take room
-    /// until [`Store::compact`]; that leaves segments alone that an open chest leads to, so it is best done on the store while the chest is
-    /// closed.
-    pub fn store(&self) -> Option<&Store> {
-        self.shared().disk.saved().map(|saved| &saved.store)
-    }
-
-    /// Writes all that is in memory only. At a path, what the chest holds then is committed, and survives a crash and a loss of power;
-    /// what others put or remove meanwhile may be part of it or not. Values that are in memory stay there.
-    ///
-    /// # Errors
-    /// Those of failed writes; disk full, after which it can be tried again; unusable after a failed sync. The chest has the same values as
-    /// before.
-    pub fn flush(&self) -> Result<()> {
-        let shared = self.shared();
-        shared.write_all()?;
-        if let Some(saved) = shared.disk.saved() {
-            saved.tell()?;
-            saved.keyed.commit()?;
-            self.adjust();
-        }
-        Ok(())
-    }
-
-    fn adjust(&self) {
-        if let Some(saved) = self.shared().disk.saved() {
-            let state = self.shared().state.lock();
-            saved.adjust(state.memory, state.total());
-        }
-    }
-
-    /// Ends the chest, and removes its folder with all that is in it. A temporary chest does so when it is dropped, too.
-    ///
-    /// # Errors
-    /// Those of the operating system.
-    pub fn destroy(self) -> Result<()> {
-        let Some(store) = self.store() else { return Ok(()) };
-        let (folder, backend) = (store.folder().to_path_buf(), Arc::clone(&store.inner().backend));
-        drop(self);
-        backend.remove_folder(&folder)
-    }
-
     pub(super) fn on(core: Core) -> Result<Self> {
         Ok(Chest { core, types: PhantomData })
     }
@@ -308,11 +202,7 @@ impl<K: ChestKey, V: Storable> Chest<K, V> {
         K: Borrow<Q>,
         Q: EncodeKey + ?Sized,
     {
-        with_work(|work| {
-            work.key.clear();
-            key.encode_key(&mut work.key);
-            self.shared().contains(&work.key)
-        })
+        with_key(key, |key| self.shared().contains(key))
     }
 
     /// Forgets the value of a key; whether there was one.
@@ -321,11 +211,7 @@ impl<K: ChestKey, V: Storable> Chest<K, V> {
         K: Borrow<Q>,
         Q: EncodeKey + ?Sized,
     {
-        with_work(|work| {
-            work.key.clear();
-            key.encode_key(&mut work.key);
-            self.shared().remove(&work.key)
-        })
+        with_key(key, |key| self.shared().remove(key))
     }
 
     /// Forgets all values.
@@ -430,32 +316,6 @@ impl<K: ChestKey, V: Storable> Chest<K, V> {
         }
     }
 
-    /// The keys, in no particular order. Keys that are put or removed while this goes on may be among them or not; all others are given
-    /// exactly once.
-    ///
-    /// ```
-    /// use chunkstore_store::{Chest, ChestOptions};
-    /// # let folder = tempfile::tempdir_in(std::env::current_exe().unwrap().parent().unwrap()).unwrap();
-    /// let chest: Chest<String, u64> = Chest::temporary("1MiB", ChestOptions::in_folder(folder.path()))?;
-    /// chest.put("one", &1)?;
-    /// chest.put("two", &2)?;
-    /// let mut keys: Vec<String> = chest.keys().collect::<Result<_, _>>()?;
-    /// keys.sort();
-    /// assert_eq!(keys, ["one", "two"]);
-    /// # Ok::<(), chunkstore_store::Error>(())
-    /// ```
-    pub fn keys(&self) -> Keys<'_, K, V> {
-        Keys { chest: self, shard: 0, keys: Vec::new() }
-    }
-
-    /// Keys and values, in no particular order, as [`Chest::keys`].
-    pub fn iter(&self) -> impl Iterator<Item = Result<(K, Pinned<V>)>> {
-        self.keys().filter_map(|key| match key {
-            Ok(key) => self.get(&key).transpose().map(|value| value.map(|value| (key, value))),
-            Err(e) => Some(Err(e)),
-        })
-    }
-
     /// Puts all values of another chest, whatever this one has under their keys, and gives their number. Large values that are in memory
     /// are shared, not copied. Where both are at paths, the other is flushed, and its sealed segments are linked into this one's folder
     /// (copied, where that is on another disk), so that its values are neither read nor written; only those in its last segments and its
@@ -492,11 +352,6 @@ impl<K: ChestKey, V: Storable> Chest<K, V> {
 }
 
 /// The arena of a chest that is given none.
-pub(super) fn own_arena(memory: u64, threads: usize) -> Arena {
-    let staging = Scratch::staging_bytes() * (threads as u64 + 1);
-    Arena::with_pool(Ledger::new(memory.saturating_add(staging + SLACK)), (memory / 8).min(32 << 20))
-}
-
 impl<K, V> std::fmt::Debug for Chest<K, V> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let shared = &self.core.shared;
@@ -505,50 +360,15 @@ impl<K, V> std::fmt::Debug for Chest<K, V> {
     }
 }
 
-/// The keys of [`Chest::keys`].
-pub struct Keys<'a, K, V> {
-    chest: &'a Chest<K, V>,
-    shard: usize,
-    keys: Vec<Box<[u8]>>,
-}
-
-impl<K: ChestKey, V: Storable> Iterator for Keys<'_, K, V> {
-    type Item = Result<K>;
-
-    fn next(&mut self) -> Option<Result<K>> {
-        let shared = self.chest.shared();
-        while self.keys.is_empty() && self.shard < shared.shards() {
-            self.keys = shared.keys_of(self.shard);
-            self.shard += 1;
-        }
-        self.keys.pop().map(|key| K::from_key(&key))
-    }
-}
-
-impl<K, V> std::fmt::Debug for Keys<'_, K, V> {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Keys").field("shard", &self.shard).finish_non_exhaustive()
-    }
-}
-
-impl Shared {
-    pub(super) fn shards(&self) -> usize {
-        self.state.lock().index.shards()
-    }
-
-    /// The keys of a shard of the index that are no parts of streams.
-    pub(super) fn keys_of(&self, shard: usize) -> Vec<Box<[u8]>> {
-        let state = self.state.lock();
-        state.index.entries(shard).filter(|(key, _)| !is_part(key)).map(|(key, _)| key.into()).collect()
-    }
-}
-
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
 mod tests {
+    use super::super::opening::SLACK;
+    use super::super::options::ChestOptions;
     use super::*;
     use crate::chest::AnyKey;
     use crate::io::{Fault, FaultyBackend, MemoryBackend};
+    use crate::{Arena, Ledger, Scratch};
     use crate::{Block, Bytes, DType, Encoding, Records, Scalar, ScratchOptions};
     use parking_lot::Mutex;
     use proptest::prelude::*;

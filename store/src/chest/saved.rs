@@ -128,7 +128,7 @@ impl Saved {
         let mut told = 0;
         let result = batch.iter().try_for_each(|(key, held)| {
             match held {
-                Some(_) => self.keyed.note(key, *held)?,
+                Some(_) => drop(self.keyed.note(key, *held)?),
                 None => drop(self.keyed.remove(key)?),
             }
             told += 1;

@@ -18,10 +18,9 @@
 //! list, and in none while it is open or being written; `live` of a unit (of a place on disk) is the number of keys that are found there
 //! (whose home is there).
 
-use super::index::{At, Home, Index, Loc, hash_of};
+use super::index::{At, Home, Index, Loc};
 use super::record::{self, Draft};
-use super::saved::{Framed, Saved};
-use super::unit::{Body, Homes, Pin, Slab, UNIT_BYTES, Unit};
+use super::unit::{Body, Homes, Slab, UNIT_BYTES, Unit};
 use crate::{Arena, Buffer, Chunk, Error, Result, Slot};
 use lru::LruCache;
 use rustc_hash::FxHashSet;
@@ -31,9 +30,6 @@ use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 /// The memory that a place on disk takes.
 pub(super) const PLACE_BYTES: u64 = 384;
-
-/// Reads of a pack that come within so many misses make it worth reading as a whole.
-const SOON: u64 = 32;
 
 /// A pack or a value in the scratch files.
 #[derive(Debug)]
@@ -46,7 +42,7 @@ pub(super) struct Place {
     pub(super) live: u32,
     pub(super) live_bytes: u64,
     /// When one of them was read last, in misses.
-    missed: u64,
+    pub(super) missed: u64,
     /// The unit that is a copy of it.
     pub(super) copy: Option<u32>,
 }
@@ -68,38 +64,38 @@ pub(super) struct Write {
 }
 
 pub(super) struct State {
-    arena: Arena,
+    pub(super) arena: Arena,
     pub(super) memory: u64,
     /// The bytes of a pack, and the most bytes of a record.
     pub(super) pack: usize,
     pub(super) small: usize,
     /// Whether each value is written for itself.
-    each: bool,
+    pub(super) each: bool,
     pub(super) held: u64,
     pub(super) lent: Arc<AtomicU64>,
     pub(super) peak: u64,
-    clock: u64,
+    pub(super) clock: u64,
     pub(super) index: Index,
     /// The keys that are parts of streams.
     pub(super) hidden: usize,
     pub(super) units: Slab<Unit>,
     pub(super) places: Slab<Place>,
-    clean: LruCache<u32, u64>,
-    dirty: LruCache<u32, u64>,
-    clean_bytes: u64,
-    writing_bytes: u64,
-    latest: Option<u32>,
+    pub(super) clean: LruCache<u32, u64>,
+    pub(super) dirty: LruCache<u32, u64>,
+    pub(super) clean_bytes: u64,
+    pub(super) writing_bytes: u64,
+    pub(super) latest: Option<u32>,
     pub(super) open: Option<u32>,
-    cache: Option<u32>,
+    pub(super) cache: Option<u32>,
     /// Units to be written next.
-    writes: VecDeque<u32>,
+    pub(super) writes: VecDeque<u32>,
     /// Writes that wait or run, and loads that run.
     pub(super) busy: usize,
     /// What is being read as a whole.
     pub(super) loading: FxHashSet<Home>,
     /// Places less than half of which is alive.
-    sparse: Vec<u32>,
-    dead_bytes: u64,
+    pub(super) sparse: Vec<u32>,
+    pub(super) dead_bytes: u64,
     /// Keys of streams that are being written.
     pub(super) streaming: FxHashSet<Box<[u8]>>,
     /// Keys to be read ahead, in order; those that are no longer in `wanted` are passed over.
@@ -107,11 +103,11 @@ pub(super) struct State {
     pub(super) wanted: FxHashSet<Box<[u8]>>,
     /// Packs that follow one that was read.
     pub(super) next_packs: VecDeque<u32>,
-    last_pack: u32,
-    ahead_bytes: u64,
+    pub(super) last_pack: u32,
+    pub(super) ahead_bytes: u64,
     /// The error of the last write that failed, for who waits for room; until someone does, no more is written ahead.
     pub(super) failed: Option<Error>,
-    resting: bool,
+    pub(super) resting: bool,
     pub(super) closing: bool,
     pub(super) trash: Vec<Trash>,
     /// Keys whose values left memory, if somebody wants to know.
@@ -198,7 +194,7 @@ impl State {
     }
 
     /// Makes the clock go on.
-    fn tick(&mut self) -> u64 {
+    pub(super) fn tick(&mut self) -> u64 {
         self.clock += 1;
         self.clock
     }
@@ -208,7 +204,7 @@ impl State {
         Arena::footprint(self.pack) + UNIT_BYTES + PLACE_BYTES + (self.most_records() * size_of::<(u32, Home)>()) as u64
     }
 
-    fn most_records(&self) -> usize {
+    pub(super) fn most_records(&self) -> usize {
         (self.pack / 64).max(16)
     }
 
@@ -219,7 +215,7 @@ impl State {
         self.has_room(self.open, len)
     }
 
-    fn has_room(&self, pack: Option<u32>, len: usize) -> bool {
+    pub(super) fn has_room(&self, pack: Option<u32>, len: usize) -> bool {
         let unit = pack.and_then(|id| self.units.get(id));
         unit.is_some_and(|unit| unit.records < self.most_records() && unit.used + len <= unit.pack().map_or(0, <[u8]>::len))
     }
@@ -246,7 +242,7 @@ impl State {
         }
     }
 
-    fn seal(&mut self, id: u32) {
+    pub(super) fn seal(&mut self, id: u32) {
         let tick = self.tick();
         if let Some(unit) = self.units.get_mut(id) {
             unit.seal();
@@ -393,7 +389,7 @@ impl State {
     }
 
     /// Forgets the value at a place: no key is found there any more.
-    fn forget(&mut self, loc: Loc) {
+    pub(super) fn forget(&mut self, loc: Loc) {
         let Some((id, offset)) = loc.memory() else {
             if let Some(home) = loc.home() {
                 self.dies(home, loc.bytes());
@@ -409,7 +405,7 @@ impl State {
     }
 
     /// A value on disk is wanted by no key any more.
-    fn dies(&mut self, home: Home, bytes: u64) {
+    pub(super) fn dies(&mut self, home: Home, bytes: u64) {
         if self.each {
             return;
         }
@@ -426,7 +422,7 @@ impl State {
         }
     }
 
-    fn free_place(&mut self, id: u32) {
+    pub(super) fn free_place(&mut self, id: u32) {
         if let Some(place) = self.places.remove(id) {
             self.dead_bytes = self.dead_bytes.saturating_sub(place.used.saturating_sub(place.live_bytes));
             // A copy has no place any more; it has no values either.
@@ -457,389 +453,11 @@ impl State {
         }
     }
 
-    fn used_ahead(&mut self, id: u32) {
+    pub(super) fn used_ahead(&mut self, id: u32) {
         if let Some(unit) = self.units.get_mut(id).filter(|unit| unit.ahead) {
             unit.ahead = false;
             self.ahead_bytes -= unit.bytes;
         }
-    }
-
-    // ---- leaving memory
-
-    /// Takes the oldest clean unit that nobody uses out of memory.
-    pub(super) fn evict_clean(&mut self) -> bool {
-        for _ in 0..self.clean.len() {
-            let Some((id, tick)) = self.clean.pop_lru() else { break };
-            if self.units.get(id).is_some_and(Unit::is_pinned) {
-                self.clean.put(id, tick);
-                continue;
-            }
-            self.clean_bytes -= self.units.get(id).map_or(0, |unit| unit.bytes);
-            self.evict(id);
-            return true;
-        }
-        false
-    }
-
-    /// Sends the values of a clean unit home.
-    fn evict(&mut self, id: u32) {
-        self.used_ahead(id);
-        let Some(unit) = self.units.remove(id) else { return };
-        let mut overflowed = self.overflowed.take();
-        let mut send = |index: &mut Index, hash, offset| {
-            if let Some(at) = index.find_where(hash, |loc| loc.memory() == Some((id, offset)))
-                && let (Some(loc), Some(home)) = (index.loc(at), unit.home(offset))
-            {
-                index.set(at, loc.at_home(home));
-                self.evicted += 1;
-                if let Some(keys) = &mut overflowed {
-                    keys.push(index.key(at).into());
-                }
-            }
-        };
-        match &unit.body {
-            Body::Alone(_) => send(&mut self.index, unit.hash, 0),
-            Body::Open(_) => {}
-            Body::Pack(buffer) if unit.live > 0 => {
-                record::records(buffer, unit.used).for_each(|(offset, record)| send(&mut self.index, record.hash, offset));
-            }
-            Body::Pack(_) => {}
-        }
-        self.overflowed = overflowed;
-        self.end(unit);
-    }
-
-    /// Ends a unit in which no key is found any more, unless it is open or being written.
-    fn end_if_empty(&mut self, id: u32) {
-        let empty = self.units.get(id).is_some_and(|unit| unit.live == 0 && !unit.writing);
-        if empty && self.open != Some(id) && self.cache != Some(id) {
-            self.unlist(id);
-            self.used_ahead(id);
-            if let Some(unit) = self.units.remove(id) {
-                self.end(unit);
-            }
-        }
-    }
-
-    /// Ends the counting of a unit; while somebody uses it, its bytes count as lent.
-    fn end(&mut self, unit: Unit) {
-        self.held -= unit.bytes;
-        if let Homes::Place(place) = &unit.homes
-            && let Some(place) = self.places.get_mut(*place)
-        {
-            place.copy = None;
-        }
-        if unit.is_pinned() {
-            unit.pin.lend(unit.bytes);
-        }
-        self.trash.push(Trash::Body(unit.body));
-    }
-
-    /// Counts reserved bytes as lent.
-    pub(super) fn lend(&mut self, bytes: u64) -> Arc<Pin> {
-        let pin = Pin::new(&self.lent);
-        self.held -= bytes;
-        pin.lend(bytes);
-        pin
-    }
-
-    /// Puts a unit into the list where it belongs.
-    fn settle(&mut self, id: u32) {
-        self.end_if_empty(id);
-        let Some(unit) = self.units.get(id).filter(|unit| !unit.writing) else { return };
-        let (tick, bytes) = (unit.tick, unit.bytes);
-        let list = match unit.is_clean() {
-            true => {
-                if self.clean.put(id, tick).is_none() {
-                    self.clean_bytes += bytes;
-                }
-                &mut self.clean
-            }
-            false => {
-                self.dirty.put(id, tick);
-                &mut self.dirty
-            }
-        };
-        // Written because it was the oldest: it leaves before what was used since.
-        if list.peek_lru().is_some_and(|(_, oldest)| tick < *oldest) {
-            list.demote(&id);
-        }
-    }
-
-    fn unlist(&mut self, id: u32) {
-        if self.clean.pop(&id).is_some() {
-            self.clean_bytes -= self.units.get(id).map_or(0, |unit| unit.bytes);
-        }
-        self.dirty.pop(&id);
-    }
-
-    // ---- writing
-
-    /// Queues writes that the rules of write-behind ask for; whether there is work for the background.
-    pub(super) fn look_ahead(&mut self) -> bool {
-        while !self.resting && self.total() > self.memory / 4 * 3 {
-            let short = self.clean_bytes + self.writing_bytes < self.memory / 4;
-            let due = self.dirty_is_due() && self.writing_bytes < self.memory / 8;
-            if !(short || due) || !self.queue_write(true) {
-                break;
-            }
-        }
-        !self.writes.is_empty() || !self.ahead.is_empty() || !self.next_packs.is_empty() || self.repack_is_due()
-    }
-
-    /// Queues writes of at least `bytes`, whatever the rules say, once all clean units have left that nobody uses.
-    pub(super) fn write_for(&mut self, bytes: u64) {
-        self.resting = false;
-        while self.writing_bytes < bytes && self.queue_write(true) {}
-    }
-
-    /// Queues the writes of all that is in memory only, without moving any of it, and gives the units.
-    pub(super) fn write_everything(&mut self) -> Vec<u32> {
-        self.resting = false;
-        self.seal_open();
-        while self.queue_write(false) {}
-        (0..self.units.numbers()).filter(|id| self.units.get(*id).is_some_and(|unit| unit.writing)).collect()
-    }
-
-    /// Whether a unit is being written, or else still has to be.
-    pub(super) fn is_unwritten(&self, id: u32) -> (bool, bool) {
-        let unit = self.units.get(id);
-        (unit.is_some_and(|unit| unit.writing), unit.is_some_and(|unit| !unit.is_clean() && unit.live > 0 && self.open != Some(id)))
-    }
-
-    fn dirty_is_due(&self) -> bool {
-        match (self.dirty.peek_lru(), self.clean.peek_lru()) {
-            (Some((_, dirty)), Some((_, clean))) => self.clock - dirty > 2 * (self.clock - clean),
-            _ => false,
-        }
-    }
-
-    /// Queues the write of the oldest dirty unit.
-    fn queue_write(&mut self, move_few: bool) -> bool {
-        let Some((id, _)) = self.dirty.pop_lru() else { return false };
-        if move_few && self.repack_in_memory(id) {
-            return true;
-        }
-        if let Some(unit) = self.units.get_mut(id) {
-            unit.writing = true;
-            self.busy += 1;
-            self.writing_bytes += unit.bytes;
-            self.writes.push_back(id);
-        }
-        true
-    }
-
-    /// Whether anything can be written.
-    pub(super) fn has_dirty(&self) -> bool {
-        !self.dirty.is_empty() || !self.writes.is_empty()
-    }
-
-    /// Whether units are being written.
-    #[cfg(test)]
-    pub(super) fn is_writing(&self) -> bool {
-        self.writing_bytes > 0
-    }
-
-    /// The next unit to be written, if there is one.
-    pub(super) fn next_write(&mut self) -> Option<Write> {
-        loop {
-            let id = self.writes.pop_front()?;
-            let Some(unit) = self.units.get(id).filter(|unit| unit.live > 0) else {
-                self.end_write(id, Ok(Homes::Nowhere));
-                continue;
-            };
-            let body = match &unit.body {
-                Body::Pack(buffer) => Body::Pack(buffer.clone()),
-                Body::Alone(chunk) => Body::Alone(chunk.clone()),
-                Body::Open(_) => continue,
-            };
-            let mut values = Vec::new();
-            if self.each {
-                let mut find = |hash, offset| {
-                    if let Some(at) = self.index.find_where(hash, |loc| loc.memory() == Some((id, offset))) {
-                        values.push((offset, self.index.key(at).into()));
-                    }
-                };
-                match &unit.body {
-                    Body::Pack(buffer) => record::records(buffer, unit.used).for_each(|(offset, record)| find(record.hash, offset)),
-                    _ => find(unit.hash, 0),
-                }
-            }
-            return Some(Write { unit: id, body, values });
-        }
-    }
-
-    /// Ends a write to a slot.
-    pub(super) fn end_slot(&mut self, id: u32, slot: Slot) {
-        let Some(unit) = self.units.get_mut(id) else { return };
-        if unit.live == 0 {
-            self.trash.push(Trash::Slot(Arc::new(slot)));
-            return self.end_write(id, Ok(Homes::Nowhere));
-        }
-        let pack = matches!(unit.body, Body::Pack(_));
-        let (live, live_bytes) = (unit.live, unit.live_bytes);
-        let used = if pack { unit.used as u64 } else { live_bytes };
-        let place = Place { slot: Arc::new(slot), pack, used, live, live_bytes, missed: 0, copy: Some(id) };
-        self.dead_bytes += used.saturating_sub(live_bytes);
-        let place = self.places.insert(place);
-        if live_bytes * 2 < used {
-            self.sparse.push(place);
-        }
-        self.end_write(id, Ok(Homes::Place(place)));
-    }
-
-    /// Ends a write of values each for itself; `saved` is told which of them are still wanted.
-    pub(super) fn end_each(&mut self, id: u32, values: Vec<Framed>, saved: &Saved) {
-        let mut homes = Vec::with_capacity(values.len());
-        for (offset, key, held) in values {
-            if self.index.find(hash_of(&key), &key).and_then(|at| self.index.loc(at)).and_then(Loc::memory) == Some((id, offset)) {
-                saved.note(&key, Some(held));
-                homes.push((offset, saved.new_home()));
-            }
-        }
-        self.end_write(id, Ok(Homes::Each(homes)));
-    }
-
-    /// Ends a write.
-    pub(super) fn end_write(&mut self, id: u32, result: Result<Homes>) {
-        self.busy -= 1;
-        let Some(unit) = self.units.get_mut(id) else { return };
-        self.writing_bytes -= unit.bytes;
-        unit.writing = false;
-        match result {
-            Ok(homes) => {
-                if let Homes::Place(_) = homes {
-                    // What is known of the place was counted with the unit.
-                    unit.bytes -= PLACE_BYTES;
-                    self.held -= PLACE_BYTES;
-                }
-                unit.homes = homes;
-            }
-            Err(e) => {
-                self.failed = Some(e);
-                self.resting = true;
-            }
-        }
-        self.settle(id);
-    }
-
-    // ---- reading
-
-    /// Counts a miss of a value in a pack on disk; whether the pack is worth reading as a whole.
-    pub(super) fn missed(&mut self, place: u32) -> bool {
-        self.misses += 1;
-        let (misses, last) = (self.misses, self.last_pack);
-        let Some(here) = self.places.get_mut(place) else { return false };
-        let soon = here.missed > 0 && misses - here.missed <= SOON;
-        here.missed = misses;
-        // The pack behind the one that was read as a whole before: values are got in the order in which they were put.
-        let follows = last != u32::MAX && place == last.wrapping_add(1);
-        if soon || follows {
-            self.last_pack = place;
-            if follows {
-                self.next_packs.clear();
-                self.next_packs.extend([place + 1, place + 2]);
-            }
-            return true;
-        }
-        !crate::Scratch::has_parts(&here.slot)
-    }
-
-    /// Whether so much was read ahead that was not used yet that no more should be.
-    pub(super) fn ahead_enough(&self, bytes: u64) -> bool {
-        let enough = self.ahead_bytes > 0 && self.ahead_bytes + bytes > self.memory / 4;
-        enough || self.total() + bytes > self.memory + self.clean_bytes
-    }
-
-    /// The next pack to be read because it follows one that was.
-    pub(super) fn next_pack(&mut self) -> Option<(u32, Arc<Slot>, usize)> {
-        loop {
-            let id = self.next_packs.pop_front()?;
-            let Some(place) = self.places.get(id).filter(|place| place.copy.is_none()) else { continue };
-            if !place.pack || self.loading.contains(&Home { place: id, offset: 0 }) {
-                continue;
-            }
-            let (slot, used, cost) = (Arc::clone(&place.slot), place.used as usize, self.pack_cost());
-            if self.ahead_enough(cost) || !self.reserve(cost) {
-                return None;
-            }
-            self.last_pack = id;
-            return Some((id, slot, used));
-        }
-    }
-
-    // ---- repacking
-
-    fn repack_is_due(&self) -> bool {
-        let (all, one) = (self.places.len() as u64 * self.pack as u64, self.pack as u64);
-        !self.sparse.is_empty() && self.dead_bytes > (all / 4).max(4 * one)
-    }
-
-    /// The next place on disk that is worth repacking, for which a pack's bytes are reserved.
-    pub(super) fn next_sparse(&mut self) -> Option<(u32, Arc<Slot>, usize)> {
-        while self.repack_is_due() {
-            let cost = self.pack_cost();
-            if self.total() + 2 * cost > self.memory + self.clean_bytes || !self.reserve(cost) {
-                return None;
-            }
-            let id = self.sparse.pop()?;
-            let free = !self.loading.contains(&Home { place: id, offset: 0 });
-            match self.places.get(id).filter(|place| free && place.pack && place.live_bytes * 2 < place.used) {
-                Some(place) => return Some((id, Arc::clone(&place.slot), place.used as usize)),
-                None => self.held -= cost,
-            }
-        }
-        None
-    }
-
-    /// Puts the values whose home is a pack on disk, which was read, into the open pack; their home is forgotten.
-    pub(super) fn repack(&mut self, place: u32, buffer: &Buffer, used: usize) {
-        self.move_live(buffer, used, |units, loc, offset| {
-            let home = match loc.memory() {
-                Some((id, offset)) => units.get(id).and_then(|unit| unit.home(offset)),
-                None => loc.home(),
-            };
-            home == Some(Home { place, offset })
-        });
-    }
-
-    /// Puts the values of a pack into the open pack, as far as there is room, where that is worth it; whether none is left.
-    fn repack_in_memory(&mut self, id: u32) -> bool {
-        let Some(unit) = self.units.get(id).filter(|unit| unit.live_bytes * 2 < unit.used as u64) else { return false };
-        let (Body::Pack(buffer), used) = (&unit.body, unit.used) else { return false };
-        let buffer = buffer.clone();
-        self.move_live(&buffer, used, |_, loc, offset| loc.memory() == Some((id, offset)))
-    }
-
-    /// Puts records of a pack whose place is as wanted into the open pack; whether there was room for all.
-    fn move_live(&mut self, buffer: &Buffer, used: usize, wanted: impl Fn(&Slab<Unit>, Loc, u32) -> bool) -> bool {
-        for (offset, record) in record::records(buffer, used) {
-            let find = |state: &Self| {
-                let at = state.index.find_where(record.hash, |loc| wanted(&state.units, loc, offset))?;
-                Some((at, state.index.loc(at)?))
-            };
-            let draft = record.draft();
-            if find(self).is_none() {
-                continue;
-            }
-            if !self.open_has_room(draft.len()) {
-                let cost = self.pack_cost();
-                if !self.reserve(cost) {
-                    return false;
-                }
-                if self.open_pack().is_err() {
-                    self.held -= cost;
-                    return false;
-                }
-            }
-            // Making room may have sent the value home.
-            let Some((at, old)) = find(self) else { continue };
-            let Some((id, offset)) = self.append(record.hash, &draft, draft.check()).and_then(Loc::memory) else { return false };
-            self.index.set(at, old.moved(id, offset));
-            self.forget(old);
-            self.repacked += 1;
-        }
-        true
     }
 }
 

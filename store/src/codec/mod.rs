@@ -18,7 +18,7 @@ pub use checksum::checksum;
 #[doc(hidden)]
 pub use checksum::strong_checksums;
 pub use compress::{Codec, Encoding};
-pub(crate) use fields::Fields;
+pub(crate) use fields::{Encode, Fields};
 pub(crate) use staging::{STAGING_BYTES, Staging};
 pub(crate) use staging_pool::StagingPool;
 pub(crate) use verdicts::Verdicts;

@@ -36,13 +36,20 @@ pub enum EventKind {
     Saved = 8,
     /// The task failed.
     Failed = 9,
+    /// The task was planned: the events of this kind stand in the order in which the tasks are to run. The bytes are what is expected of its
+    /// chunk.
+    Planned = 10,
+    /// The task that was planned last before this event needs the chunk that this event names.
+    Needs = 11,
 }
 
 impl EventKind {
     /// The kind whose number is `code`.
     pub fn from_code(code: u8) -> Option<EventKind> {
         use EventKind::*;
-        [Started, Finished, PutBack, Spilled, Loaded, Dropped, Died, Saved, Failed].into_iter().find(|kind| *kind as u8 == code)
+        [Started, Finished, PutBack, Spilled, Loaded, Dropped, Died, Saved, Failed, Planned, Needs]
+            .into_iter()
+            .find(|kind| *kind as u8 == code)
     }
 }
 

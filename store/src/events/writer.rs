@@ -3,7 +3,7 @@
 use super::event::Event;
 use crate::format::{EVENTS_BLOCK_HEADER_BYTES, EVENTS_HEADER_BYTES, EVENTS_MAGIC, EVENTS_VERSION};
 use crate::io::{Backend, BackendFile, Open};
-use crate::{Result, checksum};
+use crate::{Booking, Ledger, Result, checksum};
 use parking_lot::Mutex;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -51,6 +51,7 @@ struct State {
     written_ns: u64,
     /// Set by the first failed write: nothing more is written then. A run does not fail for its log.
     failed: bool,
+    booking: Option<Booking>,
 }
 
 impl EventWriter {
@@ -72,8 +73,18 @@ impl EventWriter {
         header.extend((since.as_nanos() as u64).to_le_bytes());
         header.extend(checksum(&header).to_le_bytes());
         file.write_at(0, &header)?;
-        let state = State { events: Vec::with_capacity(BLOCK), end: header.len() as u64, written_ns: 0, failed: false };
+        let state = State { events: Vec::with_capacity(BLOCK), end: header.len() as u64, written_ns: 0, failed: false, booking: None };
         Ok(EventWriter { path, file, began: Instant::now(), state: Mutex::new(state) })
+    }
+
+    /// Books the memory of the log, 64 KiB of events that are not written yet, in `ledger` as long as the log is open.
+    ///
+    /// # Errors
+    /// Out of memory.
+    pub fn booked(self, ledger: &Ledger) -> Result<EventWriter> {
+        let booking = ledger.book(BLOCK as u64)?;
+        self.state.lock().booking = Some(booking);
+        Ok(self)
     }
 
     /// Nanoseconds since the log was made.

@@ -249,7 +249,7 @@ mod tests {
     fn read(backend: &Arc<dyn Backend>) -> (Scan, Vec<String>) {
         let file = backend.open(&folder().join(MANIFEST_NAME), Open::Read).unwrap();
         let mut seen = Vec::new();
-        let scan = scan(&*file, |_, _, payload| {
+        let scan = scan(&*file, &crate::Ledger::new(u64::MAX), |_, _, payload| {
             seen.push(String::from_utf8(payload.to_vec()).unwrap());
             Ok(())
         });

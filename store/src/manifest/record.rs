@@ -1,6 +1,6 @@
 //! What a commit changed, as bytes.
 
-use super::coding::{Decode, Encode};
+use crate::codec::{Encode, Fields};
 use crate::segment::{Commit, Place};
 use crate::{Error, ErrorKind, Result};
 
@@ -57,7 +57,7 @@ impl Entry {
         }
     }
 
-    pub(crate) fn decode(from: &mut Decode) -> Result<Entry> {
+    pub(crate) fn decode(from: &mut Fields) -> Result<Entry> {
         let (name, id) = (from.text()?.to_owned(), from.u64()?);
         let (kind, meta, attributes) = (from.text()?.to_owned(), from.text()?.to_owned(), from.text()?.to_owned());
         let tables = from.count(TABLE_BYTES)?;
@@ -92,7 +92,7 @@ impl Changes {
     /// # Errors
     /// Corrupt where these are not the bytes of changes.
     pub(crate) fn decode(bytes: &[u8]) -> Result<Changes> {
-        let mut from = Decode(bytes);
+        let mut from = Fields(bytes);
         let counts = [from.count(24)?, from.count(LEAST_ENTRY)?, from.count(4)?, from.count(8)?];
         let mut changes = Changes::default();
         for _ in 0..counts[0] {
@@ -136,7 +136,7 @@ impl Description {
     }
 
     pub(crate) fn decode(bytes: &[u8]) -> Result<Description> {
-        let mut from = Decode(bytes);
+        let mut from = Fields(bytes);
         let (sequence, removed) = (from.u64()?, from.u64()?);
         if removed > 1 {
             return Err(Error::new(ErrorKind::Corrupt, format!("a dataset is removed or not, and not {removed}")));

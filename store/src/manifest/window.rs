@@ -1,7 +1,7 @@
 //! Reading a file from front to back, in pieces.
 
-use crate::Result;
 use crate::io::BackendFile;
+use crate::{Booking, Ledger, Result};
 
 /// The bytes that are read at a time, unless a record is longer.
 const WINDOW: usize = 1 << 20;
@@ -14,11 +14,26 @@ pub(super) struct Window<'a> {
     len: u64,
     begin: u64,
     bytes: Vec<u8>,
+    /// The most that is read at a time, unless more is asked for.
+    most: usize,
+    booking: Booking,
 }
 
 impl<'a> Window<'a> {
-    pub(super) fn new(file: &'a dyn BackendFile) -> Result<Self> {
-        Ok(Window { len: file.len()?, file, begin: 0, bytes: Vec::new() })
+    /// Nothing of the file yet; what is read is booked in `ledger`.
+    ///
+    /// # Errors
+    /// That of asking for the length.
+    pub(super) fn new(file: &'a dyn BackendFile, ledger: &Ledger) -> Result<Self> {
+        Ok(Window { len: file.len()?, file, begin: 0, bytes: Vec::new(), most: WINDOW, booking: ledger.book(0)? })
+    }
+
+    /// As [`Window::new`], for a look at a few bytes.
+    ///
+    /// # Errors
+    /// As there.
+    pub(super) fn short(file: &'a dyn BackendFile) -> Result<Self> {
+        Ok(Window { most: 0, ..Window::new(file, &Ledger::new(u64::MAX))? })
     }
 
     pub(super) fn len(&self) -> u64 {
@@ -36,7 +51,10 @@ impl<'a> Window<'a> {
         let from = match held {
             Some(from) => from as usize,
             None => {
-                let read = usize::try_from(there).unwrap_or(usize::MAX).min(want.max(WINDOW));
+                let read = usize::try_from(there).unwrap_or(usize::MAX).min(want.max(self.most));
+                if read as u64 > self.booking.bytes() {
+                    self.booking.grow(read as u64 - self.booking.bytes())?;
+                }
                 self.bytes.clear();
                 self.bytes.resize(read, 0);
                 self.begin = offset;

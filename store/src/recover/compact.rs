@@ -10,7 +10,7 @@ use super::gc::{LeadsTo, drop_segments, leads_to};
 use super::verify::all_entries;
 use crate::manifest::Entry;
 use crate::saved::{Inner, Store, Swap, each_key};
-use crate::segment::{FrameKind, Place, Table, merge_mapped};
+use crate::segment::{Copier, FrameKind, Place, Table, merge_mapped};
 use crate::{ErrorKind, Result};
 use rustc_hash::{FxHashMap, FxHashSet};
 use std::sync::Arc;
@@ -21,8 +21,8 @@ use std::sync::atomic::Ordering::Relaxed;
 const LEAST_LIVE: f64 = 0.75;
 const LEAST_DEAD: u64 = 256 << 10;
 
-/// What is remembered of a frame that was copied.
-const MOVED_BYTES: u64 = 96;
+/// What is remembered of a frame that is copied: where it was, where it is, and its turn.
+const MOVED_BYTES: u64 = 144;
 
 /// What a compaction did.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -93,7 +93,7 @@ fn round(inner: &Arc<Inner>, candidates: &[u64], tried: &mut FxHashSet<u64>, com
     let mut moved = Moved { places: FxHashMap::default(), booking: inner.arena.ledger().book(0)? };
     let mut swaps: Vec<(u64, Swap)> = Vec::new();
     let mut made: FxHashMap<Vec<Place>, Place> = FxHashMap::default();
-    for entry in &entries {
+    for entry in entries.iter() {
         let touched = |place: &Place| {
             victims.contains(&place.segment) || leads_to.get(place).is_some_and(|to| to.iter().any(|s| victims.contains(s)))
         };
@@ -198,15 +198,22 @@ struct Moved {
 fn rewrite(inner: &Inner, entry: &Entry, victims: &FxHashSet<u64>, moved: &mut Moved, pinned: &mut crate::saved::Pinned) -> Result<Place> {
     let _layout = inner.layout.read();
     let tables = open(inner, entry)?;
+    let mut places: Vec<Place> = Vec::new();
     each_key(&inner.segments, &tables, |_, place| {
         if victims.contains(&place.segment) && !moved.places.contains_key(&place) {
             moved.booking.grow(MOVED_BYTES)?;
-            let copy = inner.segments.copy(place)?;
-            pinned.add(copy.segment);
-            moved.places.insert(place, copy);
+            places.push(place);
         }
         Ok(())
     })?;
+    // They are read as they stand, not in the order of keys.
+    places.sort_unstable();
+    let mut copier = Copier::new(&inner.segments, &inner.segments)?;
+    for place in places {
+        let copy = copier.copy(place)?;
+        pinned.add(copy.segment);
+        moved.places.insert(place, copy);
+    }
     let oldest_first: Vec<&Table> = tables.iter().rev().map(|table| &**table).collect();
     let to = |place: Place| moved.places.get(&place).copied().unwrap_or(place);
     let table = merge_mapped(&inner.segments, entry.id, &oldest_first, true, &to)?;

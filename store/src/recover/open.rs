@@ -7,7 +7,7 @@ use crate::io::{Backend, BackendFile, Lock, Open};
 use crate::manifest::{Changes, Kind, Manifest, Scan, scan, store_id};
 use crate::saved::{Inner, StoreOptions, random_id, take_lock};
 use crate::segment::{Commit, SegmentOptions, Segments};
-use crate::{Arena, Error, ErrorKind, Result};
+use crate::{Arena, Error, ErrorKind, Ledger, Result};
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
@@ -45,15 +45,23 @@ fn open_to_write(folder: &Path, options: &StoreOptions, backend: Arc<dyn Backend
         true => on_disk().or_else(|_| Index::in_memory(arena.ledger(), store_id))?,
         false => Index::in_memory(arena.ledger(), store_id)?,
     };
-    let (index, scan, commits) = match replay(&*file, &index) {
+    let closed_at = index.sequence();
+    let (index, scan, commits) = match replay_once(&*file, &index, arena.ledger()) {
         Err(error) if index.is_on_disk() && error.at_byte().is_none() => {
             let index = Index::in_memory(arena.ledger(), store_id)?;
-            let (scan, commits) = replay(&*file, &index)?;
+            let (scan, commits) = replay(&*file, &index, arena.ledger())?;
             (index, scan, commits)
         }
         other => other.map(|(scan, commits)| (index, scan, commits))?,
     };
     drop(file);
+    if closed_at > scan.sequence {
+        let message = format!("the manifest ends with commit {}, and the catalogue was closed at commit {closed_at}", scan.sequence);
+        return Err(Error::new(ErrorKind::Corrupt, message).at(&path).hint(
+            "nothing was changed; put the whole manifest back if you have it, or run `chunkstore repair`, which makes one from what the segments hold; if \
+             an older manifest was put back on purpose, remove the folder `catalogue`",
+        ));
+    }
     if let Some((newest, segment)) = newest_beyond(&backend, folder, store_id, &arena, &commits)?
         && newest > scan.sequence + 1
     {
@@ -100,18 +108,22 @@ fn open_to_read(folder: &Path, options: &StoreOptions, backend: Arc<dyn Backend>
 /// Reads the manifest as it is now, without a lock.
 ///
 /// # Errors
-/// Not found where there is none; corrupt where it is damaged.
+/// Not found where there is no store; corrupt where the manifest is damaged, or missing beside segments.
 pub(crate) fn snapshot(backend: &dyn Backend, folder: &Path, arena: &Arena) -> Result<(Index, Scan, Vec<Commit>)> {
     let path = folder.join(MANIFEST_NAME);
     let mut attempt = 0;
     loop {
         if !backend.exists(&path)? {
+            let segments = folder.join(SEGMENTS_NAME);
+            if backend.list(&segments).is_ok_and(|all| !all.is_empty()) {
+                return Err(manifest_missing(folder));
+            }
             let error = Error::new(ErrorKind::NotFound, "there is no store here").at(folder);
             return Err(error.hint("look for the folder that holds a file `manifest`"));
         }
         let read = backend.open(&path, Open::Read).and_then(|file| {
             let index = Index::in_memory(arena.ledger(), store_id(&*file)?)?;
-            let (scan, commits) = replay(&*file, &index)?;
+            let (scan, commits) = replay(&*file, &index, arena.ledger())?;
             Ok((index, scan, commits))
         });
         attempt += 1;
@@ -148,13 +160,18 @@ fn assemble(
     Ok(Inner::new(folder.to_path_buf(), backend, arena, store_id, index, segments, manifest, lock))
 }
 
+/// That segments are there, and no manifest.
+fn manifest_missing(folder: &Path) -> Error {
+    let error = Error::new(ErrorKind::Corrupt, "the manifest of the store is missing, but it has segments").at(folder);
+    error.hint("run `chunkstore repair` on the folder: it makes a manifest from what the segments hold")
+}
+
 /// Makes a store without datasets in a folder whose lock is held.
 fn make(backend: &Arc<dyn Backend>, folder: &Path) -> Result<()> {
     let segments = folder.join(SEGMENTS_NAME);
     backend.create_folder(&segments)?;
     if !backend.list(&segments)?.is_empty() {
-        let error = Error::new(ErrorKind::Corrupt, "the manifest of the store is missing, but it has segments").at(folder);
-        return Err(error.hint("run `chunkstore repair` on the folder: it makes a manifest from what the segments hold"));
+        return Err(manifest_missing(folder));
     }
     let mut empty = Vec::new();
     Changes::default().encode(&mut empty);
@@ -170,20 +187,20 @@ fn make(backend: &Arc<dyn Backend>, folder: &Path) -> Result<()> {
 ///
 /// # Errors
 /// Corrupt, with the byte in the file, where the manifest is damaged; those of the index.
-pub(crate) fn replay(file: &dyn BackendFile, index: &Index) -> Result<(Scan, Vec<Commit>)> {
-    let (scan, commits) = replay_once(file, index)?;
+pub(crate) fn replay(file: &dyn BackendFile, index: &Index, ledger: &Ledger) -> Result<(Scan, Vec<Commit>)> {
+    let (scan, commits) = replay_once(file, index, ledger)?;
     if index.sequence() <= scan.sequence {
         return Ok((scan, commits));
     }
     // It is ahead: of another history.
     index.clear()?;
-    replay_once(file, index)
+    replay_once(file, index, ledger)
 }
 
-fn replay_once(file: &dyn BackendFile, index: &Index) -> Result<(Scan, Vec<Commit>)> {
+fn replay_once(file: &dyn BackendFile, index: &Index, ledger: &Ledger) -> Result<(Scan, Vec<Commit>)> {
     let mut segments: BTreeMap<u64, Commit> = BTreeMap::new();
     let mut state: Option<bool> = None;
-    let scan = scan(file, |kind, sequence, payload| {
+    let scan = scan(file, ledger, |kind, sequence, payload| {
         let changes = Changes::decode(payload)?;
         segments.extend(changes.segments.iter().map(|commit| (commit.segment, *commit)));
         for segment in &changes.dropped {

@@ -1,10 +1,10 @@
 //! Finding the datasets, and their chunks, that are sound.
 
 use super::damage::Damage;
-use super::survey::{Found, Survey};
+use super::survey::{Found, MISSING, Survey};
 use crate::manifest::{Description, Entry};
-use crate::saved::{check_name, each_key};
-use crate::segment::{FrameInfo, FrameKind, Place, Segments, Table, TableBuilder};
+use crate::saved::{Gone, check_name, each_key};
+use crate::segment::{Copier, FrameInfo, FrameKind, Place, Segments, Table, TableBuilder};
 use crate::{Booking, Bytes, Chunk, ErrorKind, Result};
 use rustc_hash::{FxHashMap, FxHashSet};
 use std::collections::BTreeMap;
@@ -25,8 +25,8 @@ pub(super) fn newest_descriptions(source: &Segments, survey: &Survey) -> Result<
     let mut newest: FxHashMap<u64, Description> = FxHashMap::default();
     let mut last = 0;
     for (segment, frames) in &survey.frames {
-        for found in frames.iter().filter(|found| found.sound && found.kind == FrameKind::Dataset) {
-            let place = Place { segment: *segment, offset: found.offset, len: found.len };
+        for found in frames.iter().filter(|found| found.is_sound() && found.is(FrameKind::Dataset)) {
+            let place = found.place(*segment);
             let Chunk::Bytes(Bytes(bytes)) = source.read(place)? else { continue };
             let Ok(description) = Description::decode(&bytes) else { continue };
             last = last.max(description.sequence);
@@ -124,21 +124,27 @@ pub(super) fn rebuild(
             damage.problem = format!("{unnamed} of {} chunks are gone; {}", entry.chunks, damage.problem);
         }
     }
-    let mut after = Entry { tables: Vec::new(), chunks: 0, bytes: 0, stored: 0, ..entry.clone() };
+    let mut known = Gone::of(&entry.meta);
+    gone.iter().filter_map(|damage| damage.key.as_ref()).for_each(|key| known.add(key));
+    let named = gone.iter().filter(|damage| damage.key.is_some()).count() as u64;
+    known.others += entry.chunks.saturating_sub(chunks.len() as u64 + named);
+    let meta = if known.is_empty() { entry.meta.clone() } else { known.write(&entry.meta) };
+    let mut after = Entry { meta, tables: Vec::new(), chunks: 0, bytes: 0, stored: 0, ..entry.clone() };
     let mut table = TableBuilder::new(target.arena().ledger())?;
+    let mut copier = Copier::new(source, target)?;
     for (key, place) in chunks {
         let to = match (damaged.contains(&place.segment), moved.get(&place)) {
             (false, _) => place,
             (true, Some(copy)) => *copy,
             (true, None) => {
-                let copy = target.copy_from(source, place)?;
+                let copy = copier.copy(place)?;
                 moved.insert(place, copy);
                 copy
             }
         };
         after.chunks += 1;
         after.stored += to.len;
-        after.bytes += survey.at(place).map_or(0, |found| found.bytes);
+        after.bytes += survey.payload_len(source, place)?;
         table.put(&key, to)?;
     }
     if !table.is_empty() {
@@ -163,8 +169,9 @@ fn salvage(
     let shares = |other: &&Entry| other.tables.iter().any(|place| entry.tables.contains(place));
     let mut owners: FxHashSet<u64> = all.iter().filter(shares).map(|other| other.id).collect();
     owners.insert(entry.id);
-    owners.extend(chunks.values().filter_map(|place| survey.at(*place).map(|found| found.dataset)));
-    let ours = |found: &&Found| found.sound && found.kind == FrameKind::Chunk && owners.contains(&found.dataset);
+    owners.extend(chunks.values().filter_map(|place| survey.at(*place).copied().map(|found| survey.dataset_of(&found))));
+    let survey = &*survey;
+    let ours = |found: &&Found| found.is_sound() && found.is(FrameKind::Chunk) && owners.contains(&survey.dataset_of(found));
     let mut segments: Vec<u64> = survey.frames.keys().copied().collect();
     segments.sort_unstable();
     for segment in segments {
@@ -188,7 +195,7 @@ fn salvage(
             .get(&flaw.segment)
             .into_iter()
             .flatten()
-            .any(|found| found.offset == place.offset && found.kind == FrameKind::Chunk);
+            .any(|found| found.offset() == place.offset && found.is(FrameKind::Chunk));
         if is_chunk && !chunks.contains_key(key) && !speaks_of(newer, key)? {
             let (file, problem) = (flaw.file.clone(), flaw.problem.clone());
             missing.push(Damage { dataset: Some(entry.name.clone()), key: Some(key.clone()), file, offset: flaw.offset, problem });
@@ -203,8 +210,10 @@ fn speaks_of(tables: &[Arc<Table>], key: &[u8]) -> Result<bool> {
 }
 
 fn lost(source: &Segments, survey: &mut Survey, entry: &Entry, key: Option<Vec<u8>>, place: Place) -> Damage {
-    let (offset, problem) = match survey.problem(place) {
-        Some(flaw) => (flaw.offset, flaw.problem.clone()),
+    let found = survey.problem(place).map(|flaw| (flaw.offset, flaw.problem.clone()));
+    let (offset, problem) = match found {
+        Some(found) => found,
+        None if survey.is_missing(place.segment) => (place.offset, MISSING.to_owned()),
         None => (place.offset, "the frame is not there".to_owned()),
     };
     Damage { dataset: Some(entry.name.clone()), key, file: source.path_of(place.segment), offset, problem }

@@ -51,7 +51,8 @@ impl Store {
     /// Keeps what is sound of the damaged store in `folder`, and says what is gone. A manifest that is damaged or missing is made anew from the
     /// descriptions of the datasets in the segments; chunks whose table is damaged are found by their frames, where keys that were
     /// removed or put again since the table before may come back as they were. Damaged files are moved aside, not removed. Nobody
-    /// may have the store open for writing. A sound store is left as it is.
+    /// may have the store open for writing. A sound store is left as it is. What repairs found to be gone stays known: reading it is an
+    /// error, see [`DatasetInfo::gone`](crate::DatasetInfo::gone).
     ///
     /// # Errors
     /// Locked where the store is open for writing; not found where there is no folder; unsupported where the manifest is of a newer version;
@@ -109,7 +110,8 @@ impl Repair {
         let mut read = read.flatten();
         if let Some(known) = &read
             && let Some((newest, _)) = newest_beyond(&backend, folder, known.store_id, &arena, &known.commits)?
-            && newest > known.sequence + 1
+            && (newest > known.sequence + 1
+                || (newest > known.sequence && (options.unfinished || closed_at(options, folder, &arena, known.store_id) > known.sequence)))
         {
             // It has lost its end: the segments know more.
             read = None;
@@ -241,13 +243,22 @@ struct Read {
     commits: Vec<Commit>,
 }
 
+/// The commit at which the catalogue was closed; 0 where there is none that can be believed.
+fn closed_at(options: &StoreOptions, folder: &Path, arena: &Arena, store_id: u64) -> u64 {
+    let catalogue = folder.join(CATALOGUE_NAME);
+    if !options.catalogue || options.backend.is_some() || !catalogue.exists() {
+        return 0;
+    }
+    Index::on_disk(&catalogue, arena.ledger(), store_id).map_or(0, |index| index.sequence())
+}
+
 /// The state of a manifest; nothing where it is damaged.
 fn read_manifest(backend: &dyn Backend, path: &Path, arena: &Arena) -> Result<Option<Read>> {
     let read = || -> Result<Read> {
         let file = backend.open(path, Open::Read)?;
         let store_id = crate::manifest::store_id(&*file)?;
         let index = Index::in_memory(arena.ledger(), store_id)?;
-        let (scan, commits) = replay(&*file, &index)?;
+        let (scan, commits) = replay(&*file, &index, arena.ledger())?;
         let mut entries = Vec::new();
         index.each("", |entry| {
             entries.push(entry);

@@ -266,3 +266,186 @@ fn a_repair_may_fail_anywhere() {
         assert!(count(&after) + 3 >= count(&state), "{skip}: {} of {}", count(&after), count(&state));
     }
 }
+
+#[test]
+fn a_missing_segment_is_damage_that_names_it() {
+    let (sound, state) = filled();
+    let store = options(&sound).open("/s").unwrap();
+    let place = store.dataset("d0").unwrap().place(&4u64.to_be_bytes()).unwrap().unwrap();
+    let path = Path::new("/s").join(SEGMENTS_NAME).join(format!("{:016x}.seg", place.segment));
+    let inside: usize = ["d0", "d1", "d2", "copy", "moved"]
+        .iter()
+        .map(|name| {
+            let dataset = store.dataset(name).unwrap();
+            dataset.keys().unwrap().iter().filter(|key| dataset.place(key).unwrap().unwrap().segment == place.segment).count()
+        })
+        .sum();
+    assert!(inside > 2);
+    drop(store);
+    let (one, all) = (copy_of(&sound), copy_of(&sound));
+    one.remove(&path).unwrap();
+    all.remove_folder(&Path::new("/s").join(SEGMENTS_NAME)).unwrap();
+    for (backend, whole) in [(&one, false), (&all, true)] {
+        for read_only in [true, false] {
+            if whole && !read_only {
+                continue;
+            }
+            let store = if read_only { options(backend).open_read_only("/s") } else { options(backend).open("/s") }.unwrap();
+            let verified = store.verify(|_, _| {}).unwrap();
+            let named: Vec<_> = verified.damaged.iter().filter(|damage| damage.file == path).collect();
+            assert!(named.iter().all(|damage| damage.problem == "the file is missing"), "{verified:?}");
+            let chunks = named.iter().filter(|damage| damage.chunk().is_some()).count();
+            assert!(whole || chunks == inside, "{chunks} of {inside}: {verified:?}");
+            assert!(!whole || (verified.chunks == 0 && verified.damages >= 5), "{verified:?}");
+        }
+        let repaired = options(backend).repair("/s").unwrap();
+        assert!(repaired.changed && !repaired.gone.is_empty());
+        let store = options(backend).open("/s").unwrap();
+        // The names are there in any case, and what is gone is not taken for what was never put.
+        assert_eq!(state_of(&store).len(), state.len());
+        let d0 = store.dataset("d0").unwrap();
+        match whole {
+            // Nobody knows the keys, and such a dataset can have any.
+            true => assert!(d0.chunk(4).unwrap().is_none() && d0.info().gone().others == 6),
+            false => {
+                let error = d0.chunk(4).unwrap_err();
+                assert_eq!(error.kind(), ErrorKind::Corrupt);
+                assert!(error.to_string().contains("chunk 4 of \"d0\" is gone"), "{error}");
+            }
+        }
+        let verified = store.verify(|_, _| {}).unwrap();
+        assert!(verified.is_sound() && verified.gone > 0, "{verified:?}");
+        assert_eq!(d0.info().gone().len() + d0.info().chunks, 6);
+        drop((store, d0));
+        assert!(!options(backend).repair("/s").unwrap().changed);
+    }
+}
+
+#[test]
+fn a_chunk_that_was_put_again_is_not_gone() {
+    let (backend, _) = filled();
+    let store = options(&backend).open("/s").unwrap();
+    let place = store.dataset("d0").unwrap().place(&4u64.to_be_bytes()).unwrap().unwrap();
+    drop(store);
+    let path = Path::new("/s").join(SEGMENTS_NAME).join(format!("{:016x}.seg", place.segment));
+    let mut bytes = read(&backend, &path);
+    bytes[place.offset as usize + 5000] ^= 1;
+    write(&backend, &path, &bytes);
+    assert_eq!(options(&backend).repair("/s").unwrap().gone.len(), 1);
+    let store = options(&backend).open("/s").unwrap();
+    let d0 = store.dataset("d0").unwrap();
+    assert_eq!((d0.info().gone().chunks, d0.chunk(9).unwrap().is_none()), (vec![(4, 4)], true));
+    assert_eq!(d0.header(4).unwrap_err().kind(), ErrorKind::Corrupt);
+    let writer = store.update("d0").unwrap();
+    writer.put(4, &chunk(100, 1)).unwrap();
+    assert_eq!(content(&writer.commit().unwrap().chunk(4).unwrap().unwrap()), content(&chunk(100, 1)));
+}
+
+#[test]
+fn flipped_padding_costs_no_chunk() {
+    let (sound, state) = filled();
+    let store = options(&sound).open("/s").unwrap();
+    let d0 = store.dataset("d0").unwrap();
+    let (large, small) = (d0.header(4).unwrap().unwrap(), d0.header(1).unwrap().unwrap());
+    drop((store, d0));
+    // Behind the payload of a large frame, between its head and its payload, and behind a small one.
+    let (end, small_end) = (large.place.offset + large.place.len, small.place.offset + small.place.len);
+    let places = [(large.place.segment, end - 1), (large.place.segment, large.place.offset + 2000), (small.place.segment, small_end - 1)];
+    let mut kept = 0;
+    for (segment, at) in places {
+        let backend = copy_of(&sound);
+        let path = Path::new("/s").join(SEGMENTS_NAME).join(format!("{segment:016x}.seg"));
+        let mut bytes = read(&backend, &path);
+        if bytes[at as usize] != 0 {
+            // A small frame need not be padded.
+            continue;
+        }
+        bytes[at as usize] ^= 16;
+        write(&backend, &path, &bytes);
+        let store = options(&backend).open("/s").unwrap();
+        let verified = store.verify(|_, _| {}).unwrap();
+        assert_eq!((verified.damages, verified.damaged[0].offset, &verified.damaged[0].file), (1, at, &path), "{verified:?}");
+        assert_eq!(state_of(&store), state);
+        drop(store);
+        let repaired = options(&backend).repair("/s").unwrap();
+        assert!(repaired.changed && repaired.gone.is_empty(), "{repaired:?}");
+        let store = options(&backend).open("/s").unwrap();
+        assert_eq!(state_of(&store), state);
+        assert!(store.verify(|_, _| {}).unwrap().is_sound());
+        kept += 1;
+    }
+    assert!(kept >= 2);
+}
+
+#[test]
+fn a_flip_in_the_last_acknowledgement_is_found() {
+    let (sound, state) = filled();
+    let original = read(&sound, &manifest());
+    for back in 1..=24 {
+        let backend = copy_of(&sound);
+        let mut bytes = original.clone();
+        let at = bytes.len() - back;
+        bytes[at] ^= 0x41;
+        write(&backend, &manifest(), &bytes);
+        let store = options(&backend).open_read_only("/s").unwrap();
+        let verified = store.verify(|_, _| {}).unwrap();
+        assert_eq!((verified.damages, &verified.damaged[0].file), (1, &manifest()), "{back}");
+        let repaired = options(&backend).repair("/s").unwrap();
+        assert!(repaired.changed && repaired.gone.is_empty());
+        assert_eq!(state_of(&options(&backend).open("/s").unwrap()), state);
+    }
+}
+
+#[test]
+fn a_manifest_that_lost_its_last_record_is_not_taken_for_whole() {
+    let temporary = crate::testing::folder();
+    let folder = temporary.path().join("store");
+    let options = || Store::options().memory(64 << 20);
+    let path = folder.join(MANIFEST_NAME);
+    let store = options().open(&folder).unwrap();
+    store.save_value("first", &1).unwrap();
+    let before = std::fs::read(&path).unwrap();
+    store.save_value("second", &2).unwrap();
+    drop(store);
+    assert!(std::fs::read(&path).unwrap().starts_with(&before));
+    std::fs::write(&path, &before).unwrap();
+    // Readers can only warn; who would write, and cut what the manifest forgot, is refused, since the catalogue knows better.
+    let verified = options().open_read_only(&folder).unwrap().verify(|_, _| {}).unwrap();
+    assert_eq!((verified.damages, verified.warnings.len()), (0, 1), "{verified:?}");
+    assert!(verified.warnings[0].contains("commit 2"), "{verified:?}");
+    let error = options().open(&folder).unwrap_err();
+    assert_eq!((error.kind(), error.path()), (ErrorKind::Corrupt, Some(&*path)));
+    assert!(error.to_string().contains("closed at commit 2"), "{error}");
+    assert_eq!(options().open(&folder).unwrap_err().kind(), ErrorKind::Corrupt, "it stays refused");
+    let repaired = options().repair(&folder).unwrap();
+    assert!(repaired.manifest_rebuilt && repaired.gone.is_empty());
+    let store = options().open(&folder).unwrap();
+    assert_eq!((store.value::<i32>("first").unwrap(), store.value::<i32>("second").unwrap()), (1, 2));
+    drop(store);
+    // Without a catalogue it looks like a commit that a dead writer was making: kept if that is asked for.
+    for keep in [true, false] {
+        let copy = temporary.path().join(format!("copy-{keep}"));
+        let store = options().catalogue(false).open(&copy).unwrap();
+        store.save_value("first", &1).unwrap();
+        let path = copy.join(MANIFEST_NAME);
+        let before = std::fs::read(&path).unwrap();
+        store.save_value("second", &2).unwrap();
+        drop(store);
+        std::fs::write(&path, &before).unwrap();
+        let repaired = options().catalogue(false).keep_unfinished(keep).repair(&copy).unwrap();
+        assert_eq!((repaired.changed, repaired.datasets), (keep, 1 + u64::from(keep)));
+        let names = options().catalogue(false).open(&copy).unwrap().names().unwrap();
+        assert_eq!(names.len(), 1 + usize::from(keep));
+    }
+}
+
+#[test]
+fn segments_without_a_manifest_are_corrupt_to_readers_too() {
+    let (backend, _) = filled();
+    backend.remove(&manifest()).unwrap();
+    for error in [options(&backend).open("/s").unwrap_err(), options(&backend).open_read_only("/s").unwrap_err()] {
+        assert_eq!(error.kind(), ErrorKind::Corrupt);
+        assert!(error.to_string().contains("repair"), "{error}");
+    }
+    assert_eq!(options(&backend).open_read_only("/nowhere").unwrap_err().kind(), ErrorKind::NotFound);
+}

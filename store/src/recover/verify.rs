@@ -2,17 +2,23 @@
 
 use super::beyond::newest_beyond;
 use super::damage::Damage;
-use super::survey::Survey;
+use super::survey::{MISSING, Survey};
 use crate::format::MANIFEST_NAME;
 use crate::io::Open;
 use crate::manifest::{Entry, scan};
-use crate::saved::{Inner, Store, each_key};
+use crate::saved::{Gone, Inner, Store, each_key};
 use crate::segment::{FrameKind, Place, Table};
-use crate::{ErrorKind, Result};
+use crate::{Booking, ErrorKind, Result};
+use std::ops::Deref;
 use std::sync::Arc;
+use std::time::Duration;
 
 /// How often a snapshot is taken anew beside a writer before what looks like damage is believed.
 const ATTEMPTS: u32 = 20;
+
+/// How often, and how long in between, it is looked whether a commit is under way.
+const LOOKS: u32 = 5;
+const PAUSE: Duration = Duration::from_millis(20);
 
 /// The most damages that are listed one by one.
 const MOST_LISTED: usize = 10_000;
@@ -35,6 +41,10 @@ pub struct Verified {
     pub damaged: Vec<Damage>,
     /// How many damages there are.
     pub damages: u64,
+    /// The chunks that were gone before: earlier repairs said so; see [`DatasetInfo::gone`](crate::DatasetInfo::gone).
+    pub gone: u64,
+    /// What is no damage, but may be the trace of a loss.
+    pub warnings: Vec<String>,
 }
 
 impl Verified {
@@ -98,18 +108,24 @@ fn verify(inner: &Arc<Inner>, progress: &mut dyn FnMut(u64, u64)) -> Result<Veri
             progress(done.min(total), total);
         })?;
     }
-    for entry in &entries {
+    for entry in entries.iter() {
         verify_dataset(inner, entry, &mut survey, &mut verified)?;
+        verified.gone += Gone::of(&entry.meta).len();
     }
     let mut live: Vec<u64> = entries.iter().map(|entry| entry.id).collect();
     live.sort_unstable();
     for found in survey.frames.values().flatten() {
-        let described = found.kind == FrameKind::Dataset && live.binary_search(&found.dataset).is_ok();
-        if found.sound && !found.wanted && !described {
-            verified.unreferenced_bytes += found.len;
+        let described = found.is(FrameKind::Dataset) && live.binary_search(&survey.dataset_of(found)).is_ok();
+        if found.is_sound() && !found.is_wanted() && !described {
+            verified.unreferenced_bytes += found.len();
         }
     }
-    for stray in inner.segments.strays()? {
+    let strays = match inner.segments.strays() {
+        // Without the folder there are none; what is missing was said.
+        Err(_) if inner.segments.folder_is_missing() => Vec::new(),
+        strays => strays?,
+    };
+    for stray in strays {
         verified.unreferenced_bytes += inner.backend.len_of(&inner.segments.path_of(stray))?.unwrap_or(0);
     }
     for flaw in survey.flaws.iter().filter(|flaw| !flaw.claimed) {
@@ -129,6 +145,13 @@ fn verify(inner: &Arc<Inner>, progress: &mut dyn FnMut(u64, u64)) -> Result<Veri
     // First the segments, then the manifest: a writer goes the other way.
     if let Some((newest, file)) = newest_beyond(&inner.backend, &inner.folder, inner.store_id, &inner.arena, &commits)? {
         let last = super::snapshot(&*inner.backend, &inner.folder, &inner.arena)?.1.sequence;
+        if newest == last + 1 && !commit_is_under_way(inner, newest)? {
+            verified.warnings.push(format!(
+                "{} tells of commit {newest}, and the manifest ends with commit {last}: a writer died during that commit, or the manifest has lost its last \
+                 record. The next opening for writing removes it; a repair that keeps what is unfinished makes it part of the store",
+                file.display()
+            ));
+        }
         if newest > last + 1 {
             let problem = format!("it tells of commit {newest}, and the manifest ends with commit {last}: the manifest has lost its end");
             verified.add(Damage { dataset: None, key: None, file, offset: 0, problem });
@@ -146,20 +169,46 @@ fn verify(inner: &Arc<Inner>, progress: &mut dyn FnMut(u64, u64)) -> Result<Veri
     }
 }
 
+/// Whether a writer is making commit number `newest`: then it is there soon.
+fn commit_is_under_way(inner: &Inner, newest: u64) -> Result<bool> {
+    for _ in 0..LOOKS {
+        if inner.manifest.is_some() || super::snapshot(&*inner.backend, &inner.folder, &inner.arena)?.1.sequence >= newest {
+            return Ok(true);
+        }
+        std::thread::sleep(PAUSE);
+    }
+    Ok(false)
+}
+
 /// Whether the manifest has gone on since the snapshot.
 fn newer(inner: &Inner) -> Result<bool> {
     Ok(super::snapshot(&*inner.backend, &inner.folder, &inner.arena)?.1.sequence != inner.index.sequence())
 }
 
+/// Descriptions of datasets, which are booked.
+pub(super) struct Entries {
+    entries: Vec<Entry>,
+    booking: Booking,
+}
+
+impl Deref for Entries {
+    type Target = [Entry];
+
+    fn deref(&self) -> &[Entry] {
+        &self.entries
+    }
+}
+
 /// All datasets, as of one commit.
-pub(super) fn all_entries(inner: &Inner) -> Result<Vec<Entry>> {
+pub(super) fn all_entries(inner: &Inner) -> Result<Entries> {
     inner.ask(|index| {
-        let mut entries = Vec::new();
+        let mut all = Entries { entries: Vec::new(), booking: inner.arena.ledger().book(0)? };
         index.each("", |entry| {
-            entries.push(entry);
+            all.booking.grow((size_of::<Entry>() + entry.encoded_len()) as u64)?;
+            all.entries.push(entry);
             Ok(())
         })?;
-        Ok(entries)
+        Ok(all)
     })
 }
 
@@ -168,7 +217,7 @@ fn verify_manifest(inner: &Inner, verified: &mut Verified) -> Result<()> {
     let _guard = inner.manifest.as_ref().map(|manifest| manifest.lock());
     let path = inner.folder.join(MANIFEST_NAME);
     let scanned = match &inner.manifest {
-        Some(_) => inner.backend.open(&path, Open::Read).and_then(|file| scan(&*file, |_, _, _| Ok(()))),
+        Some(_) => inner.backend.open(&path, Open::Read).and_then(|file| scan(&*file, inner.arena.ledger(), |_, _, _| Ok(()))),
         None => super::snapshot(&*inner.backend, &inner.folder, &inner.arena).map(|(_, scan, _)| scan),
     };
     let damage = |offset, problem| Damage { dataset: None, key: None, file: path.clone(), offset, problem };
@@ -197,20 +246,17 @@ fn verify_dataset(inner: &Inner, entry: &Entry, survey: &mut Survey, verified: &
             }
         }
     }
-    let mut lost: Vec<(Vec<u8>, Place)> = Vec::new();
     let walked = each_key(&inner.segments, &tables, |key, place| {
         verified.chunks += 1;
         if !survey.want(place) {
-            lost.push((key.to_vec(), place));
+            // They are not gathered first: there can be as many as chunks.
+            add_lost(inner, entry, Some(key.to_vec()), place, "the chunk is not there".to_owned(), survey, verified);
         }
         Ok(())
     });
     if let Err(error) = walked {
         let place = entry.tables.first().copied().unwrap_or(Place { segment: 0, offset: 0, len: 0 });
         add_lost(inner, entry, None, place, error.problem(), survey, verified);
-    }
-    for (key, place) in lost {
-        add_lost(inner, entry, Some(key), place, "the chunk is not there".to_owned(), survey, verified);
     }
     Ok(())
 }
@@ -225,7 +271,10 @@ fn add_lost(
     verified: &mut Verified,
 ) {
     let (mut offset, mut problem) = (place.offset, problem);
-    if let Some(flaw) = survey.problem(place) {
+    if survey.is_missing(place.segment) {
+        problem = MISSING.to_owned();
+        survey.claim_missing(place.segment);
+    } else if let Some(flaw) = survey.problem(place) {
         flaw.claimed = true;
         (offset, problem) = (flaw.offset, flaw.problem.clone());
     }

@@ -3,7 +3,7 @@
 use super::info::DatasetInfo;
 use super::inner::{Inner, OpenTables};
 use crate::manifest::Entry;
-use crate::segment::{FrameHeader, Place, Segments, Table};
+use crate::segment::{FrameHeader, Place, Segments, Table, each_merged};
 use crate::{Arena, Chunk, ChunkHeader, Encoding, Error, ErrorKind, Result};
 use std::sync::Arc;
 
@@ -53,9 +53,17 @@ impl Dataset {
         &self.info
     }
 
+    /// A number that changes whenever chunks of the dataset are put, removed or replaced, also by [`Store::update`](crate::Store::update) under the same
+    /// name and [id](DatasetInfo::id): equal numbers mean equal contents. It changes too when the store is compacted or repaired and chunks
+    /// of the dataset are moved; renaming and other attributes leave it as it is.
+    pub fn version(&self) -> u64 {
+        self.info.version
+    }
+
     /// Chunk number `n`; nothing where it was never put.
     ///
     /// # Errors
+    /// Corrupt where a repair found the chunk to be damaged, and could not keep it ([`DatasetInfo::gone`]).
     /// Corrupt, naming file and place, where the bytes are not those that were written; not found where a snapshot is older than the
     /// files; out of memory where the arena has no room.
     pub fn chunk(&self, n: u64) -> Result<Option<Chunk>> {
@@ -83,7 +91,7 @@ impl Dataset {
     /// # Errors
     /// As for [`Dataset::chunk`].
     pub fn get_in(&self, key: &[u8], arena: &Arena) -> Result<Option<Chunk>> {
-        let Some(place) = self.place(key)? else { return Ok(None) };
+        let Some(place) = self.place(key)? else { return self.none(key).map(|()| None) };
         let (header, chunk) = self.inner.segments.read_frame_in(place, arena).map_err(|error| self.inner.explain(error))?;
         if *header.key != *key {
             let message = format!("the chunk under another key stands where that of {:?} belongs", self.info.name);
@@ -105,9 +113,23 @@ impl Dataset {
     /// # Errors
     /// As for [`Dataset::chunk`].
     pub fn header_of(&self, key: &[u8]) -> Result<Option<StoredChunk>> {
-        let Some(place) = self.place(key)? else { return Ok(None) };
+        let Some(place) = self.place(key)? else { return self.none(key).map(|()| None) };
         let header = self.inner.segments.read_header(place).map_err(|error| self.inner.explain(error))?;
         Ok(Some(StoredChunk::of(header, place)))
+    }
+
+    /// Refuses to say of a chunk that is gone that it was never put.
+    fn none(&self, key: &[u8]) -> Result<()> {
+        if !self.info.gone().tells_of(key, || self.info.chunks_in_all()) {
+            return Ok(());
+        }
+        let what = match key.try_into().map(u64::from_be_bytes) {
+            Ok(n) => format!("chunk {n}"),
+            Err(_) => format!("the chunk of the key {}", key.escape_ascii()),
+        };
+        let message = format!("{what} of {:?} is gone: it was damaged, and a repair could not keep it", self.info.name);
+        let error = Error::new(ErrorKind::Corrupt, message).at(&self.inner.folder);
+        Err(error.hint("save the dataset anew, or put the chunk again; what a repair moved aside is in the folder `lost`"))
     }
 
     /// Where the chunk of a key stands.
@@ -162,17 +184,7 @@ impl Dataset {
 }
 
 /// Gives each key that is in `tables`, the newest first, and is not removed, to `visit`.
-pub(crate) fn each_key(segments: &Segments, tables: &[Arc<Table>], mut visit: impl FnMut(&[u8], Place) -> Result<()>) -> Result<()> {
-    for (number, table) in tables.iter().enumerate() {
-        for entry in table.iter(segments)? {
-            let (key, place) = entry?;
-            let Some(place) = place else { continue };
-            let mut newer = tables.iter().take(number);
-            let hidden = newer.try_fold(false, |hidden, newer| Ok::<_, Error>(hidden || newer.get(&key)?.is_some()))?;
-            if !hidden {
-                visit(&key, place)?;
-            }
-        }
-    }
-    Ok(())
+pub(crate) fn each_key(segments: &Segments, tables: &[Arc<Table>], visit: impl FnMut(&[u8], Place) -> Result<()>) -> Result<()> {
+    let oldest_first: Vec<&Table> = tables.iter().rev().map(|table| &**table).collect();
+    each_merged(segments, &oldest_first, visit)
 }

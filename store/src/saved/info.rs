@@ -1,7 +1,9 @@
 //! What a dataset is.
 
+use super::gone::Gone;
+use crate::codec::Encode;
 use crate::manifest::Entry;
-use crate::{DType, Error, ErrorKind, Result};
+use crate::{DType, Error, ErrorKind, Result, checksum};
 use serde_json::{Map, Value, json};
 
 /// What a new dataset is to be: its kind, and what is needed to understand its chunks.
@@ -65,6 +67,8 @@ pub struct DatasetInfo {
     pub stored_bytes: u64,
     /// When it was saved first, in seconds since 1970.
     pub created: u64,
+    /// A number that changes whenever chunks are put, removed or replaced; see [`Dataset::version`](crate::Dataset::version).
+    pub version: u64,
 }
 
 impl DatasetInfo {
@@ -80,7 +84,26 @@ impl DatasetInfo {
             bytes: entry.bytes,
             stored_bytes: entry.stored,
             created: entry.created,
+            version: version(entry),
         })
+    }
+
+    /// How many chunks it has when all are there: those of the grid of an array, the one of a value; nothing where it can have any number.
+    pub fn chunks_in_all(&self) -> Option<u64> {
+        match self.kind.as_str() {
+            "array" => {
+                let axes = self.chunk_extents()?;
+                Some(axes.iter().fold(1u64, |product, axis| product.saturating_mul(axis.len() as u64)))
+            }
+            "value" => Some(1),
+            _ => None,
+        }
+    }
+
+    /// The chunks that repairs found to be damaged, and could not keep. They are counted until the dataset is saved anew, also where they were put
+    /// again.
+    pub fn gone(&self) -> Gone {
+        Gone::in_meta(&self.meta)
     }
 
     /// The type of the elements of an array.
@@ -98,6 +121,16 @@ impl DatasetInfo {
         let axes = self.meta.get("chunks")?.as_array()?;
         axes.iter().map(|axis| axis.as_array()?.iter().map(number).collect()).collect()
     }
+}
+
+/// Of which tables the contents are: each commit that changes them adds one, in a place that no other ever had.
+fn version(entry: &Entry) -> u64 {
+    let mut bytes = Vec::with_capacity(8 + 24 * entry.tables.len());
+    bytes.put_u64(entry.id);
+    for place in &entry.tables {
+        [place.segment, place.offset, place.len].into_iter().for_each(|number| bytes.put_u64(number));
+    }
+    checksum(&bytes)
 }
 
 fn number(value: &Value) -> Option<usize> {
@@ -129,7 +162,7 @@ mod tests {
             (info.dtype(), info.shape(), info.chunk_extents()),
             (Some(DType::F32), Some(vec![5, 2]), Some(vec![vec![3, 2], vec![2]]))
         );
-        assert_eq!(info.attributes["unit"], "K");
+        assert_eq!((info.attributes["unit"].as_str(), info.chunks_in_all()), (Some("K"), Some(2)));
         assert_eq!(DatasetKind::array(DType::F32, &[5], &[vec![3]]).unwrap_err().kind(), ErrorKind::Invalid);
         assert!(DatasetInfo::of(&Entry { meta: "{".into(), ..entry }).is_err());
     }

@@ -145,7 +145,7 @@ impl Inner {
     pub(super) fn rebuild_index(&self) -> Result<()> {
         let index = Index::in_memory(self.arena.ledger(), self.store_id)?;
         let file = self.backend.open(&self.folder.join(MANIFEST_NAME), Open::Read)?;
-        replay(&*file, &index)?;
+        replay(&*file, &index, self.arena.ledger())?;
         self.index.replace(index);
         Ok(())
     }

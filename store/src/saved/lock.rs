@@ -1,8 +1,9 @@
 //! The lock of a store: who holds it is the one that writes.
 
+use crate::codec::{Encode, Fields};
 use crate::format::{STORE_LOCK_BYTES, STORE_LOCK_NAME, STORE_MAGIC, STORE_VERSION};
 use crate::io::{Backend, Lock, Open};
-use crate::manifest::{Decode, Encode, now};
+use crate::manifest::now;
 use crate::{Error, ErrorKind, Result};
 use std::path::Path;
 
@@ -34,7 +35,7 @@ pub(crate) fn take(backend: &dyn Backend, folder: &Path) -> Result<Lock> {
 fn holder(backend: &dyn Backend, path: &Path) -> Option<u32> {
     let mut bytes = [0; STORE_LOCK_BYTES];
     backend.open(path, Open::Read).ok()?.read_at(0, &mut bytes).ok()?;
-    let mut from = Decode(&bytes);
+    let mut from = Fields(&bytes);
     let magic = from.take::<8>().ok()?;
     let _version = from.u32().ok()?;
     from.u32().ok().filter(|_| magic == STORE_MAGIC)

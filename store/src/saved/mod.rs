@@ -3,6 +3,7 @@
 mod commit;
 mod dataset;
 mod filter;
+mod gone;
 mod info;
 mod inner;
 mod keyed;
@@ -11,7 +12,9 @@ mod lock;
 mod name;
 mod options;
 mod overlay;
+mod pending;
 mod pins;
+mod settle;
 #[cfg(test)]
 mod speed;
 mod stats;
@@ -24,6 +27,7 @@ mod writer;
 pub(crate) use commit::{Change, Outcome, Swap};
 pub(crate) use dataset::each_key;
 pub use dataset::{Dataset, StoredChunk};
+pub use gone::Gone;
 pub use info::{DatasetInfo, DatasetKind};
 pub(crate) use inner::{Inner, random_id};
 #[allow(unused_imports, reason = "for chests at a path")]
@@ -35,4 +39,5 @@ pub use options::StoreOptions;
 pub(crate) use pins::Pinned;
 pub use stats::StoreStats;
 pub use store::Store;
+pub(crate) use value::leaves;
 pub use writer::DatasetWriter;

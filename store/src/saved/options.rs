@@ -26,6 +26,7 @@ pub struct StoreOptions {
     pub(crate) threads: usize,
     pub(crate) backend: Option<Arc<dyn Backend>>,
     pub(crate) catalogue: bool,
+    pub(crate) unfinished: bool,
 }
 
 impl Default for StoreOptions {
@@ -39,6 +40,7 @@ impl Default for StoreOptions {
             threads: 2,
             backend: None,
             catalogue: true,
+            unfinished: false,
         }
     }
 }
@@ -94,6 +96,13 @@ impl StoreOptions {
         self
     }
 
+    /// Whether [`StoreOptions::repair`] also keeps a last commit of which the segments tell and the manifest does not. Off by default: a writer that
+    /// died during a commit leaves just that, and then the commit may be half of one. [`Store::verify`] warns where there is one.
+    pub fn keep_unfinished(mut self, keep: bool) -> Self {
+        self.unfinished = keep;
+        self
+    }
+
     /// Opens the store in `folder` for writing; it is made where there is none. One process at a time can do so.
     ///
     /// # Errors
@@ -107,7 +116,7 @@ impl StoreOptions {
     /// seen is the state after its last commit, until [`Store::refresh`].
     ///
     /// # Errors
-    /// Not found where there is no store; else as for [`StoreOptions::open`].
+    /// Not found where there is no store; else as for [`StoreOptions::open`]. Segments without a manifest are corrupt.
     pub fn open_read_only(self, folder: impl AsRef<Path>) -> Result<Store> {
         Store::open_with(folder.as_ref(), self, false)
     }

@@ -56,4 +56,75 @@ fn a_million_chunks() {
     let verified = store.verify(|_, _| {}).unwrap();
     println!("verify: {:?} for {} bytes", start.elapsed(), verified.bytes);
     assert!(verified.is_sound());
+    let start = Instant::now();
+    store.gc(true).unwrap();
+    println!("a look at what can be collected: {:?}", start.elapsed());
+    drop(store);
+    // Within little memory.
+    for bound in [48u64 << 20, 64 << 20] {
+        let store = Store::options().memory(bound).open_read_only(&folder).unwrap();
+        let ledger = store.inner().arena.ledger();
+        ledger.reset_peak();
+        let start = Instant::now();
+        let verified = store.verify(|_, _| {});
+        let peak = ledger.peak() >> 20;
+        match verified {
+            Ok(verified) => println!("verify within {} MiB: {:?}, peak {peak} MiB, {}", bound >> 20, start.elapsed(), verified.is_sound()),
+            Err(error) => println!("verify within {} MiB: {:?}, peak {peak} MiB, {error}", bound >> 20, start.elapsed()),
+        }
+    }
+    // Damage in one segment: all of it is copied.
+    let store = options().open(&folder).unwrap();
+    let place = store.dataset("many").unwrap().place(&0u64.to_be_bytes()).unwrap().unwrap();
+    let path = store.inner().segments.path_of(place.segment);
+    drop(store);
+    let mut bytes = std::fs::read(&path).unwrap();
+    bytes[place.offset as usize + 600] ^= 1;
+    std::fs::write(&path, &bytes).unwrap();
+    let start = Instant::now();
+    let repaired = Store::options().memory(256 << 20).repair(&folder).unwrap();
+    println!("repair: {:?}, {} copied, {} gone", start.elapsed(), repaired.copied, repaired.gone.len());
+    let store = options().open(&folder).unwrap();
+    let writer = store.update("many").unwrap();
+    let start = Instant::now();
+    (0..1_000_000u64).filter(|n| n % 3 > 0).for_each(|n| assert!(writer.remove_key(&n.to_be_bytes()).unwrap()));
+    drop(writer.commit().unwrap());
+    println!("removing two thirds: {:?}", start.elapsed());
+    let start = Instant::now();
+    println!("compact: {:?}: {:?}", store.compact().unwrap(), start.elapsed());
+}
+
+/// Where the times of later rounds grow, something is looked through again at each commit.
+#[test]
+#[ignore = "it measures"]
+fn one_key_a_commit() {
+    let backend: std::sync::Arc<dyn crate::io::Backend> = std::sync::Arc::new(crate::io::MemoryBackend::new(4 << 30));
+    backend.create_folder(std::path::Path::new("/")).unwrap();
+    let store = Store::options().memory(256 << 20).backend(backend).open("/s").unwrap();
+    let arena = Arena::new(Ledger::new(1 << 30));
+    let chunk = Chunk::Bytes(Bytes(arena.alloc_zeroed(8).unwrap().freeze()));
+    let writer = store.create("keys", DatasetKind::new("texts", json!({}))).unwrap();
+    for round in 0..5u64 {
+        let start = Instant::now();
+        for n in 0..10_000 {
+            writer.put(10_000 * round + n, &chunk).unwrap();
+            writer.flush().unwrap();
+        }
+        println!("10,000 commits of one key behind {}: {:?}", 10_000 * round, start.elapsed());
+    }
+    drop(writer.commit().unwrap());
+    for round in 0..3u64 {
+        let start = Instant::now();
+        for n in 0..100 {
+            let writer = store.update("keys").unwrap();
+            writer.put(100_000 + 100 * round + n, &chunk).unwrap();
+            drop(writer.commit().unwrap());
+        }
+        println!("100 times opened and committed: {:?}", start.elapsed());
+    }
+    for round in 0..4u64 {
+        let start = Instant::now();
+        (0..1000u64).for_each(|n| store.save_value(&format!("v{}", 1000 * round + n), &n).unwrap());
+        println!("1,000 values behind {}: {:?}", 1000 * round, start.elapsed());
+    }
 }

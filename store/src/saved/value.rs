@@ -5,7 +5,7 @@ use super::store::Store;
 use crate::{Chunk, Error, ErrorKind, Records, Result};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
-use serde_json::json;
+use serde_json::{Map, Value, json};
 
 /// The kind of the dataset of a value.
 const KIND: &str = "value";
@@ -24,11 +24,29 @@ impl Store {
     /// # Errors
     /// Exists where the name is that of a dataset of another kind; Invalid where the value cannot be encoded; those of writing.
     pub fn save_value<T: Serialize + ?Sized>(&self, name: &str, value: &T) -> Result<()> {
+        self.save_value_with(name, value, Map::new())
+    }
+
+    /// As [`Store::save_value`], with attributes: a unit, a source, whatever is worth knowing. Value and attributes are saved in one step.
+    ///
+    /// # Errors
+    /// As for [`Store::save_value`]; Invalid where the attributes are too long.
+    ///
+    /// ```
+    /// use chunkstore_store::Store;
+    /// # let temporary = tempfile::tempdir_in(std::env::current_exe().unwrap().parent().unwrap()).unwrap();
+    /// let store = Store::open(temporary.path().join("store"))?;
+    /// store.save_value_with("limit", &273.15, [("unit".to_string(), "K".into())].into_iter().collect())?;
+    /// assert_eq!((store.value::<f64>("limit")?, &store.info("limit")?.unwrap().attributes["unit"]), (273.15, &"K".into()));
+    /// # Ok::<(), chunkstore_store::Error>(())
+    /// ```
+    pub fn save_value_with<T: Serialize + ?Sized>(&self, name: &str, value: &T, attributes: Map<String, Value>) -> Result<()> {
         let records = Records::encode(&self.inner().arena, [value])?;
         let old = self.info(name)?;
         let kind = DatasetKind::new(KIND, json!({ "type": std::any::type_name::<T>() }));
         let writer = self.create(name, kind)?.replace(old.is_some_and(|old| old.kind == KIND));
         writer.put(0, &Chunk::Records(records))?;
+        writer.set_attributes(attributes)?;
         writer.commit().map(|_| ())
     }
 

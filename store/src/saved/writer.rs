@@ -95,6 +95,16 @@ impl DatasetWriter {
         Ok(())
     }
 
+    /// As [`DatasetWriter::attribute`], of all of them.
+    pub(super) fn set_attributes(&self, all: Map<String, Value>) -> Result<()> {
+        if all.is_empty() {
+            return Ok(());
+        }
+        self.keyed.set_attributes(encode_attributes(&all)?);
+        *self.attributes.lock() = all;
+        Ok(())
+    }
+
     /// Saves what was put so far, and goes on: returns once it survives a loss of power. Those who do so at the same time share
     /// one commit.
     ///

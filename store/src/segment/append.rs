@@ -133,6 +133,12 @@ impl Inner {
         }
     }
 
+    /// Appends a frame whose payload is short, and stored as it is to be.
+    pub(super) fn put_stored(&self, frame: &Frame<'_>, payload: &[u8]) -> Result<Place> {
+        self.writable()?;
+        self.put_small(frame, payload)
+    }
+
     fn put_small(&self, frame: &Frame<'_>, payload: &[u8]) -> Result<Place> {
         let sum = checksum(payload);
         self.small.lock().put_small(self, frame, payload, sum)

@@ -3,6 +3,7 @@
 mod active;
 mod append;
 mod commit;
+mod copier;
 mod footer;
 mod frame;
 mod header;
@@ -21,10 +22,11 @@ mod table;
 mod tests;
 mod walk;
 
+pub(crate) use copier::Copier;
 pub(crate) use frame::{FrameHeader, FrameInfo, FrameKind};
 pub(crate) use options::SegmentOptions;
 pub use place::Place;
 pub(crate) use segments::Segments;
 pub(crate) use shared::Commit;
-pub(crate) use table::{Table, TableBuilder, TableIter, merge_mapped, merge_tables};
+pub(crate) use table::{Table, TableBuilder, TableIter, each_merged, merge_mapped, merge_tables};
 pub(crate) use walk::Walk;

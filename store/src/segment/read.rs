@@ -108,6 +108,12 @@ impl Segments {
         self.0.staging.with(|staging| self.0.put_stream(&frame, header.stored, staging.parts().1, &mut source))
     }
 
+    /// The file that a written frame is in, and how much of it can be read.
+    pub(super) fn readable_of(&self, place: Place) -> Result<Option<(Arc<dyn BackendFile>, u64)>> {
+        let readable = self.0.shared(place)?.readable();
+        Ok(if place.end() <= readable { Some((self.0.file(place.segment)?, readable)) } else { None })
+    }
+
     /// The file that a written frame is in, and whether it is sealed.
     pub(super) fn file_of(&self, place: Place) -> Result<Option<(Arc<dyn BackendFile>, bool)>> {
         let shared = self.0.shared(place)?;
@@ -121,7 +127,7 @@ impl Segments {
 
 impl Inner {
     /// Names file and place in an error that does not.
-    fn name(&self, error: Error, place: Place) -> Error {
+    pub(super) fn name(&self, error: Error, place: Place) -> Error {
         let error = if error.path().is_none() { error.at(self.path_of(place.segment)).offset(place.offset) } else { error };
         match error.kind() {
             ErrorKind::Corrupt | ErrorKind::Truncated => error.hint("verify the store, and repair it to keep what is sound"),
@@ -266,14 +272,15 @@ fn read_header(offset: u64, len: u64, read: impl Fn(u64, &mut [u8]) -> Result<()
     fixed.header(&whole, offset)
 }
 
-fn check_len(header: &FrameHeader, place: Place) -> Result<()> {
+pub(super) fn check_len(header: &FrameHeader, place: Place) -> Result<()> {
     match header.frame_len() == place.len {
         true => Ok(()),
         false => Err(corrupt(format!("a frame of {} bytes where one of {} was written", header.frame_len(), place.len))),
     }
 }
 
-fn wrong_payload(header: &FrameHeader, found: u64) -> Error {
+/// That a payload is not what was written.
+pub(super) fn wrong_payload(header: &FrameHeader, found: u64) -> Error {
     corrupt(format!(
         "{} stored bytes are not those that were written: checksum {found:016x}, expected {:016x}",
         header.stored, header.checksum

@@ -214,6 +214,17 @@ impl Segments {
         self.0.path_of(segment)
     }
 
+    /// Whether the file of a segment is not there, as far as can be told.
+    pub(crate) fn is_missing(&self, segment: u64) -> bool {
+        matches!(self.0.backend.len_of(&self.0.path_of(segment)), Ok(None))
+    }
+
+    /// Whether the folder of the segments is not there, as far as can be told.
+    pub(crate) fn folder_is_missing(&self) -> bool {
+        let all = self.0.folder.parent().map(|parent| self.0.backend.list(parent));
+        matches!(all, Some(Ok(all)) if !all.contains(&self.0.folder))
+    }
+
     /// Where buffers come from.
     pub(crate) fn arena(&self) -> &Arena {
         &self.0.arena

@@ -9,19 +9,22 @@
 use super::footer::{FooterEntry, Trailer};
 use super::frame::{Fixed, FrameHeader, FrameKind, corrupt};
 use super::header::SegmentHeader;
+use super::read::wrong_payload;
 use super::segments::{Inner, Segments};
 use crate::codec::RunningChecksum;
 use crate::format::{BLOCK_BYTES, FOOTER_ENTRY_BYTES, FRAME_ALIGN, FRAME_HEADER_BYTES, FRAME_MAGIC, TRAILER_BYTES};
 use crate::io::{BackendFile, Open};
-use crate::{Arena, BufferMut, Error, ErrorKind, Result};
+use crate::{Arena, BufferMut, Error, ErrorKind, Result, checksum};
 use std::hash::Hasher;
 use std::path::PathBuf;
 use std::sync::Arc;
 
 /// What is read ahead where frames follow each other.
-const WINDOW: usize = 256 << 10;
+const WINDOW: usize = 1 << 20;
 /// What is read where one does not.
 const SHORT: usize = 8 << 10;
+/// The longest frame whose payload is looked at in what is read ahead.
+const MOST_AT_ONCE: usize = 128 << 10;
 
 /// The frames of a segment, in order; see [`Segments::frames`].
 #[derive(Debug)]
@@ -42,6 +45,8 @@ pub(crate) struct Walk {
     listed: Listed,
     /// Whether all was sound so far.
     whole: bool,
+    /// A frame that comes next, after what is wrong with its padding was said.
+    next: Option<(u64, FrameHeader)>,
 }
 
 /// The checksum of the footer that the frames make.
@@ -68,7 +73,7 @@ impl Segments {
     /// Of a segment that is not sealed, what is written so far is gone through; of a stray one, all of the file.
     ///
     /// # Errors
-    /// That of opening the file; out of memory where there is no room for a window of 256 KiB.
+    /// That of opening the file; out of memory where there is no room for a window of 1 MiB.
     pub(crate) fn frames(&self, segment: u64) -> Result<Walk> {
         self.0.walk(segment)
     }
@@ -123,6 +128,7 @@ impl Inner {
             footer_sound: None,
             listed: Listed(RunningChecksum::new()),
             whole: true,
+            next: None,
         })
     }
 }
@@ -131,6 +137,9 @@ impl Iterator for Walk {
     type Item = Result<(u64, FrameHeader)>;
 
     fn next(&mut self) -> Option<Self::Item> {
+        if let Some(frame) = self.next.take() {
+            return Some(Ok(frame));
+        }
         loop {
             let (at, found) = match self.stage {
                 Stage::First => {
@@ -164,7 +173,7 @@ impl Iterator for Walk {
                 Ok(None) => {}
                 Ok(Some(header)) => return Some(Ok((at, header))),
                 Err(error) => {
-                    self.whole = false;
+                    self.whole &= self.next.is_some();
                     if self.stage == Stage::Frames && at == self.at {
                         match self.next_after(at) {
                             Some(next) => self.at = next,
@@ -209,14 +218,11 @@ impl Walk {
             return Ok(None);
         }
         let header = self.head(at)?;
-        let (begin, len) = (header.payload_at(), header.frame_len());
+        let len = header.frame_len();
         if len > self.end - at {
             return Err(corrupt("a frame passes the end of its segment"));
         }
-        let padding = self.window.get(at, begin)?;
-        zeros(padding.get(header.head_len()..).unwrap_or_default())?;
-        let behind = begin as u64 + header.stored;
-        zeros(self.window.get(at + behind, (len - behind) as usize)?)?;
+        let padding = self.padding(at, &header)?;
         if header.kind == FrameKind::Footer {
             self.footer(at, &header)?;
             self.stage = Stage::Over;
@@ -225,7 +231,43 @@ impl Walk {
         let entry = FooterEntry { offset: at, len, dataset: header.dataset, kind: header.kind };
         self.listed.0.write(&entry.encode());
         self.at = at + len;
-        Ok(Some(header))
+        match padding {
+            None => Ok(Some(header)),
+            Some(flipped) => {
+                // What is wrong beside the chunk is no reason to give it up.
+                self.next = Some((at, header));
+                let message = "a byte of the padding of a frame is not 0; the chunk in the frame is not touched by it";
+                Err(corrupt(message).at(&self.path).offset(flipped))
+            }
+        }
+    }
+
+    /// The first byte of the padding of a frame that is not 0.
+    fn padding(&mut self, at: u64, header: &FrameHeader) -> Result<Option<u64>> {
+        let (head, begin, behind) = (header.head_len(), header.payload_at(), header.payload_at() as u64 + header.stored);
+        let not_zero = |bytes: &[u8]| bytes.iter().position(|byte| *byte != 0).map(|at| at as u64);
+        if let Some(found) = not_zero(self.window.get(at, begin)?.get(head..).unwrap_or_default()) {
+            return Ok(Some(at + head as u64 + found));
+        }
+        // The payload is read ahead of its padding, where it is looked at too.
+        if header.frame_len() <= MOST_AT_ONCE as u64 {
+            self.window.get(at, header.frame_len() as usize)?;
+        }
+        let len = (header.frame_len() - behind) as usize;
+        Ok(not_zero(self.window.get(at + behind, len)?).map(|found| at + behind + found))
+    }
+
+    /// Compares the payload of a frame that this walk gave last with its checksum, where it is short enough to be in what was read anyway; nothing
+    /// where it is not.
+    pub(crate) fn check(&mut self, at: u64, header: &FrameHeader) -> Option<Result<()>> {
+        if header.frame_len() > MOST_AT_ONCE as u64 {
+            return None;
+        }
+        let checked = self.window.get(at + header.payload_at() as u64, header.stored as usize).and_then(|payload| {
+            let found = checksum(payload);
+            if found == header.checksum { Ok(()) } else { Err(wrong_payload(header, found)) }
+        });
+        Some(checked.map_err(|error| if error.path().is_none() { error.at(&self.path).offset(at) } else { error }))
     }
 
     /// The head at `at`, which must have been written for this place.

@@ -1,6 +1,8 @@
 //! The command line: from here come the help, the completions and the manual pages.
 
-use crate::commands::{compact, completions, cp, du, export, gc, head, import, info, ls, man, map, repair, rm, stat, verify};
+use crate::commands::{
+    compact, completions, cp, du, export, gc, head, import, info, ls, man, map, profile, repair, rm, stat, timeline, verify, why,
+};
 use crate::common::Common;
 use crate::demo;
 use crate::failure::{EXIT_CODES, Exit, Result};
@@ -40,6 +42,9 @@ enum Command {
     Stat(stat::Args),
     Du(du::Args),
     Map(map::Args),
+    Why(why::Args),
+    Timeline(timeline::Args),
+    Profile(profile::Args),
     Verify(verify::Args),
     Repair(repair::Args),
     Compact(compact::Args),
@@ -68,6 +73,9 @@ impl Cli {
             Command::Compact(args) => answer(&args.common, |output| compact::run(args, output)),
             Command::Gc(args) => answer(&args.common, |output| gc::run(args, output)),
             Command::Map(args) => answer(&args.common, |output| map::run(args, output)),
+            Command::Why(args) => answer(&args.common, |output| why::run(args, output)),
+            Command::Timeline(args) => answer(&args.common, |output| timeline::run(args, output)),
+            Command::Profile(args) => answer(&args.common, |output| profile::run(args, output)),
             Command::Export(args) => answer(&args.common, |output| export::run(args, output)),
             Command::Import(args) => answer(&args.common, |output| import::run(args, output)),
             Command::Rm(args) => answer(&args.common, |output| rm::run(args, output)),

@@ -39,7 +39,7 @@ pub(crate) fn in_slabs(
     extent[axis + 1..].copy_from_slice(&shape[axis + 1..]);
     loop {
         let ends = grid.chunks.starts(axis);
-        let end = ends.iter().copied().find(|end| *end > start[axis]).unwrap_or(shape[axis]);
+        let end = ends.get(ends.partition_point(|end| *end <= start[axis])).copied().unwrap_or(shape[axis]);
         extent[axis] = (end - start[axis]).min(most);
         bytes.resize(extent[axis] * rows[axis], 0);
         let slab = Region { start: &start, shape: &extent };

@@ -33,6 +33,20 @@ pub(crate) fn merge_mapped(
     })
 }
 
+/// The keys that stand in `tables`, from the oldest to the newest, and are not removed, with their places; in the order of (hash, key).
+///
+/// # Errors
+/// Those of reading the tables; out of memory where there is no room for buffers.
+pub(crate) fn each_merged(segments: &Segments, tables: &[&Table], mut visit: impl FnMut(&[u8], Place) -> Result<()>) -> Result<()> {
+    for item in Merged::new(segments, tables, true)? {
+        let item = item?;
+        if let Some(place) = item.place {
+            visit(&item.key, place)?;
+        }
+    }
+    Ok(())
+}
+
 /// The keys of several tables in order, each once.
 struct Merged<'a> {
     /// What comes next of each table, the newest last.

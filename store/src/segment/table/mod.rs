@@ -16,4 +16,4 @@ mod write;
 pub(crate) use build::TableBuilder;
 pub(crate) use cursor::TableIter;
 pub(crate) use lookup::Table;
-pub(crate) use merge::{merge_mapped, merge_tables};
+pub(crate) use merge::{each_merged, merge_mapped, merge_tables};

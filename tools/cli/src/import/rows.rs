@@ -44,7 +44,7 @@ impl<'a> Rows<'a> {
         self.gathered.extend_from_slice(row);
         let rows = self.gathered.len().checked_div(self.row).unwrap_or(0);
         let end = self.begin + rows;
-        if shape.is_empty() || (rows > 0 && self.grid.chunks.starts(0).contains(&end)) {
+        if shape.is_empty() || (rows > 0 && self.grid.chunks.starts(0).binary_search(&end).is_ok()) {
             let (mut start, mut extent) = (vec![0; shape.len()], shape.to_vec());
             if let (Some(start), Some(extent)) = (start.first_mut(), extent.first_mut()) {
                 (*start, *extent) = (self.begin, rows);

@@ -1,0 +1,92 @@
+//! What a computation would take with other bounds.
+
+use crate::exec::Lowered;
+use crate::graph::TaskTable;
+use crate::plan::{self, OwnedSituation};
+use crate::policy::Forecast;
+
+/// Bounds that are planned for a small graph, and for a large one.
+const POINTS: usize = 12;
+const FEW_POINTS: usize = 5;
+const LARGE: usize = 50_000;
+
+/// What a computation takes with one bound.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct CurvePoint {
+    /// The bound on the whole process, in bytes.
+    pub memory: u64,
+    /// Bytes written to the scratch folder, before compression.
+    pub spilled_bytes: u64,
+    /// Bytes read back from there.
+    pub reread_bytes: u64,
+    /// Bytes of files that are read a second time.
+    pub read_again_bytes: u64,
+}
+
+/// The tasks of a computation, and the engine as it stood, so that other bounds can be planned.
+pub(super) struct Curve {
+    table: TaskTable,
+    situation: OwnedSituation,
+    /// What of a bound is not for tasks.
+    outside: u64,
+}
+
+impl Curve {
+    pub(super) fn new(lowered: Lowered, situation: OwnedSituation, outside: u64) -> Self {
+        Curve { table: lowered.table, situation, outside }
+    }
+
+    fn at(&self, bound: u64) -> Option<Forecast> {
+        plan::plan(&self.table, &self.situation.numbers, &self.situation.keep, &self.situation.at(bound)).forecast
+    }
+
+    /// The peak of what tasks book within `bound`.
+    pub(super) fn peak_at(&self, bound: u64) -> Option<u64> {
+        self.at(bound).map(|forecast| forecast.booked_bytes)
+    }
+
+    /// The same, with only what is known exactly of sizes.
+    pub(super) fn least_peak(&self, bound: u64) -> Option<u64> {
+        let mut table = self.table.clone();
+        table.out.iter_mut().zip(&self.table.exact).filter(|(_, exact)| !**exact).for_each(|(out, _)| *out = 0);
+        let OwnedSituation { numbers, keep, .. } = &self.situation;
+        plan::plan(&table, numbers, keep, &self.situation.at(bound)).forecast.map(|forecast| forecast.peak_bytes)
+    }
+
+    /// Points from the least bound that tasks can do with, to the least found with which nothing is spilled or read again.
+    pub(super) fn points(&self, least: u64) -> Vec<CurvePoint> {
+        let everything: u64 = self.table.out.iter().chain(&self.table.scratch).sum::<u64>() + least;
+        let point = |bound: u64| {
+            let forecast = self.at(bound)?;
+            let point = CurvePoint {
+                memory: bound + self.outside,
+                spilled_bytes: forecast.spilled_bytes,
+                reread_bytes: forecast.reread_bytes,
+                read_again_bytes: forecast.source_reread_bytes,
+            };
+            Some((point, forecast.peak_bytes))
+        };
+        // With everything in memory the peak says how much of it is ever used at once.
+        let Some((mut free, peak)) = point(everything.max(least)) else { return Vec::new() };
+        free.memory = peak.max(least) + self.outside;
+        let count = if self.table.len() > LARGE { FEW_POINTS } else { POINTS };
+        let ratio = (peak.max(least) as f64 / least.max(1) as f64).powf(1.0 / count as f64);
+        let mut points: Vec<CurvePoint> = Vec::new();
+        let mut bound = least.max(1) as f64;
+        for _ in 0..count {
+            points.extend(point(bound as u64).map(|(point, _)| point));
+            if points.last().is_some_and(|point| point.spilled_bytes + point.read_again_bytes == 0) {
+                return points;
+            }
+            bound *= ratio;
+        }
+        points.push(free);
+        points
+    }
+}
+
+impl std::fmt::Debug for Curve {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Curve").field("tasks", &self.table.len()).finish_non_exhaustive()
+    }
+}
