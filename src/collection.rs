@@ -1,7 +1,7 @@
 //! What a lazy collection tells the engine: its layer, and how its result is put together.
 
 use crate::Result;
-use crate::graph::LayerRef;
+use crate::graph::{LayerRef, Value};
 
 /// A lazy collection, or a lazy sink (a file to be written), that an engine can compute.
 pub trait Collection {
@@ -26,14 +26,35 @@ impl<C: Collection> Collection for &C {
 
 /// A prepared computation: see [`Collection::collect`].
 pub struct Collected<O> {
-    /// The layer whose every block is to be run. Its tasks put the blocks into the result and give nothing themselves.
+    /// The layer whose every block is to be run. Its tasks put the blocks into the result and give nothing themselves, unless `keep` is set.
     pub layer: LayerRef,
+    /// Whether the values of the layer's blocks are kept for `finish`.
+    pub keep: bool,
     /// The bytes that the result takes in memory; they are booked before anything runs.
     pub bytes: u64,
     /// Allocates the result; called once, after `bytes` are booked and before anything runs.
     pub begin: Box<dyn FnOnce() -> Result<()> + Send>,
-    /// Takes the result out; called once, after every block has run.
-    pub finish: Box<dyn FnOnce() -> Result<O> + Send>,
+    /// Takes the result out; called once, after every block has run, and given the values of the blocks where they were kept.
+    #[allow(clippy::type_complexity)]
+    pub finish: Box<dyn FnOnce(&mut Kept<'_>) -> Result<O> + Send>,
+}
+
+/// The values of blocks that were kept for a result: see [`Collected::keep`].
+pub struct Kept<'a>(&'a mut dyn FnMut() -> Result<Value>);
+
+impl<'a> Kept<'a> {
+    /// Values that `next` gives one after the other.
+    pub(crate) fn new(next: &'a mut dyn FnMut() -> Result<Value>) -> Self {
+        Kept(next)
+    }
+
+    /// The value of the next block, read back if it was spilled.
+    ///
+    /// # Errors
+    /// Whatever reading it meets; invalid where there are no more blocks.
+    pub fn value(&mut self) -> Result<Value> {
+        (self.0)()
+    }
 }
 
 /// A collection whose blocks an engine can compute and keep.

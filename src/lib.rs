@@ -1,6 +1,7 @@
 //! Chunked arrays and task graphs on a disk-backed chunk store, within a memory bound that the whole process keeps.
 //!
 //! - [`mod@array`]: lazy n-dimensional arrays of any size, with NumPy's names.
+//! - [`mod@delayed`]: calls of functions that are made later, with each other's results, lists, maps and arrays as arguments.
 //! - [`graph`]: dicts of keys and tasks, and what collections become.
 //! - [`Engine`]: a memory bound, threads and a scratch folder; computes collections and graphs, and forecasts what that takes.
 //! - [`store`]: counted memory, chunks, and [`store::Chest`], a map that is larger than its memory.
@@ -17,6 +18,7 @@
 //! ```
 
 pub mod array;
+pub mod delayed;
 pub mod engine;
 pub mod graph;
 pub mod optimize;
@@ -24,13 +26,14 @@ pub mod plan;
 mod policy;
 
 mod collection;
+mod convert;
 mod error;
 mod exec;
 pub mod report;
 
 pub use chunkstore_store as store;
 pub use chunkstore_store::Store;
-pub use collection::{Collected, Collection, Persist};
+pub use collection::{Collected, Collection, Kept, Persist};
 pub use engine::{Engine, init};
 pub use error::{Error, ErrorKind, Result};
 

@@ -39,6 +39,12 @@ fn graph() {
 }
 
 #[test]
+fn delayed() {
+    let (text, _) = run("delayed");
+    assert!(text.contains("peaks from 999 to 999") && text.contains("from_delayed"), "{text}");
+}
+
+#[test]
 fn slope() {
     let (text, _) = run("slope");
     assert!(text.contains("steeper than 0.5: 3064 of 137142 places"), "{text}");

@@ -125,9 +125,10 @@ fn gather<T: Element, O>(array: &Array<T>, finish: impl FnOnce(Vec<T>) -> Result
     let (begin, end) = (result.clone(), result.clone());
     Ok(Collected {
         layer: Arc::new(SinkLayer::new(result, raw.layer.clone())),
+        keep: false,
         bytes: raw.chunks.size() as u64 * size_of::<T>() as u64,
         begin: Box::new(move || begin.begin()),
-        finish: Box::new(move || finish(end.finish()?)),
+        finish: Box::new(move |_| finish(end.finish()?)),
     })
 }
 
@@ -145,7 +146,7 @@ impl<T: Element> Collection for Array<T> {
 
 /// The only element of an array, as a value to compute: see [`Array::item_collection`].
 #[derive(Clone, Debug)]
-pub struct Item<T: Element>(Array<T>);
+pub struct Item<T: Element>(pub(super) Array<T>);
 
 impl<T: Element> Array<T> {
     /// The only element of an array of one element; computing it gives a plain value.

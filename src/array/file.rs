@@ -170,12 +170,13 @@ impl<T: Element> Collection for ToNpy<T> {
         let (path, line, shape, dtype): (PathBuf, _, _, DType) = (self.path.clone(), self.line, raw.chunks.shape().to_vec(), T::DTYPE);
         Ok(Collected {
             layer: Arc::new(SinkLayer::new(writing, raw.layer.clone())),
+            keep: false,
             bytes: 0,
             begin: Box::new(move || {
                 *begin.writer.write() = Some(NpyWriter::create(path, dtype, &shape).map_err(|error| error.from_line(line))?);
                 Ok(())
             }),
-            finish: Box::new(move || match finish.writer.write().take() {
+            finish: Box::new(move |_| match finish.writer.write().take() {
                 Some(writer) => writer.finish().map_err(|error| error.from_line(line)),
                 None => Err(Error::new(ErrorKind::Invalid, "a file was finished that was not begun")),
             }),

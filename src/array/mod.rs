@@ -4,6 +4,7 @@
 //! computes nothing. What NumPy and Dask call a function is called the same here.
 
 mod any;
+mod argument;
 mod assemble;
 mod axes;
 mod blockwise;

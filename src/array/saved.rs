@@ -337,6 +337,7 @@ impl<T: Element> Collection for Save<T> {
         let kind = DatasetKind::array(T::DTYPE, raw.chunks.shape(), &chunks)?;
         Ok(Collected {
             layer: Arc::new(SinkLayer::new(saving, raw.layer.clone())),
+            keep: false,
             bytes: 0,
             begin: Box::new(move || {
                 let begun = || {
@@ -347,7 +348,7 @@ impl<T: Element> Collection for Save<T> {
                 *begin.writer.write() = Some(begun().map_err(|error| Error::from(error).from_line(line))?);
                 Ok(())
             }),
-            finish: Box::new(move || match finish.writer.write().take() {
+            finish: Box::new(move |_| match finish.writer.write().take() {
                 Some(writer) => writer.commit().map(drop).map_err(|error| Error::from(error).from_line(line)),
                 None => Err(Error::new(ErrorKind::Invalid, "a dataset was finished that was not begun")),
             }),

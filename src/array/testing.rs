@@ -2,7 +2,7 @@
 
 use super::Array;
 use crate::graph::{LayerRef, Lowering, TaskContext, TaskTable, Value};
-use crate::{Collection, Result};
+use crate::{Collection, Error, ErrorKind, Kept, Result};
 use chunkstore_store::{Arena, Element, Ledger};
 use ndarray::ArrayD;
 use std::sync::atomic::AtomicBool;
@@ -47,12 +47,17 @@ pub(super) fn hooked(layer: &LayerRef) -> LayerRef {
     }
 }
 
+/// Arrays keep no values for their results.
+fn none() -> Result<Value> {
+    Err(Error::new(ErrorKind::Invalid, "no value was kept"))
+}
+
 /// Computes a collection.
 pub(super) fn compute<C: Collection>(collection: &C) -> Result<C::Output> {
     let collected = collection.collect()?;
     (collected.begin)()?;
     run(&collected.layer)?;
-    (collected.finish)()
+    (collected.finish)(&mut Kept::new(&mut none))
 }
 
 /// Computes a collection after [`hooked`], and gives the number of tasks.
@@ -60,7 +65,7 @@ pub(super) fn compute_hooked<C: Collection>(collection: &C) -> Result<(C::Output
     let collected = collection.collect()?;
     (collected.begin)()?;
     let table = run(&hooked(&collected.layer))?;
-    Ok(((collected.finish)()?, table.len()))
+    Ok(((collected.finish)(&mut Kept::new(&mut none))?, table.len()))
 }
 
 /// Computes an array after the optimiser's passes.
@@ -70,7 +75,7 @@ pub(super) fn compute_optimised<C: Collection>(collection: &C) -> Result<C::Outp
     for layer in crate::optimize::optimize(vec![collected.layer]) {
         run(&layer)?;
     }
-    (collected.finish)()
+    (collected.finish)(&mut Kept::new(&mut none))
 }
 
 /// Computes an array in three ways, and checks that the bits are equal.

@@ -47,6 +47,7 @@ pub struct EngineBuilder {
     progress: Option<bool>,
     speculative_spill: bool,
     follow_pressure: bool,
+    futures: Option<usize>,
     host: Host,
 }
 
@@ -157,6 +158,13 @@ impl EngineBuilder {
         self
     }
 
+    /// How many computations of [`Engine::submit`] are under way at a time; others wait for their turn. The default is 4. All of them share the engine's
+    /// memory and its workers.
+    pub fn futures(mut self, at_once: usize) -> Self {
+        self.futures = Some(at_once);
+        self
+    }
+
     /// What the engine takes from the process and the machine.
     #[cfg(test)]
     pub(super) fn host(mut self, host: Host) -> Self {
@@ -208,7 +216,7 @@ impl EngineBuilder {
             shared.core.recorder.describe(&json!({ "what": "engine", "memory": memory, "threads": settings.threads }));
         }
         let pressure = if self.follow_pressure { Some(Pressure::follow(&shared, memory)) } else { None };
-        let mut engine = Engine::new(shared, self.scheduler, self.progress, checkpoint);
+        let mut engine = Engine::new(shared, self.scheduler, self.progress, checkpoint, self.futures.unwrap_or(4).max(1));
         engine.pressure = pressure.transpose().map_err(no_thread)?.map(Arc::new);
         Ok(engine)
     }

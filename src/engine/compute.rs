@@ -2,11 +2,13 @@
 
 use super::curve::Curve;
 use super::rates;
-use super::several::{Computable, Part};
+use super::roots::{Roots, Values, each_once};
+use super::several::{Computable, Persistable};
 use super::{Engine, Explain, RunReport, Scheduler};
-use crate::exec::{Callback, Executed, HeldLayer, Lowered, Plan, Prepared, Progressed, RunInfo, Shared, lower};
+use crate::exec::{Callback, Executed, HeldLayer, Lowered, Plan, Prepared, Progressed, RunInfo, Shared, lower, lower_optimised, optimised};
+use crate::graph::LayerRef;
 use crate::report::Progress;
-use crate::{Error, ErrorKind, Persist, Result};
+use crate::{Error, ErrorKind, Kept, Result};
 use chunkstore_store::Booking;
 use serde_json::json;
 use std::sync::Arc;
@@ -22,14 +24,14 @@ const SMALL: u64 = 16 << 20;
 const MEASURED: u64 = 4 << 20;
 
 /// Bytes set aside for as long as this lives.
-struct Reservation<'a> {
+pub(super) struct Reservation<'a> {
     shared: &'a Shared,
     bytes: u64,
     _booking: Booking,
 }
 
 impl<'a> Reservation<'a> {
-    fn new(shared: &'a Shared, bytes: u64) -> Result<Self> {
+    pub(super) fn new(shared: &'a Shared, bytes: u64) -> Result<Self> {
         let booking = shared.core.arena.ledger().book(bytes)?;
         shared.core.reserve(bytes)?;
         Ok(Reservation { shared, bytes, _booking: booking })
@@ -66,56 +68,86 @@ impl Engine {
         let result_bytes: u64 = parts.iter().map(|part| part.bytes).sum();
         self.remeasure(result_bytes)?;
         let results = self.reserve_results(result_bytes)?;
-        let mut layers = Vec::with_capacity(parts.len());
-        for Part { layer, begin, .. } in parts {
-            begin()?;
-            layers.push(layer);
-        }
-        self.run(lower(layers, |layers| self.shared.optimise(layers))?, &[], result_bytes)?;
-        let output = finish()?;
+        let mut roots = Roots::begin(parts)?;
+        let lowered = lower(std::mem::take(&mut roots.layers), |layers| self.shared.optimise(layers))?;
+        let wanted = roots.tasks(&lowered.roots)?;
+        let tasks = each_once(&wanted);
+        let executed = self.run(lowered, &tasks, result_bytes)?;
+        let mut values = Values::new(&self.shared, tasks, executed.kept, wanted);
+        let output = finish(&mut Kept::new(&mut || values.next_copied()))?;
         drop(results);
-        self.handed_over.fetch_add(result_bytes, Relaxed);
+        self.handed_over.fetch_add(result_bytes + values.handed_over, Relaxed);
         Ok(output)
     }
 
-    /// Computes a collection and keeps its blocks, in memory while there is room and in the scratch folder otherwise. The
-    /// collection that is given back computes from them. With a checkpoint folder they are saved there too, and found there:
+    /// Computes one or several collections together and keeps their blocks, in memory while there is room and in the scratch folder otherwise. The
+    /// collections that are given back compute from them. With a checkpoint folder they are saved there too, and found there:
     /// see [`super::EngineBuilder::checkpoint`].
     ///
     /// # Errors
     /// As [`Engine::compute`].
     ///
     /// ```
-    /// use chunkstore::{Engine, array::Array};
+    /// use chunkstore::{Engine, array::Array, delayed::delayed};
     /// let engine = Engine::builder().memory("256MiB").build()?;
-    /// let x = engine.persist(&Array::<f64>::linspace(0.0, 1.0, 1001, 100).sqrt())?;
+    /// let roots = Array::<f64>::linspace(0.0, 1.0, 1001, 100).sqrt();
+    /// let half = delayed(|| 0.5f64).call(());
+    /// let (x, half) = engine.persist((&roots, &half))?;
     /// // The roots are not taken again.
-    /// let (least, most) = engine.compute((x.min(..).item_collection(), x.max(..).item_collection()))?;
-    /// assert_eq!((least, most), (0.0, 1.0));
+    /// let (least, most, half) = engine.compute((x.min(..).item_collection(), x.max(..).item_collection(), half))?;
+    /// assert_eq!((least, most, half), (0.0, 1.0, 0.5));
     /// # Ok::<(), chunkstore::Error>(())
     /// ```
-    pub fn persist<C: Persist>(&self, collection: &C) -> Result<C> {
+    pub fn persist<C: Persistable>(&self, collections: C) -> Result<C::Output> {
         Shared::refuse_nested()?;
-        let layer = collection.layer()?;
-        let mut layers = self.shared.optimise(vec![layer.clone()]);
-        let mut saving = None;
-        if let (Some(checkpoint), Some(root)) = (&self.checkpoint, layers.first_mut()) {
-            saving = checkpoint.saving(layer.key(), root)?;
-            if let Some(saving) = &saving {
-                *root = saving.layer();
+        let mut layers = Vec::new();
+        collections.layers(&mut layers)?;
+        let mut optimised = optimised(layers.clone(), |layers| self.shared.optimise(layers))?;
+        let mut savings = Vec::new();
+        if let Some(checkpoint) = &self.checkpoint {
+            for (layer, root) in layers.iter().zip(&mut optimised.layers) {
+                if let Some(saving) = checkpoint.saving(layer.key(), root)? {
+                    *root = saving.layer();
+                    savings.push(saving);
+                }
             }
         }
-        let lowered = lower(layers, |layers| layers)?;
+        let lowered = lower_optimised(&optimised)?;
         let roots = lowered.roots.clone();
         let executed = self.run(lowered, &roots, 0);
         // What was finished is kept, whatever became of the run.
-        let flushed = saving.map_or(Ok(()), |saving| saving.flush());
+        let flushed = savings.iter().map(|saving| saving.flush()).fold(Ok(()), Result::and);
         let executed = executed?;
         flushed?;
         if executed.kept.len() != roots.len() {
             return Err(Error::new(ErrorKind::Invalid, "a persisted block is missing; this is a defect of the engine"));
         }
-        Ok(collection.with_layer(Arc::new(HeldLayer::new(&layer, executed.kept))))
+        let mut kept = executed.kept.into_iter();
+        let held = |layer: &LayerRef| Arc::new(HeldLayer::new(layer, kept.by_ref().take(layer.blocks() as usize).collect())) as LayerRef;
+        let held: Vec<LayerRef> = layers.iter().map(held).collect();
+        collections.rebuilt(&mut held.into_iter())
+    }
+
+    /// The same collections with their layers as the engine would run them: what is done in one pass over a block is one layer, and slices stand where the
+    /// source is read. Nothing is computed. [`Array::graph`](crate::array::Array::graph) shows what has become of them.
+    ///
+    /// # Errors
+    /// The first error of a chain that made a collection.
+    ///
+    /// ```
+    /// use chunkstore::{Engine, array::Array};
+    /// let engine = Engine::builder().memory("256MiB").build()?;
+    /// let x = (Array::<f64>::ones([100], 10) + 1.0).sqrt().exp();
+    /// let y = engine.optimize(&x)?;
+    /// assert!(y.graph()?.len() < x.graph()?.len());
+    /// assert_eq!(engine.compute(&y)?, engine.compute(&x)?);
+    /// # Ok::<(), chunkstore::Error>(())
+    /// ```
+    pub fn optimize<C: Persistable>(&self, collections: C) -> Result<C::Output> {
+        let mut layers = Vec::new();
+        collections.layers(&mut layers)?;
+        let optimised = optimised(layers, |layers| self.shared.optimise(layers))?;
+        collections.rebuilt(&mut optimised.layers.into_iter())
     }
 
     /// Forecasts a computation: tasks, peak memory, bytes read, spilled and read back, by running the policy against sizes.
@@ -137,9 +169,11 @@ impl Engine {
         let _ = collections.parts(&mut parts)?;
         let result_bytes: u64 = parts.iter().map(|part| part.bytes).sum();
         let results = self.reserve_results(result_bytes)?;
-        let mut lowered = lower(parts.into_iter().map(|part| part.layer).collect(), |layers| self.shared.optimise(layers))?;
+        let mut roots = Roots::new(parts.into_iter().map(|part| (part.layer, part.keep)).collect());
+        let mut lowered = lower(std::mem::take(&mut roots.layers), |layers| self.shared.optimise(layers))?;
         self.rates.settle_sources(&mut lowered.table, &self.shared.core);
-        let prepared = self.shared.prepare(&lowered.table, &[], &lowered.barriers, true)?;
+        let keep = each_once(&roots.tasks(&lowered.roots)?);
+        let prepared = self.shared.prepare(&lowered.table, &keep, &lowered.barriers, true)?;
         let mut explain = self.explain_plan(&lowered, &prepared, result_bytes);
         let outside = explain.memory.saturating_sub(prepared.bound);
         let situation = prepared.situation;
@@ -207,6 +241,9 @@ impl Engine {
 
     /// Runs tasks; `keep` are those whose outputs are wanted.
     pub(super) fn run(&self, lowered: Lowered, keep: &[u32], result_bytes: u64) -> Result<Executed> {
+        if let Some(token) = &self.token {
+            token.check()?;
+        }
         if self.callbacks.is_empty() {
             return self.run_told(lowered, keep, result_bytes, &mut |_| Ok(()));
         }
@@ -228,7 +265,13 @@ impl Engine {
     }
 
     /// Runs tasks, and says when they have been planned.
-    fn run_told(&self, mut lowered: Lowered, keep: &[u32], result_bytes: u64, planned: &mut dyn FnMut(u64) -> Result<()>) -> Result<Executed> {
+    fn run_told(
+        &self,
+        mut lowered: Lowered,
+        keep: &[u32],
+        result_bytes: u64,
+        planned: &mut dyn FnMut(u64) -> Result<()>,
+    ) -> Result<Executed> {
         self.rates.settle_sources(&mut lowered.table, &self.shared.core);
         let table = &lowered.table;
         let graph_bytes = table.len() as u64 * BYTES_A_TASK + table.inputs.len() as u64 * 16;
@@ -243,7 +286,7 @@ impl Engine {
         plan.callbacks = self.callbacks.clone();
         let (taken, run) = (plan.taken.clone(), Arc::new(Progressed::default()));
         let progress = Progress::begin(self.progress, &self.shared.core, plan.order.len(), &run, || what(&names));
-        let executed = self.shared.execute(plan, keep, self.scheduler() == Scheduler::Sync, run, prepared.planning);
+        let executed = self.shared.execute(plan, keep, self.scheduler() == Scheduler::Sync, run, prepared.planning, self.token.as_deref());
         progress.end();
         self.rates.learn(&names, &taken);
         self.shared.core.recorder.describe(&match &executed {

@@ -6,6 +6,7 @@ use crate::exec::Facts;
 use crate::graph::TaskTable;
 use crate::plan::{Numbered, lasts};
 use crate::policy::Forecast;
+use rustc_hash::FxHashMap;
 use std::fmt;
 use std::sync::Arc;
 
@@ -110,7 +111,20 @@ impl Explain {
         };
         let mut layers: Vec<LayerForecast> = named.zip(seconds).map(empty).collect();
         let graph = layers.len().saturating_sub(1);
-        let layer_of = |task: usize| table.layer.get(task).map_or(graph, |layer| (*layer as usize).min(graph));
+        // The tasks of one layer that are of several kinds have a row for each.
+        let mut kinds = FxHashMap::<(usize, &str), usize>::default();
+        let mut row_of = |task: usize| {
+            let own = table.layer.get(task).map_or(graph, |layer| (*layer as usize).min(graph));
+            let kind = table.layers.get(own).and_then(|layer| layer.kind_of(table.block.get(task).copied()?));
+            kind.map_or(own, |kind| {
+                *kinds.entry((own, kind)).or_insert_with(|| {
+                    layers.push(empty((kind, &0.0)));
+                    layers.len() - 1
+                })
+            })
+        };
+        let rows: Vec<usize> = (0..table.len()).map(&mut row_of).collect();
+        let layer_of = |task: usize| rows.get(task).copied().unwrap_or(graph);
         for task in 0..table.len() {
             let Some(layer) = layers.get_mut(layer_of(task)) else { continue };
             layer.tasks += 1;
@@ -136,6 +150,17 @@ impl Explain {
                 if let Some(held) = held.get_mut(layer_of(task)) {
                     *held -= table.out.get(task).copied().unwrap_or(0);
                 }
+            }
+        }
+        // What is known of the speed is known of the layer: each kind has its share.
+        let mut tasks = FxHashMap::<usize, u64>::default();
+        for ((own, _), row) in &kinds {
+            *tasks.entry(*own).or_default() += layers.get(*row).map_or(0, |layer| layer.tasks);
+        }
+        for ((own, _), row) in &kinds {
+            let all = tasks.get(own).copied().unwrap_or(0).max(1);
+            if let Some(layer) = layers.get_mut(*row) {
+                layer.seconds = seconds.get(*own).copied().unwrap_or(0.0) * layer.tasks as f64 / all as f64;
             }
         }
         layers.retain(|layer| layer.tasks > 0);

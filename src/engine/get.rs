@@ -1,9 +1,12 @@
 //! Custom graphs: the talk's `get`.
 
-use super::Engine;
+use super::roots::{Values, each_once};
+use super::{Engine, Future};
 use crate::exec::{Lowered, Shared};
 use crate::graph::{Argument, Given, Graph, GraphKey, Value};
 use crate::{Error, ErrorKind, Result};
+use std::collections::HashMap;
+use std::hash::BuildHasher;
 
 impl Engine {
     /// The value of one key of a graph. Only what it needs is run.
@@ -36,6 +39,56 @@ impl Engine {
         })
     }
 
+    /// As [`Engine::get`], in the background: see [`Engine::submit`].
+    ///
+    /// ```
+    /// use chunkstore::{Engine, graph::{Graph, call}};
+    /// let mut g = Graph::new();
+    /// g.set("x", call(|a: i64, b: i64| a + b, (2, 3)));
+    /// let engine = Engine::builder().memory("256MiB").build()?;
+    /// assert_eq!(engine.submit_get::<i64>(&g, "x").result()?, 5);
+    /// # Ok::<(), chunkstore::Error>(())
+    /// ```
+    pub fn submit_get<T: Argument>(&self, graph: &Graph, key: impl Into<GraphKey>) -> Future<T> {
+        let (graph, key) = (graph.clone(), key.into());
+        self.spawn(move |engine| engine.get(&graph, key))
+    }
+
+    /// The values of several keys of a graph, with a mapping of the caller's: keys that have a value there are not computed, and what they alone need
+    /// is not either; the values that were computed for `keys` are put there. It may hold values from earlier graphs: keys that the graph does not have are ignored.
+    ///
+    /// The values of the mapping are the caller's memory and are not booked.
+    ///
+    /// # Errors
+    /// As [`Engine::get`]; the mapping is then as it was.
+    ///
+    /// ```
+    /// use chunkstore::{Engine, graph::{Graph, call, key}};
+    /// use std::collections::HashMap;
+    /// let mut g = Graph::new();
+    /// g.set("x", call(|| -> i64 { panic!("not again") }, ()));
+    /// g.set("y", call(|x: i64| x + 1, (key("x"),)));
+    /// let engine = Engine::builder().memory("256MiB").build()?;
+    /// let mut known = HashMap::from([(key("x"), chunkstore::graph::Value::of(5i64)?)]);
+    /// assert_eq!(engine.get_with(&g, &[key("y")], &mut known)?[0].get::<i64>()?, 6);
+    /// assert_eq!(known[&key("y")].get::<i64>()?, 6);
+    /// # Ok::<(), chunkstore::Error>(())
+    /// ```
+    pub fn get_with<S: BuildHasher>(
+        &self,
+        graph: &Graph,
+        keys: &[GraphKey],
+        known: &mut HashMap<GraphKey, Value, S>,
+    ) -> Result<Vec<Value>> {
+        let mut graph = graph.clone();
+        for (key, value) in known.iter().filter(|(key, _)| graph.contains(*key)).collect::<Vec<_>>() {
+            graph.set(key, value.clone());
+        }
+        let values = self.get_values(&graph, keys)?;
+        known.extend(keys.iter().cloned().zip(values.iter().cloned()));
+        Ok(values)
+    }
+
     /// The values of several keys of a graph, of any type; what they share is run once.
     ///
     /// # Errors
@@ -43,13 +96,9 @@ impl Engine {
     pub fn get_values(&self, graph: &Graph, keys: &[GraphKey]) -> Result<Vec<Value>> {
         Shared::refuse_nested()?;
         let lowered = graph.lower(keys)?;
-        let mut tasks = lowered.wanted.clone();
-        tasks.sort_unstable();
-        tasks.dedup();
+        let tasks = each_once(&lowered.wanted);
         let executed = self.run(Lowered { table: lowered.table, roots: Vec::new(), barriers: Vec::new() }, &tasks, 0)?;
-        let values = self.shared.values(&executed.kept)?;
-        let value = |task: &u32| tasks.binary_search(task).ok().and_then(|at| values.get(at)).cloned();
-        let missing = || Error::new(ErrorKind::Graph, "a key gave no value; this is a defect of the engine");
-        lowered.wanted.iter().map(|task| value(task).ok_or_else(missing)).collect()
+        let mut values = Values::new(&self.shared, tasks, executed.kept, lowered.wanted);
+        keys.iter().map(|_| values.next()).collect()
     }
 }

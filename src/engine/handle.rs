@@ -3,18 +3,19 @@
 use super::builder::{EngineBuilder, Scheduler};
 use super::checkpoint::Checkpoint;
 use super::explain::RunReport;
+use super::future_queue::FutureQueue;
 use super::memory::parse_bytes;
 use super::pressure::Pressure;
 use super::rates::Rates;
 use crate::Result;
-use crate::exec::{Callbacks, Shared};
+use crate::exec::{Callbacks, RunToken, Shared};
 use chunkstore_store::Store;
 use parking_lot::Mutex;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 
 /// Computes lazy collections and graphs within a memory bound. Clones are the same engine; its threads end and its scratch goes
-/// with the last one, or with the last persisted collection that it keeps.
+/// with the last one, or with the last persisted collection that it keeps, or the last of its futures.
 #[derive(Clone)]
 pub struct Engine {
     pub(super) shared: Arc<Shared>,
@@ -24,6 +25,10 @@ pub struct Engine {
     /// Bytes of results that the caller has got since the process was last measured.
     pub(super) handed_over: Arc<AtomicU64>,
     pub(super) checkpoint: Option<Arc<Checkpoint>>,
+    /// The threads of futures. What runs on them has an engine without them.
+    pub(super) futures: Option<Arc<FutureQueue>>,
+    /// What cancels the runs of this handle alone.
+    pub(super) token: Option<Arc<RunToken>>,
     /// Who is told of the runs that are asked for through this.
     pub(super) callbacks: Callbacks,
     /// What was learned of the speed of layers.
@@ -38,9 +43,17 @@ impl Engine {
         EngineBuilder::default()
     }
 
-    pub(super) fn new(shared: Arc<Shared>, scheduler: Scheduler, progress: Option<bool>, checkpoint: Option<Checkpoint>) -> Self {
+    pub(super) fn new(
+        shared: Arc<Shared>,
+        scheduler: Scheduler,
+        progress: Option<bool>,
+        checkpoint: Option<Checkpoint>,
+        at_once: usize,
+    ) -> Self {
         let checkpoint = checkpoint.map(Arc::new);
         Engine {
+            futures: Some(FutureQueue::new(shared.clone(), at_once)),
+            token: None,
             shared,
             last: Arc::default(),
             scheduler,
@@ -125,6 +138,11 @@ impl Engine {
     /// ```
     pub fn with_scheduler(&self, scheduler: Scheduler) -> Engine {
         Engine { scheduler, ..self.clone() }
+    }
+
+    /// The engine as what is submitted has it: it keeps no threads of futures alive, and `token` cancels what it runs.
+    pub(super) fn in_background(&self, token: Arc<RunToken>) -> Engine {
+        Engine { futures: None, token: Some(token), ..self.clone() }
     }
 
     /// Which driver runs the tasks.

@@ -7,12 +7,15 @@ mod curve;
 mod default;
 mod event_log;
 mod explain;
+mod future;
+mod future_queue;
 mod get;
 mod handle;
 mod init;
 mod memory;
 mod pressure;
 mod rates;
+mod roots;
 mod several;
 mod watch;
 
@@ -21,10 +24,11 @@ pub use builder::{EngineBuilder, Scheduler};
 pub use curve::CurvePoint;
 pub(crate) use default::default_engine;
 pub use explain::{Explain, LayerForecast, RunReport};
+pub use future::{AsCompleted, Future, FutureState, as_completed};
 pub use handle::Engine;
 pub use init::init;
 pub use memory::parse_bytes;
-pub use several::Computable;
+pub use several::{Computable, Finish, Persistable};
 pub use watch::Recording;
 
 #[cfg(test)]

@@ -1,16 +1,20 @@
 //! What can be computed together: a collection, or a tuple or list of them.
 
 use crate::graph::LayerRef;
-use crate::{Collected, Collection, Result};
+use crate::{Collected, Collection, Error, ErrorKind, Kept, Persist, Result};
 
 /// One part of a computation, prepared.
 pub struct Part {
     pub(crate) layer: LayerRef,
+    pub(crate) keep: bool,
     pub(crate) bytes: u64,
     pub(crate) begin: Box<dyn FnOnce() -> Result<()> + Send>,
 }
 
-/// What [`Engine::compute`](super::Engine::compute) takes: a collection, a tuple or slice of these, or a reference to one.
+/// Makes the output of several parts in the end, from the values that were kept.
+pub type Finish<'a, O> = Box<dyn FnOnce(&mut Kept<'_>) -> Result<O> + Send + 'a>;
+
+/// What [`Engine::compute`](super::Engine::compute) takes: a collection, a tuple, slice or list of these, or a reference to one.
 pub trait Computable {
     /// What computing it gives.
     type Output;
@@ -20,8 +24,7 @@ pub trait Computable {
     /// # Errors
     /// The first error of a chain that made a collection.
     #[doc(hidden)]
-    #[allow(clippy::type_complexity)]
-    fn parts(&self, parts: &mut Vec<Part>) -> Result<Box<dyn FnOnce() -> Result<Self::Output> + Send + '_>>;
+    fn parts(&self, parts: &mut Vec<Part>) -> Result<Finish<'_, Self::Output>>;
 }
 
 impl<C: Collection> Computable for C
@@ -30,9 +33,9 @@ where
 {
     type Output = C::Output;
 
-    fn parts(&self, parts: &mut Vec<Part>) -> Result<Box<dyn FnOnce() -> Result<C::Output> + Send + '_>> {
-        let Collected { layer, bytes, begin, finish } = self.collect()?;
-        parts.push(Part { layer, bytes, begin });
+    fn parts(&self, parts: &mut Vec<Part>) -> Result<Finish<'_, C::Output>> {
+        let Collected { layer, keep, bytes, begin, finish } = self.collect()?;
+        parts.push(Part { layer, keep, bytes, begin });
         Ok(finish)
     }
 }
@@ -45,10 +48,10 @@ macro_rules! tuples {
             type Output = ($($name::Output,)*);
 
             #[allow(non_snake_case)]
-            fn parts(&self, parts: &mut Vec<Part>) -> Result<Box<dyn FnOnce() -> Result<Self::Output> + Send + '_>> {
+            fn parts(&self, parts: &mut Vec<Part>) -> Result<Finish<'_, Self::Output>> {
                 let ($($name,)*) = self;
                 $(let $name = $name.parts(parts)?;)*
-                Ok(Box::new(move || Ok(($($name()?,)*))))
+                Ok(Box::new(move |kept| Ok(($($name(kept)?,)*))))
             }
         }
 
@@ -57,7 +60,7 @@ macro_rules! tuples {
         {
             type Output = ($($name::Output,)*);
 
-            fn parts(&self, parts: &mut Vec<Part>) -> Result<Box<dyn FnOnce() -> Result<Self::Output> + Send + '_>> {
+            fn parts(&self, parts: &mut Vec<Part>) -> Result<Finish<'_, Self::Output>> {
                 (**self).parts(parts)
             }
         }
@@ -75,8 +78,115 @@ tuples!(A B C D E F G H);
 impl<C: Computable> Computable for &[C] {
     type Output = Vec<C::Output>;
 
-    fn parts(&self, parts: &mut Vec<Part>) -> Result<Box<dyn FnOnce() -> Result<Self::Output> + Send + '_>> {
+    fn parts(&self, parts: &mut Vec<Part>) -> Result<Finish<'_, Self::Output>> {
         let finish: Vec<_> = self.iter().map(|part| part.parts(parts)).collect::<Result<_>>()?;
-        Ok(Box::new(move || finish.into_iter().map(|finish| finish()).collect()))
+        Ok(Box::new(move |kept| finish.into_iter().map(|finish| finish(kept)).collect()))
     }
 }
+
+macro_rules! lists {
+    ($(($($generics:tt)*) $list:ty;)*) => { $(
+        impl<C: Computable, $($generics)*> Computable for $list {
+            type Output = Vec<C::Output>;
+
+            fn parts(&self, parts: &mut Vec<Part>) -> Result<Finish<'_, Self::Output>> {
+                let finish: Vec<_> = self.iter().map(|part| part.parts(parts)).collect::<Result<_>>()?;
+                Ok(Box::new(move |kept| finish.into_iter().map(|finish| finish(kept)).collect()))
+            }
+        }
+    )* };
+}
+lists! {
+    () Vec<C>;
+    () &Vec<C>;
+    (const N: usize) [C; N];
+    (const N: usize) &[C; N];
+}
+
+/// What [`Engine::persist`](super::Engine::persist) and [`Engine::optimize`](super::Engine::optimize) take: a reference to a collection, a tuple of references, or a slice
+/// or list of collections.
+pub trait Persistable {
+    /// The same collections, each with the layers that it was given.
+    type Output;
+
+    /// The layers that give the collections' blocks.
+    ///
+    /// # Errors
+    /// The first error of a chain that made a collection.
+    #[doc(hidden)]
+    fn layers(&self, layers: &mut Vec<LayerRef>) -> Result<()>;
+
+    /// The collections on other layers, of which `next` gives one for each that [`Persistable::layers`] gave.
+    #[doc(hidden)]
+    fn rebuilt(&self, next: &mut dyn Iterator<Item = LayerRef>) -> Result<Self::Output>;
+}
+
+fn one<C: Persist>(collection: &C, next: &mut dyn Iterator<Item = LayerRef>) -> Result<C> {
+    let layer = next.next().ok_or_else(|| Error::new(ErrorKind::Invalid, "a collection has no layer; this is a defect of the engine"))?;
+    Ok(collection.with_layer(layer))
+}
+
+impl<C: Persist> Persistable for &C {
+    type Output = C;
+
+    fn layers(&self, layers: &mut Vec<LayerRef>) -> Result<()> {
+        layers.push(self.layer()?);
+        Ok(())
+    }
+
+    fn rebuilt(&self, next: &mut dyn Iterator<Item = LayerRef>) -> Result<C> {
+        one(*self, next)
+    }
+}
+
+macro_rules! persistable_lists {
+    ($(($($generics:tt)*) $list:ty;)*) => { $(
+        impl<C: Persist, $($generics)*> Persistable for $list {
+            type Output = Vec<C>;
+
+            fn layers(&self, layers: &mut Vec<LayerRef>) -> Result<()> {
+                self.iter().try_for_each(|collection| collection.layer().map(|layer| layers.push(layer)))
+            }
+
+            fn rebuilt(&self, next: &mut dyn Iterator<Item = LayerRef>) -> Result<Vec<C>> {
+                self.iter().map(|collection| one(collection, next)).collect()
+            }
+        }
+    )* };
+}
+persistable_lists! {
+    () &[C];
+    () Vec<C>;
+    () &Vec<C>;
+    (const N: usize) [C; N];
+    (const N: usize) &[C; N];
+}
+
+macro_rules! persistable_tuples {
+    ($($name:ident)*) => {
+        impl<$($name: Persistable),*> Persistable for ($($name,)*) {
+            type Output = ($($name::Output,)*);
+
+            #[allow(non_snake_case)]
+            fn layers(&self, layers: &mut Vec<LayerRef>) -> Result<()> {
+                let ($($name,)*) = self;
+                $($name.layers(layers)?;)*
+                Ok(())
+            }
+
+            #[allow(non_snake_case)]
+            fn rebuilt(&self, next: &mut dyn Iterator<Item = LayerRef>) -> Result<Self::Output> {
+                let ($($name,)*) = self;
+                Ok(($($name.rebuilt(next)?,)*))
+            }
+        }
+    };
+}
+persistable_tuples!(A);
+persistable_tuples!(A B);
+persistable_tuples!(A B C);
+persistable_tuples!(A B C D);
+persistable_tuples!(A B C D E);
+persistable_tuples!(A B C D E F);
+persistable_tuples!(A B C D E F G);
+persistable_tuples!(A B C D E F G H);

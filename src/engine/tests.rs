@@ -191,7 +191,13 @@ impl Collection for Sums {
         };
         let sink = Made { out: 0, ..layer("sums", vec![self.0.clone()], self.0.blocks(), same(), Arc::new(body)) };
         let bytes = u64::from(self.0.blocks()) * 8;
-        Ok(Collected { layer: Arc::new(sink), bytes, begin: Box::new(|| Ok(())), finish: Box::new(move || Ok(result.lock().clone())) })
+        Ok(Collected {
+            layer: Arc::new(sink),
+            keep: false,
+            bytes,
+            begin: Box::new(|| Ok(())),
+            finish: Box::new(move |_| Ok(result.lock().clone())),
+        })
     }
 }
 
@@ -479,8 +485,8 @@ impl Collection for First {
                 Arc::new(decide),
             )
         };
-        let finish = Box::new(move || Ok(result.lock().clone()));
-        Ok(Collected { layer: Arc::new(barrier), bytes: 0, begin: Box::new(|| Ok(())), finish })
+        let finish = Box::new(move |_: &mut crate::Kept<'_>| Ok(result.lock().clone()));
+        Ok(Collected { layer: Arc::new(barrier), keep: false, bytes: 0, begin: Box::new(|| Ok(())), finish })
     }
 }
 

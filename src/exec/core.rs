@@ -437,6 +437,16 @@ impl Core {
         }
     }
 
+    /// Ends one run.
+    pub(super) fn cancel(&self, id: RunId) {
+        let mut garbage = Garbage::default();
+        let mut state = self.state.lock();
+        state.fail(id, None);
+        state.act(self, &mut garbage);
+        drop(state);
+        self.work.notify_all();
+    }
+
     /// Ends all runs that are under way.
     pub(crate) fn cancel_all(&self) {
         let mut garbage = Garbage::default();

@@ -3,7 +3,10 @@
 use super::held::{Held, HeldLayer};
 use super::run::{BarrierTask, Job, Plan};
 use super::{Core, Shared};
-use crate::graph::{Dependency, Key, Layer, LayerRef, Lowering, Operator, Size, Sizes, TaskContext, TaskTable, Value, in_order};
+use crate::graph::{
+    Dependency, Key, Layer, LayerRef, LinkedLayers, Lowering, Operator, Picked, Size, Sizes, TaskContext, TaskTable, Value,
+};
+use crate::graph::{in_order, link};
 use crate::plan::{self, NOT_KEPT, OwnedSituation, Planned, Situation};
 use crate::policy::Kept;
 use crate::{Error, ErrorKind, Result};
@@ -24,18 +27,42 @@ pub(crate) struct Lowered {
 /// Rewrites layers to others of the same values, one for one, whose tasks need no more than a number of bytes if those of the old ones do not.
 pub(crate) type Passes = fn(Vec<LayerRef>, u64) -> Vec<LayerRef>;
 
+/// Layers in which delayed calls are layers too, after the optimiser's passes.
+pub(crate) fn optimised(layers: Vec<LayerRef>, passes: impl FnOnce(Vec<LayerRef>) -> Vec<LayerRef>) -> Result<LinkedLayers> {
+    let LinkedLayers { mut tasks, layers } = link(layers)?;
+    let count = tasks.len();
+    tasks.extend(layers);
+    let mut tasks = passes(tasks);
+    let layers = tasks.split_off(count);
+    Ok(LinkedLayers { tasks, layers })
+}
+
 /// The tasks for every block of some layers, after the optimiser's passes.
 pub(crate) fn lower(layers: Vec<LayerRef>, passes: impl FnOnce(Vec<LayerRef>) -> Vec<LayerRef>) -> Result<Lowered> {
-    let layers = passes(layers);
+    lower_optimised(&optimised(layers, passes)?)
+}
+
+/// The tasks for every block of layers that have gone through the optimiser's passes.
+pub(crate) fn lower_optimised(linked: &LinkedLayers) -> Result<Lowered> {
+    let LinkedLayers { tasks, layers } = linked;
     let mut lowering = Lowering::new();
     let mut roots = Vec::new();
-    for layer in &layers {
+    // In the order of their numbers, in which each task's inputs are there before it.
+    for layer in tasks {
         for block in 0..layer.blocks() {
+            lowering.want(layer, block)?;
+        }
+    }
+    for layer in layers {
+        let picked = Picked::of(layer).filter(|picked| picked.is_plain());
+        for block in 0..layer.blocks() {
+            let (layer, block) = picked.and_then(|picked| picked.source(block)).unwrap_or((layer, block));
             roots.push(lowering.want(layer, block)?);
         }
     }
     let mut barriers = Vec::new();
-    for layer in in_order(&layers).into_iter().filter(|layer| layer.barrier().is_some()) {
+    let all: Vec<LayerRef> = tasks.iter().chain(layers).cloned().collect();
+    for layer in in_order(&all).into_iter().filter(|layer| layer.barrier().is_some()) {
         let task = lowering.want(&layer, 0)?;
         let mut held = Vec::new();
         for input in layer.barrier().map(|barrier| barrier.held()).unwrap_or_default() {

@@ -2,7 +2,7 @@
 
 use super::held::Held;
 use super::run::{Facts, Plan, Progressed};
-use super::{Core, Host, Settings, SpillArea, io, planning, worker};
+use super::{Core, Host, RunToken, Settings, SpillArea, io, planning, worker};
 use crate::graph::{LayerRef, Value};
 use crate::policy::RunId;
 use crate::{Error, ErrorKind, Result};
@@ -133,6 +133,7 @@ impl Shared {
 
     /// Carries a planned run through, with `planning` held since it was planned. `keep` are tasks of the plan's table.
     /// All tasks of a `solo` run are run by this thread.
+    /// `token` cancels this run and no other.
     pub(crate) fn execute(
         self: &Arc<Self>,
         mut plan: Plan,
@@ -140,6 +141,7 @@ impl Shared {
         solo: bool,
         progress: Arc<Progressed>,
         planning: MutexGuard<'_, ()>,
+        token: Option<&RunToken>,
     ) -> Result<Executed> {
         let needs_threads = !solo && (plan.order.len() > 1 || !plan.barriers.is_empty());
         let ids: Vec<u32> = keep.iter().filter_map(|task| plan.ids.get(*task as usize).copied()).collect();
@@ -153,7 +155,13 @@ impl Shared {
         let id = self.core.begin(plan, solo, progress)?;
         drop(released);
         drop(planning);
+        if let Some(token) = token {
+            token.begun(&self.core, id);
+        }
         notes.extend(self.work_as_caller(id, solo));
+        if let Some(token) = token {
+            token.ended();
+        }
         let seconds = started.elapsed().as_secs_f64();
         let kept = self.core.hold(&ids, base, self);
         let (tasks, _) = self.core.conclude(id)?;

@@ -3,7 +3,7 @@
 use super::result::{from_block, from_scalar};
 use super::{Given, Value};
 use chunkstore_store::{Block, Chunk, Element, Scalar};
-use ndarray::{Array, Dimension};
+use ndarray::{Array, ArrayD, Dimension, Ix0, Ix1, Ix2, Ix3};
 use std::sync::Arc;
 
 /// A type that functions in graphs can take, and that can be a literal in a graph.
@@ -55,11 +55,11 @@ impl Plain for std::time::Duration {}
 impl<K, V, S> Plain for std::collections::HashMap<K, V, S>
 where
     K: Clone + Send + Sync + 'static,
-    V: Clone + Send + Sync + 'static,
+    V: Argument + Clone,
     S: Clone + Send + Sync + 'static,
 {
 }
-impl<K: Clone + Send + Sync + 'static, V: Clone + Send + Sync + 'static> Plain for std::collections::BTreeMap<K, V> {}
+impl<K: Clone + Send + Sync + 'static, V: Argument + Clone> Plain for std::collections::BTreeMap<K, V> {}
 
 /// An integer or a floating-point number, whose value another type may hold.
 enum Number {
@@ -230,3 +230,13 @@ pub trait Fits<T> {}
 impl<T> Fits<T> for T {}
 impl<T> Fits<Arc<T>> for T {}
 impl<T> Fits<T> for Arc<T> {}
+
+macro_rules! arrays {
+    ($($d:ident),*) => { $(
+        impl<T: Element> Fits<Array<T, $d>> for ArrayD<T> {}
+        impl<T: Element> Fits<ArrayD<T>> for Array<T, $d> {}
+    )* };
+}
+arrays!(Ix0, Ix1, Ix2, Ix3);
+impl<T: Element, D: Dimension> Fits<Block> for Array<T, D> {}
+impl<T: Element, D: Dimension> Fits<Array<T, D>> for Block {}

@@ -114,6 +114,10 @@ arguments! {
     (A A1 a, B B1 b, C C1 c, D D1 d, E E1 e, G G1 g)
     (A A1 a, B B1 b, C C1 c, D D1 d, E E1 e, G G1 g, H H1 h)
     (A A1 a, B B1 b, C C1 c, D D1 d, E E1 e, G G1 g, H H1 h, I I1 i)
+    (A A1 a, B B1 b, C C1 c, D D1 d, E E1 e, G G1 g, H H1 h, I I1 i, J J1 j)
+    (A A1 a, B B1 b, C C1 c, D D1 d, E E1 e, G G1 g, H H1 h, I I1 i, J J1 j, K K1 k)
+    (A A1 a, B B1 b, C C1 c, D D1 d, E E1 e, G G1 g, H H1 h, I I1 i, J J1 j, K K1 k, L L1 l)
+    (A A1 a, B B1 b, C C1 c, D D1 d, E E1 e, G G1 g, H H1 h, I I1 i, J J1 j, K K1 k, L L1 l, M M1 m)
 }
 
 /// A task: a function of parameters `P` and its arguments.

@@ -1,38 +1,70 @@
 //! A collection's layers as a graph of keys and tasks.
 
-use super::{Dependency, Graph, GraphKey, Key, LayerRef, in_order};
+use super::link::{NodeLayer, link};
+use super::{Dependency, Graph, GraphKey, Key, LayerRef, Picked, in_order};
 use rustc_hash::{FxHashMap, FxHashSet};
+use std::collections::BinaryHeap;
 
 /// The fewest digits of a layer's key that stand in its tasks' keys.
 const DIGITS: usize = 8;
 
 pub(crate) fn from_layers(layers: &[LayerRef]) -> Graph {
+    let mut graph = Graph::new();
+    add_layers(&mut graph, layers);
+    graph
+}
+
+/// Adds the tasks that `layers` need to a graph; tasks that stand on their own have keys of their own.
+pub(crate) fn add_layers(graph: &mut Graph, layers: &[LayerRef]) {
+    match link(layers.to_vec()) {
+        Ok(linked) => add_linked(graph, &linked.layers),
+        Err(error) => {
+            graph.program.error.get_or_insert(error);
+        }
+    }
+}
+
+fn add_linked(graph: &mut Graph, layers: &[LayerRef]) {
     let order = in_order(layers);
     let names = names(&order);
-    let name = |layer: &LayerRef, block: u32| {
-        let text = names.get(&layer.key()).map_or("", String::as_str);
-        GraphKey::with_indices(text, &layer.position(block))
+    let name = |layer: &LayerRef, block: u32| match NodeLayer::of(layer).and_then(|tasks| tasks.node(block)) {
+        Some(node) => node.graph_key(),
+        None => {
+            let text = names.get(&layer.key()).map_or("", String::as_str);
+            GraphKey::with_indices(text, &layer.position(block))
+        }
     };
     let needed = needed(layers, &order);
-    let mut graph = Graph::new();
     let mut dependencies = Vec::new();
     for (layer, blocks) in order.iter().zip(&needed) {
+        let picked = Picked::of(layer).filter(|picked| picked.is_plain());
         for block in blocks.iter().copied() {
             dependencies.clear();
             layer.dependencies(block, &mut dependencies);
-            graph.put(name(layer, block), |program| {
-                program.block(layer, block, |program| {
-                    for Dependency { input, block } in &dependencies {
-                        if let Some(input) = layer.inputs().get(*input as usize) {
-                            program.key(name(input, *block));
-                        }
-                    }
+            let input = |place: usize| {
+                let Dependency { input, block } = *dependencies.get(place)?;
+                Some(name(layer.inputs().get(input as usize).unwrap_or(layer), block))
+            };
+            if let Some(picked) = picked {
+                // A value that is taken as it is has its task's key.
+                let own = picked.nodes().get(block as usize).map(|node| node.graph_key());
+                if let (Some(own), Some(target)) = (own, input(0))
+                    && own != target
+                {
+                    graph.put(own, |program| program.key(target));
+                }
+                continue;
+            }
+            let node = NodeLayer::of(layer).and_then(|tasks| tasks.node(block));
+            graph.put(name(layer, block), |program| match node {
+                Some(node) => node.write(program, |place| input(place as usize).unwrap_or_else(|| GraphKey::from(""))),
+                None => program.block(layer, block, |program| {
+                    (0..dependencies.len()).filter_map(input).for_each(|key| program.key(key));
                     dependencies.len() as u32
-                });
+                }),
             });
         }
     }
-    graph
 }
 
 /// For each layer, the blocks that the wanted layers need, in order.
@@ -47,19 +79,27 @@ fn needed(wanted: &[LayerRef], order: &[LayerRef]) -> Vec<Vec<u32>> {
     let mut sorted = vec![Vec::new(); order.len()];
     let mut dependencies = Vec::new();
     for (i, layer) in order.iter().enumerate().rev() {
-        let mut blocks: Vec<u32> = needed.get_mut(i).map(std::mem::take).unwrap_or_default().into_iter().collect();
-        blocks.sort_unstable();
+        let mut own = needed.get_mut(i).map(std::mem::take).unwrap_or_default();
         let inputs: Vec<_> = layer.inputs().iter().map(|input| index.get(&input.key()).copied()).collect();
-        for block in &blocks {
+        // A block may need blocks of smaller numbers of its own layer.
+        let mut open: BinaryHeap<u32> = own.iter().copied().collect();
+        while let Some(block) = open.pop() {
             dependencies.clear();
-            layer.dependencies(*block, &mut dependencies);
+            layer.dependencies(block, &mut dependencies);
             for Dependency { input, block } in &dependencies {
-                let input = inputs.get(*input as usize).copied().flatten();
-                if let Some(set) = input.and_then(|input| needed.get_mut(input)) {
-                    set.insert(*block);
+                match inputs.get(*input as usize) {
+                    Some(input) => {
+                        if let Some(set) = input.and_then(|input| needed.get_mut(input)) {
+                            set.insert(*block);
+                        }
+                    }
+                    None if own.insert(*block) => open.push(*block),
+                    None => {}
                 }
             }
         }
+        let mut blocks: Vec<u32> = own.into_iter().collect();
+        blocks.sort_unstable();
         if let Some(place) = sorted.get_mut(i) {
             *place = blocks;
         }

@@ -1,20 +1,22 @@
 //! Functions in graphs: typed ones, whose arguments the compiler checks, and untyped ones; what makes two the same.
 
 use super::result::{into_value, sizes_of, unknown};
-use super::{Args, Argument, Given, LayerRef, Operator, Sizes, TaskContext, Value};
+use super::{Args, Argument, Given, KeyBuilder, LayerRef, Operator, Sizes, TaskContext, Value};
 use crate::{Error, ErrorKind, Result};
+use rustc_hash::FxHasher;
 use std::any::TypeId;
 use std::fmt::Display;
+use std::hash::{Hash, Hasher};
 use std::marker::PhantomData;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
-/// A function that tasks can call, with parameters `P`: any `Fn` of up to eight [`Argument`]s.
+/// A function that tasks can call, with parameters `P`: any `Fn` of up to twelve [`Argument`]s.
 ///
 /// What it returns may be of any type that threads can share.
 #[diagnostic::on_unimplemented(
     message = "`{Self}` is no function that a graph can call with these arguments",
-    note = "it takes up to eight parameters, each of them an `Argument`, and is `Send + Sync + 'static`; closures name their parameters' types"
+    note = "it takes up to twelve parameters, each of them an `Argument`, and is `Send + Sync + 'static`; closures name their parameters' types"
 )]
 pub trait TaskFn<P>: Send + Sync + 'static {
     /// What it returns.
@@ -61,6 +63,10 @@ functions! {
     (A a, B b, C c, D d, E e, G g)
     (A a, B b, C c, D d, E e, G g, H h)
     (A a, B b, C c, D d, E e, G g, H h, I i)
+    (A a, B b, C c, D d, E e, G g, H h, I i, J j)
+    (A a, B b, C c, D d, E e, G g, H h, I i, J j, K k)
+    (A a, B b, C c, D d, E e, G g, H h, I i, J j, K k, L l)
+    (A a, B b, C c, D d, E e, G g, H h, I i, J j, K k, L l, M m)
 }
 
 /// A function that is registered by name, and so can run in other processes: see [`super::Registry::function`].
@@ -140,6 +146,19 @@ impl Op {
         !matches!(self.0, Identity::Nonce(_))
     }
 
+    /// Adds it to a key; none where it is like no other.
+    pub(crate) fn add_to(&self, key: KeyBuilder) -> Option<KeyBuilder> {
+        match self.0 {
+            Identity::Item(id) => {
+                let mut hasher = FxHasher::default();
+                id.hash(&mut hasher);
+                Some(key.number(0).number(hasher.finish()))
+            }
+            Identity::Registered(name, version) => Some(key.number(1).text(name).number(version.into())),
+            Identity::Nonce(_) => None,
+        }
+    }
+
     /// An identity that nothing else in this process has.
     pub(crate) fn fresh() -> Op {
         static NEXT: AtomicU64 = AtomicU64::new(0);
@@ -148,7 +167,12 @@ impl Op {
 }
 
 /// A function as a graph holds it.
-pub(crate) trait Function: Send + Sync {
+pub(crate) trait Function: Send + Sync + 'static {
+    /// The type that this is: one function may be called in several ways.
+    fn concrete(&self) -> TypeId {
+        TypeId::of::<Self>()
+    }
+
     fn run(&self, args: Args<'_>, task: &TaskContext<'_>) -> Result<Value>;
     fn name(&self) -> &str;
     fn sizes(&self) -> Sizes;

@@ -4,8 +4,9 @@ use super::call::IntoTask;
 use super::function::{Callee, Op};
 use super::program::Program;
 use super::word::Word;
-use super::{GraphKey, LayerRef};
+use super::{GraphKey, LayerRef, Picked};
 use rustc_hash::FxHashSet;
+use std::sync::Arc;
 
 /// The span of a key that is mentioned, but has no task.
 pub(crate) const NOWHERE: (u32, u32) = (u32::MAX, u32::MAX);
@@ -62,7 +63,8 @@ impl Graph {
 
     /// Maps `key` to `task`: a call, a literal, another key (an alias), or a list. A task that the key had before is replaced.
     ///
-    /// The keys that the task mentions may be set later.
+    /// The keys that the task mentions may be set later. Delayed values and arrays among its arguments are brought into the graph with all that they
+    /// need.
     pub fn set(&mut self, key: impl Into<GraphKey>, task: impl IntoTask) {
         let key = key.into();
         self.put(key, |program| task.encode(program));
@@ -78,6 +80,10 @@ impl Graph {
         if let Some(place) = self.spans.get_mut(id) {
             self.defined += usize::from(*place == NOWHERE);
             *place = span;
+        }
+        if !self.program.brought.is_empty() {
+            let brought = std::mem::take(&mut self.program.brought);
+            super::from_layers::add_layers(self, &[Arc::new(Picked::values(brought))]);
         }
     }
 

@@ -34,41 +34,47 @@ impl GraphCalls {
         let start = block.checked_sub(1).and_then(|before| self.ends.get(before as usize)).copied().unwrap_or(0);
         self.words.get(start as usize..end as usize)
     }
+}
 
-    /// Runs the words of a task.
-    fn evaluate(&self, task: &TaskContext<'_>, mut words: &[u32], inputs: &[Value]) -> Result<Value> {
-        let mut stack = SmallVec::<[Value; 4]>::new();
-        loop {
-            let (callee, block) = match words.first().map(|word| Word::decode(*word)) {
-                Some(Word::Step(callee)) => (callee, None),
-                Some(Word::Block(callee)) => (callee, words.get(4).copied()),
-                // An expression, whose value is the task's.
-                Some(_) => {
-                    let frame = Frame { inputs, literals: &self.literals, stack: &stack };
-                    return Args::new(&frame, words, None).next().map(Given::to_value).ok_or_else(malformed);
-                }
-                // The last step's result is the task's.
-                None => return stack.pop().ok_or_else(malformed),
-            };
-            let [_, _, len, base, ..] = *words else { return Err(malformed()) };
-            let head = if block.is_some() { 5 } else { 4 };
-            let (args, rest) = words.get(head..).and_then(|rest| rest.split_at_checked(len as usize)).ok_or_else(malformed)?;
-            let frame = Frame { inputs, literals: &self.literals, stack: &stack };
-            let result = match (self.callees.get(callee as usize), block) {
-                (Some(Callee::Function(function)), None) => function.run(Args::new(&frame, args, Some(&**function)), task)?,
-                (Some(Callee::Layer(_, operator)), Some(block)) => {
-                    let inputs: SmallVec<[Value; 4]> = Args::new(&frame, args, None).map(Given::to_value).collect();
-                    operator.run(&task.for_block(block), &inputs)?
-                }
-                _ => return Err(malformed()),
-            };
-            if rest.is_empty() {
-                return Ok(result);
+/// Runs the words of a task, which point into `literals` and `callees`.
+pub(crate) fn evaluate(
+    task: &TaskContext<'_>,
+    mut words: &[u32],
+    inputs: &[Value],
+    literals: &[Value],
+    callees: &[Callee],
+) -> Result<Value> {
+    let mut stack = SmallVec::<[Value; 4]>::new();
+    loop {
+        let (callee, block) = match words.first().map(|word| Word::decode(*word)) {
+            Some(Word::Step(callee)) => (callee, None),
+            Some(Word::Block(callee)) => (callee, words.get(4).copied()),
+            // An expression, whose value is the task's.
+            Some(_) => {
+                let frame = Frame { inputs, literals, stack: &stack };
+                return Args::new(&frame, words, None).next().map(Given::to_value).ok_or_else(malformed);
             }
-            stack.truncate(base as usize);
-            stack.push(result);
-            words = rest;
+            // The last step's result is the task's.
+            None => return stack.pop().ok_or_else(malformed),
+        };
+        let [_, _, len, base, ..] = *words else { return Err(malformed()) };
+        let head = if block.is_some() { 5 } else { 4 };
+        let (args, rest) = words.get(head..).and_then(|rest| rest.split_at_checked(len as usize)).ok_or_else(malformed)?;
+        let frame = Frame { inputs, literals, stack: &stack };
+        let result = match (callees.get(callee as usize), block) {
+            (Some(Callee::Function(function)), None) => function.run(Args::new(&frame, args, Some(&**function)), task)?,
+            (Some(Callee::Layer(_, operator)), Some(block)) => {
+                let inputs: SmallVec<[Value; 4]> = Args::new(&frame, args, None).map(Given::to_value).collect();
+                operator.run(&task.for_block(block), &inputs)?
+            }
+            _ => return Err(malformed()),
+        };
+        if rest.is_empty() {
+            return Ok(result);
         }
+        stack.truncate(base as usize);
+        stack.push(result);
+        words = rest;
     }
 }
 
@@ -83,7 +89,7 @@ impl Operator for GraphCalls {
 
     fn run(&self, task: &TaskContext<'_>, inputs: &[Value]) -> Result<Value> {
         let words = self.task(task.block()).ok_or_else(malformed)?;
-        self.evaluate(task, words, inputs).map_err(|error| self.named(error, task.block()))
+        evaluate(task, words, inputs, &self.literals, &self.callees).map_err(|error| self.named(error, task.block()))
     }
 
     fn task_name(&self, block: u32) -> Option<String> {

@@ -1,7 +1,10 @@
 //! Keys: 128 bits of BLAKE3 over what a layer computes, so that equal work has equal keys.
 
 use super::Operator;
+use std::collections::hash_map::RandomState;
 use std::fmt;
+use std::hash::BuildHasher;
+use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 /// Changes when the meaning of an operator's parameters does; part of every key.
@@ -10,6 +13,22 @@ const EPOCH: u32 = 2;
 /// The name of a computed thing: equal work has equal keys.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Key(pub [u8; 16]);
+
+impl Key {
+    /// A key that nothing else has, in this process or in another.
+    pub(crate) fn fresh() -> Key {
+        static NEXT: AtomicU64 = AtomicU64::new(0);
+        static PROCESS: OnceLock<u64> = OnceLock::new();
+        let process = *PROCESS.get_or_init(|| RandomState::new().hash_one(std::process::id()));
+        // The finaliser of SplitMix64 (Steele, Lea, Flood, 2014), which gives different numbers for different ones: the first digits of keys made one
+        // after the other differ.
+        let mut mixed = NEXT.fetch_add(1, Relaxed).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+        mixed = (mixed ^ mixed >> 30).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        mixed = (mixed ^ mixed >> 27).wrapping_mul(0x94d0_49bb_1331_11eb);
+        mixed ^= mixed >> 31;
+        Key((u128::from(mixed) << 64 | u128::from(process)).to_be_bytes())
+    }
+}
 
 impl fmt::Display for Key {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -39,10 +39,10 @@ pub struct Sizes {
     pub load: u64,
 }
 
-/// A block of one of a layer's inputs.
+/// A block of one of a layer's inputs, or of the layer itself.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Dependency {
-    /// Which of [`Layer::inputs`].
+    /// Which of [`Layer::inputs`]; their number stands for the layer itself, whose blocks of smaller numbers may be needed.
     pub input: u32,
     /// Which block of it.
     pub block: u32,
@@ -68,6 +68,12 @@ pub trait Layer: Send + Sync + 'static {
     /// Where `block` stands in the collection's grid, for readable keys.
     fn position(&self, block: u32) -> SmallVec<[u32; 4]> {
         SmallVec::from_slice(&[block])
+    }
+
+    /// The name of those of its tasks that `block` belongs to, where they are not all of one kind.
+    fn kind_of(&self, block: u32) -> Option<&str> {
+        let _ = block;
+        None
     }
 
     /// Appends the blocks that `block` is made from, in the order in which the operator takes them.

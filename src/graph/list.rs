@@ -46,6 +46,14 @@ impl<I: IntoIterator<Item: IntoTask>> TupleArgs for List<I> {
     }
 }
 
+/// An array of arguments is a list.
+impl<A: IntoTask, const N: usize> IntoTask for [A; N] {
+    fn encode(self, program: &mut Program) {
+        list(self).encode(program);
+    }
+}
+impl<T, A: IntoArg<T>, const N: usize> IntoArg<Vec<T>> for [A; N] {}
+
 /// The end of a list that [`list!`](macro@crate::graph::list) makes.
 #[doc(hidden)]
 pub struct Nil;

@@ -2,16 +2,21 @@
 
 use super::function::{Callee, Function, Op};
 use super::key_table::KeyTable;
+use super::node::{Input, NodeRef, StandsFor};
 use super::word::{LIMIT, Word, scalar_bits};
 use super::{GraphKey, LayerRef, Operator, Value};
 use crate::{Error, Result};
 use chunkstore_store::{Chunk, Scalar};
 use rustc_hash::FxHashMap;
+use smallvec::SmallVec;
 use std::any::TypeId;
 use std::sync::Arc;
 
 /// How deep [`super::AnyArg`]s may be nested in each other.
 const DEPTH: u32 = 500;
+
+/// Among so many inputs one that is named again is found.
+const FEW: usize = 8;
 
 /// The tasks of a graph: see [`super::word`] for how they are written.
 ///
@@ -29,6 +34,10 @@ pub struct Program {
     pending: Vec<u32>,
     height: u32,
     depth: u32,
+    /// For a task that stands on its own: what it needs, which its words name by place instead of by key.
+    pub(crate) outside: Option<SmallVec<[Input; 2]>>,
+    /// Tasks on their own that a graph's tasks mention, and that are to be brought into it.
+    pub(crate) brought: Vec<NodeRef>,
 }
 
 impl Program {
@@ -60,7 +69,82 @@ impl Program {
         self.layers = of.layers.iter().filter_map(|(key, callee)| Some((*key, renumbered(*callee)?))).collect();
     }
 
+    /// For the words of a task that stands on its own.
+    pub(crate) fn alone() -> Self {
+        Program { outside: Some(SmallVec::new()), ..Program::default() }
+    }
+
+    /// The value of a task on its own.
+    pub(crate) fn node(&mut self, node: &NodeRef) {
+        match node.stands_for() {
+            StandsFor::Literal(value) => self.literal(Ok(value.clone())),
+            StandsFor::Error(error) => self.literal(Err(error.clone())),
+            StandsFor::Input(input) => self.input(input.clone()),
+            StandsFor::Itself => self.input(Input::Node(node.clone())),
+        }
+    }
+
+    /// The value of a task on its own, or a block of a layer.
+    pub(crate) fn input(&mut self, input: Input) {
+        match &mut self.outside {
+            Some(inputs) => {
+                let known = if inputs.len() <= FEW { inputs.iter().position(|known| known.is(&input)) } else { None };
+                let place = known.unwrap_or_else(|| {
+                    inputs.push(input);
+                    inputs.len() - 1
+                });
+                let place = self.checked(place);
+                self.push(Word::Key(place));
+            }
+            None => {
+                let node = input.into_node();
+                self.key(node.graph_key());
+                self.brought.push(node);
+            }
+        }
+    }
+
+    /// Writes the words of a task that stands on its own, with its inputs under the keys that `key` gives.
+    pub(crate) fn adopt(&mut self, words: &[u32], literals: &[Value], callees: &[Callee], mut key: impl FnMut(u32) -> GraphKey) {
+        let mut at = 0;
+        while let Some(word) = words.get(at) {
+            let word = Word::decode(*word);
+            let rest = words.get(at + 1..at + word.len()).unwrap_or_default();
+            at += word.len();
+            let word = match word {
+                Word::Key(input) => {
+                    let id = self.keys.intern(key(input));
+                    Word::Key(self.checked(id as usize))
+                }
+                Word::Literal(literal) => {
+                    self.literals.extend(literals.get(literal as usize).cloned());
+                    Word::Literal(self.checked(self.literals.len().saturating_sub(1)))
+                }
+                Word::Step(callee) => match callees.get(callee as usize) {
+                    Some(Callee::Function(function)) => {
+                        let op = function.op();
+                        Word::Step(match op.is_shared() {
+                            true => self.find_item((function.concrete(), op), || function.clone()),
+                            false => self.add(Callee::Function(function.clone())),
+                        })
+                    }
+                    _ => Word::Step(LIMIT),
+                },
+                word => word,
+            };
+            self.words.push(word.encode());
+            self.words.extend_from_slice(rest);
+        }
+    }
+
+    /// A key of a graph.
     pub(crate) fn key(&mut self, key: GraphKey) {
+        if self.outside.is_some() {
+            let error = Error::new(crate::ErrorKind::Graph, format!("a delayed call cannot take the key {key}: it belongs to no graph"));
+            self.error
+                .get_or_insert_with(|| error.hint("give it the delayed value itself, or put the call into the graph with `Graph::set`"));
+            return;
+        }
         let id = self.keys.intern(key);
         let id = self.checked(id as usize);
         self.push(Word::Key(id));
@@ -139,7 +223,7 @@ impl Program {
         self.depth -= 1;
     }
 
-    fn step(&mut self, head: Word, block: Option<u32>, write: impl FnOnce(&mut Program) -> u32) {
+    pub(crate) fn step(&mut self, head: Word, block: Option<u32>, write: impl FnOnce(&mut Program) -> u32) {
         let (start, base) = (self.pending.len(), self.height);
         let arity = write(self);
         let args = self.pending.get(start..).unwrap_or_default();

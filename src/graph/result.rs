@@ -1,6 +1,6 @@
 //! How functions' results, and literals, become values.
 
-use super::{Object, Size, Sizes, TaskContext, Value};
+use super::{Argument, Given, Object, Size, Sizes, TaskContext, Value};
 use crate::Result;
 use chunkstore_store::{Block, Buffer, Chunk, Element, Scalar, Shape};
 use ndarray::{Array, ArrayD, Dimension, Ix0, Ix1, Ix2, Ix3};
@@ -99,6 +99,37 @@ pub(crate) fn from_block<T: 'static>(block: &Block) -> Option<T> {
     }
     each_element!(match_dtype);
     None
+}
+
+/// The number of elements of a list of `T`.
+pub(crate) fn list_len<T: Send + Sync + 'static>(list: &Value) -> Option<usize> {
+    match list {
+        Value::List(list) => Some(list.len()),
+        Value::Object(object) => object.get::<Vec<T>>().map(Vec::len),
+        Value::Chunk(Chunk::Block(block)) if block.shape().len() == 1 => Some(block.len()),
+        _ => None,
+    }
+}
+
+/// One element of a list, of which nothing else is copied.
+pub(crate) fn list_element<T: Argument + Clone>(list: &Value, index: usize) -> Option<T> {
+    match list {
+        Value::List(list) => T::take(Given::from(list.get(index)?)),
+        Value::Object(object) => object.get::<Vec<T>>()?.get(index).cloned(),
+        Value::Chunk(Chunk::Block(block)) if block.shape().len() == 1 => {
+            macro_rules! match_dtype {
+                ($($t:ty),*) => { $(
+                    if block.dtype() == <$t as Element>::DTYPE {
+                        let scalar = scalar_of(block.as_slice::<$t>().ok()?.get(index)?)?;
+                        return T::take(Given::from(&Value::from(scalar)));
+                    }
+                )* };
+            }
+            each_element!(match_dtype);
+            None
+        }
+        _ => None,
+    }
 }
 
 /// The value of a function's result, or of a literal where there is no task.

@@ -60,12 +60,14 @@ impl TaskTable {
     pub fn name_of(&self, task: u32) -> String {
         let task = task as usize;
         let block = self.block.get(task).copied().unwrap_or(0);
-        match self.layer.get(task).and_then(|l| self.layers.get(*l as usize)) {
-            Some(layer) => format!("{}-{:.8}{:?}", layer.name(), layer.key().to_string(), layer.position(block).as_slice()),
-            None => match self.operator.get(task).and_then(|o| self.operators.get(*o as usize)) {
-                Some(operator) => operator.task_name(block).unwrap_or_else(|| format!("{}[{block}]", operator.name())),
-                None => format!("task {task}"),
-            },
+        let operator = self.operator.get(task).and_then(|o| self.operators.get(*o as usize));
+        if let Some(name) = operator.and_then(|operator| operator.task_name(block)) {
+            return name;
+        }
+        match (self.layer.get(task).and_then(|l| self.layers.get(*l as usize)), operator) {
+            (Some(layer), _) => format!("{}-{:.8}{:?}", layer.name(), layer.key().to_string(), layer.position(block).as_slice()),
+            (None, Some(operator)) => format!("{}[{block}]", operator.name()),
+            (None, None) => format!("task {task}"),
         }
     }
 }
@@ -147,8 +149,10 @@ impl Lowering {
                 stack.extend(layer.inputs().iter().map(|input| (input.clone(), false)));
                 continue;
             }
-            let inputs = layer.inputs().iter().filter_map(|input| self.by_key.get(&input.key()).copied()).collect();
-            self.by_key.insert(layer.key(), self.table.layers.len() as u32);
+            let own = self.table.layers.len() as u32;
+            let mut inputs: Vec<u32> = layer.inputs().iter().filter_map(|input| self.by_key.get(&input.key()).copied()).collect();
+            inputs.push(own);
+            self.by_key.insert(layer.key(), own);
             self.table.operators.push(layer.operator());
             self.table.layers.push(layer);
             self.input_layers.push(inputs);

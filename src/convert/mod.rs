@@ -1,0 +1,3 @@
+//! From one collection to another.
+
+mod delayed;
