@@ -69,12 +69,22 @@ pub struct Choice {
 /// assert_eq!(peak(&shape, &choice.order), 116);
 /// ```
 pub fn choose(shape: &Shape, bound: u64, evaluate: impl FnMut(&[u32]) -> Cost) -> Choice {
+    choose_by(shape, bound, evaluate, false)
+}
+
+/// The same for a run whose costs are bytes that are really moved: see [`Portfolio::thrifty`].
+pub(crate) fn choose_for_run(shape: &Shape, bound: u64, evaluate: impl FnMut(&[u32]) -> Cost) -> Choice {
+    choose_by(shape, bound, evaluate, true)
+}
+
+fn choose_by(shape: &Shape, bound: u64, evaluate: impl FnMut(&[u32]) -> Cost, thrifty: bool) -> Choice {
     let everything = shape.out.iter().fold(0u64, |sum, out| sum.saturating_add(*out));
     if everything.saturating_add(shape.scratch.iter().copied().max().unwrap_or(0)) <= bound {
         return Choice { name: "depth first", order: depth_first(shape.len()), cost: None };
     }
     let links = Links::new(shape);
-    let mut portfolio = Portfolio::new(shape, &links, bound, evaluate);
+    let portfolio = Portfolio::new(shape, &links, bound, evaluate);
+    let mut portfolio = if thrifty { portfolio.thrifty() } else { portfolio };
     portfolio.run();
     portfolio.best.unwrap_or_else(|| Choice { name: "depth first", order: depth_first(shape.len()), cost: None })
 }

@@ -1,8 +1,9 @@
 //! The choice of an order by running the policy against sizes, and what that says of the run.
 
 use super::batch::{NOT_KEPT, Numbered, number};
+use super::choose::choose_for_run;
 use super::situation::Situation;
-use super::{Cost, Shape, choose};
+use super::{Cost, Shape};
 use crate::graph::TaskTable;
 use crate::policy::{Batch, Forecast, Setup, simulate};
 
@@ -61,7 +62,7 @@ pub(crate) fn plan(table: &TaskTable, kept: &[u32], keep: &[u32], situation: &Si
     }
     let shape = Shape::of(table, keep);
     let mut best: Option<(Vec<u32>, Forecast)> = None;
-    let choice = choose(&shape, situation.bound, |order| {
+    let choice = choose_for_run(&shape, situation.bound, |order| {
         let numbered = numbered_by(order.to_vec());
         match simulated(&numbered) {
             Some(forecast) => {

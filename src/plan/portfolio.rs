@@ -80,6 +80,12 @@ fn reversed(place: &[u32]) -> Vec<u32> {
 /// What all candidates together may weigh, times tasks and edges: about two seconds where these are millions.
 const WORK: usize = 150_000_000;
 
+/// Bytes that a disk moves in fifty times the time of one unit of weight.
+const BYTES_A_UNIT: u64 = 1000;
+
+/// What candidates may weigh in any case: enough for one of each kind.
+const LEAST: usize = 400;
+
 /// Tasks and edges from which on only the best order is improved, not each.
 const LARGE: usize = 1_500_000;
 
@@ -109,13 +115,20 @@ pub(super) struct Portfolio<'a, E> {
     size: usize,
     /// What more may weigh.
     left: usize,
+    /// Whether no more is tried than what could be saved is worth.
+    thrifty: bool,
     pub(super) best: Option<Choice>,
 }
 
 impl<'a, E: FnMut(&[u32]) -> Cost> Portfolio<'a, E> {
     pub(super) fn new(shape: &'a Shape<'a>, links: &'a Links, bound: u64, evaluate: E) -> Self {
         let size = (shape.len() + shape.inputs.len()).max(1);
-        Portfolio { shape, links, bound, evaluate, size, left: WORK / size, best: None }
+        Portfolio { shape, links, bound, evaluate, size, left: WORK / size, thrifty: false, best: None }
+    }
+
+    /// The same, for a run whose costs are bytes that are really moved: it tries no longer than a few percent of what moving them takes.
+    pub(super) fn thrifty(self) -> Self {
+        Portfolio { thrifty: true, ..self }
     }
 
     /// Tries candidates until one costs nothing or enough have been tried.
@@ -224,6 +237,10 @@ impl<'a, E: FnMut(&[u32]) -> Cost> Portfolio<'a, E> {
         let cost = (self.evaluate)(&order);
         if self.rank().is_none_or(|least| better(cost.rank(), least)) {
             self.best = Some(Choice { name, order, cost: Some(cost) });
+            if self.thrifty {
+                let worth = usize::try_from(cost.rank().0 / BYTES_A_UNIT).unwrap_or(usize::MAX) / self.size;
+                self.left = self.left.min(worth.max(LEAST));
+            }
         }
     }
 
