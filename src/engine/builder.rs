@@ -41,6 +41,7 @@ pub struct EngineBuilder {
     scratch: Option<PathBuf>,
     quota: Option<String>,
     checkpoint: Option<PathBuf>,
+    checkpoint_quota: Option<String>,
     events: Option<PathBuf>,
     scheduler: Scheduler,
     progress: Option<bool>,
@@ -96,6 +97,13 @@ impl EngineBuilder {
     /// ```
     pub fn checkpoint(mut self, folder: impl Into<PathBuf>) -> Self {
         self.checkpoint = Some(folder.into());
+        self
+    }
+
+    /// The most bytes that the segments of the checkpoint folder may take on disk: `"100GiB"`. The default is all there is. A run for which it is
+    /// too little ends in a [`DiskFull`](ErrorKind::DiskFull) error, and goes on where it was when there is more.
+    pub fn checkpoint_quota(mut self, quota: impl ToString) -> Self {
+        self.checkpoint_quota = Some(quota.to_string());
         self
     }
 
@@ -177,7 +185,8 @@ impl EngineBuilder {
         if named {
             spill.open(&arena)?;
         }
-        let checkpoint = self.checkpoint.map(|folder| Checkpoint::open(&folder, &arena)).transpose()?;
+        let room = self.checkpoint_quota.as_deref().map(parse_bytes).transpose()?;
+        let checkpoint = self.checkpoint.map(|folder| Checkpoint::open(&folder, room, &arena)).transpose()?;
         let shared = Shared::new(lease, arena, spill, settings, self.host, crate::optimize::optimize);
         if checkpoint.is_some() {
             shared.core.reserve(Checkpoint::BYTES)?;

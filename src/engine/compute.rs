@@ -1,5 +1,6 @@
 //! From lazy collections to results.
 
+use super::checkpoint::Saving;
 use super::curve::Curve;
 use super::rates;
 use super::several::{Computable, Part};
@@ -71,8 +72,9 @@ impl Engine {
             begin()?;
             layers.push(layer);
         }
-        self.run(lower(layers, self.shared.passes)?, &[], result_bytes)?;
-        let output = finish()?;
+        let (saving, layers) = Saving::new(self.checkpoint.as_ref(), (self.shared.passes)(layers), &[])?;
+        let executed = self.run_saving(lower(layers, |layers| layers)?, &[], result_bytes, &saving);
+        let output = saving.conclude(executed.and_then(|_| finish()))?;
         drop(results);
         self.handed_over.fetch_add(result_bytes, Relaxed);
         Ok(output)
@@ -97,21 +99,12 @@ impl Engine {
     pub fn persist<C: Persist>(&self, collection: &C) -> Result<C> {
         Shared::refuse_nested()?;
         let layer = collection.layer()?;
-        let mut layers = (self.shared.passes)(vec![layer.clone()]);
-        let mut saving = None;
-        if let (Some(checkpoint), Some(root)) = (&self.checkpoint, layers.first_mut()) {
-            saving = checkpoint.saving(layer.key(), root)?;
-            if let Some(saving) = &saving {
-                *root = saving.layer();
-            }
-        }
+        let (saving, layers) = Saving::new(self.checkpoint.as_ref(), (self.shared.passes)(vec![layer.clone()]), &[layer.key()])?;
         let lowered = lower(layers, |layers| layers)?;
         let roots = lowered.roots.clone();
-        let executed = self.run(lowered, &roots, 0);
+        let executed = self.run_saving(lowered, &roots, 0, &saving);
         // What was finished is kept, whatever became of the run.
-        let flushed = saving.map_or(Ok(()), |saving| saving.flush());
-        let executed = executed?;
-        flushed?;
+        let executed = saving.conclude(executed)?;
         if executed.kept.len() != roots.len() {
             return Err(Error::new(ErrorKind::Invalid, "a persisted block is missing; this is a defect of the engine"));
         }
@@ -137,13 +130,14 @@ impl Engine {
         let _ = collections.parts(&mut parts)?;
         let result_bytes: u64 = parts.iter().map(|part| part.bytes).sum();
         let results = self.reserve_results(result_bytes)?;
-        let lowered = lower(parts.into_iter().map(|part| part.layer).collect(), self.shared.passes)?;
+        let layers = (self.shared.passes)(parts.into_iter().map(|part| part.layer).collect());
+        let (saving, layers) = Saving::new(self.checkpoint.as_ref(), layers, &[])?;
+        let lowered = lower(layers, |layers| layers)?;
         let prepared = self.shared.prepare(&lowered.table, &[], &lowered.barriers, true)?;
         let mut explain = self.explain_plan(&lowered, &prepared, result_bytes);
         let outside = explain.memory.saturating_sub(prepared.bound);
         let situation = prepared.situation;
-        drop(prepared.planning);
-        drop(results);
+        drop((prepared.planning, results, saving));
         if let Some(situation) = situation {
             explain.settle(Curve::new(lowered, situation, outside));
         }
@@ -206,8 +200,15 @@ impl Engine {
 
     /// Runs tasks; `keep` are those whose outputs are wanted.
     pub(super) fn run(&self, lowered: Lowered, keep: &[u32], result_bytes: u64) -> Result<Executed> {
+        self.run_saving(lowered, keep, result_bytes, &Saving::default())
+    }
+
+    /// The same, where layers are being saved.
+    pub(super) fn run_saving(&self, lowered: Lowered, keep: &[u32], result_bytes: u64, saving: &Saving) -> Result<Executed> {
+        let found = saving.bytes();
+        let _found = if found > 0 { Some(Reservation::new(&self.shared, found)?) } else { None };
         if self.callbacks.is_empty() {
-            return self.run_told(lowered, keep, result_bytes, &mut |_| Ok(()));
+            return self.run_told(lowered, keep, result_bytes, saving, &mut |_| Ok(()));
         }
         let names: Vec<Arc<str>> = lowered.table.layers.iter().map(|layer| layer.name().into()).collect();
         let tasks = lowered.table.len() as u64;
@@ -216,7 +217,7 @@ impl Engine {
         };
         about(0, &|callback, run| callback.start(run))?;
         let mut bound = 0;
-        let executed = self.run_told(lowered, keep, result_bytes, &mut |memory_for_tasks| {
+        let executed = self.run_told(lowered, keep, result_bytes, saving, &mut |memory_for_tasks| {
             bound = memory_for_tasks;
             about(bound, &|callback, run| callback.start_state(run))
         });
@@ -227,7 +228,14 @@ impl Engine {
     }
 
     /// Runs tasks, and says when they have been planned.
-    fn run_told(&self, lowered: Lowered, keep: &[u32], result_bytes: u64, planned: &mut dyn FnMut(u64) -> Result<()>) -> Result<Executed> {
+    fn run_told(
+        &self,
+        lowered: Lowered,
+        keep: &[u32],
+        result_bytes: u64,
+        saving: &Saving,
+        planned: &mut dyn FnMut(u64) -> Result<()>,
+    ) -> Result<Executed> {
         let table = &lowered.table;
         let graph_bytes = table.len() as u64 * BYTES_A_TASK + table.inputs.len() as u64 * 16;
         let graph = if table.len() > 1000 { Some(self.reserve_graph(graph_bytes, table.len())?) } else { None };
@@ -239,6 +247,7 @@ impl Engine {
         let names: Vec<Arc<str>> = table.layers.iter().map(|layer| layer.name().into()).collect();
         let mut plan = Plan::new(lowered.table, prepared.planned.numbered, lowered.barriers);
         plan.callbacks = self.callbacks.clone();
+        plan.rewrite = saving.rewrite();
         let (taken, run) = (plan.taken.clone(), Arc::new(Progressed::default()));
         let progress = Progress::begin(self.progress, &self.shared.core, plan.order.len(), &run, || what(&names));
         let executed = self.shared.execute(plan, keep, self.scheduler() == Scheduler::Sync, run, prepared.planning);
@@ -251,6 +260,7 @@ impl Engine {
             Err(error) => json!({ "what": "end", "ended": "failed", "error": error.to_string() }),
         });
         let mut executed = executed?;
+        executed.notes.extend(saving.notes());
         *self.last.lock() = Some(RunReport::new(explain, executed.facts, std::mem::take(&mut executed.notes)));
         drop(graph);
         Ok(executed)

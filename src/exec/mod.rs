@@ -21,7 +21,7 @@ pub(crate) use held::HeldLayer;
 pub(crate) use host::Host;
 pub(crate) use planning::{Lowered, Prepared, lower};
 pub(crate) use record::{Recording, Sink};
-pub(crate) use run::{Facts, Plan, Progressed};
+pub(crate) use run::{Facts, Plan, Progressed, Rewrite};
 pub(crate) use shared::{Executed, Shared};
 pub(crate) use spill::SpillArea;
 pub(crate) use taken::Taken;

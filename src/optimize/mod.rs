@@ -8,3 +8,4 @@ mod sharing;
 mod walk;
 
 pub use passes::optimize;
+pub(crate) use walk::replace;
