@@ -28,7 +28,8 @@ impl Checkpointed {
     /// `layer`, whose blocks are saved in `target` under `key`.
     pub(super) fn new(target: Arc<Target>, key: Key, layer: LayerRef) -> Self {
         let found = target.found(key);
-        let whole = found.count(layer.blocks()) == layer.blocks();
+        // What a barrier holds is needed, even if it has decided.
+        let whole = layer.barrier().is_none() && found.count(layer.blocks()) == layer.blocks();
         Checkpointed { saved: Arc::new(Saved { target, key, found }), layer, whole }
     }
 

@@ -16,3 +16,6 @@ mod target;
 
 pub(super) use folder::Checkpoint;
 pub(super) use saving::Saving;
+
+#[cfg(test)]
+mod tests;
