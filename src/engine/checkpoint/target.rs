@@ -3,7 +3,7 @@
 //! State:
 //! - `found`: the blocks that were there at the beginning, by layer; it does not change.
 //! - `dataset`: where those are read; nothing where there were none, and after the end.
-//! - `writer`: made with the first block that is put; each commit adds what was put since the one before.
+//! - `open`: the store, and the writer, made with the first block that is put; each commit adds what was put since the one before.
 //! - `damaged`: blocks that could not be read. They are taken out at the end, so that the next run makes them.
 
 use crate::graph::{Key, Value, patiently};
@@ -57,10 +57,10 @@ impl Found {
     }
 }
 
-enum Writer {
-    None,
-    Open(Arc<DatasetWriter>),
-    Ended,
+/// The store, which stays open until the end, and what writes there.
+struct Open {
+    store: Store,
+    writer: Option<Arc<DatasetWriter>>,
 }
 
 struct Commits {
@@ -70,7 +70,6 @@ struct Commits {
 
 /// A dataset of blocks: see the head of this file.
 pub(super) struct Target {
-    store: Store,
     name: String,
     naming: Naming,
     meta: serde_json::Value,
@@ -79,7 +78,8 @@ pub(super) struct Target {
     dataset: RwLock<Option<Dataset>>,
     /// Whether the dataset was there at the beginning.
     existed: bool,
-    writer: Mutex<Writer>,
+    /// Nothing after the end.
+    open: Mutex<Option<Open>>,
     commits: Mutex<Commits>,
     damaged: Mutex<Vec<ChunkKey>>,
     /// Blocks that there was no memory to save.
@@ -94,7 +94,6 @@ impl Target {
         let dataset = if existed { Some(store.dataset(name)?) } else { None };
         let now = Instant::now();
         let mut target = Target {
-            store: store.clone(),
             name: name.to_string(),
             naming,
             meta,
@@ -102,7 +101,7 @@ impl Target {
             found: FxHashMap::default(),
             dataset: RwLock::new(None),
             existed,
-            writer: Mutex::new(Writer::None),
+            open: Mutex::new(Some(Open { store: store.clone(), writer: None })),
             commits: Mutex::new(Commits { last: now, took: Duration::ZERO }),
             damaged: Mutex::default(),
             skipped: AtomicU64::new(0),
@@ -214,29 +213,29 @@ impl Target {
         Ok(())
     }
 
+    /// What writes; nothing after the end.
     fn writer(&self) -> Result<Option<Arc<DatasetWriter>>> {
-        let mut writer = self.writer.lock();
-        match &*writer {
-            Writer::Open(open) => return Ok(Some(open.clone())),
-            Writer::Ended => return Ok(None),
-            Writer::None => {}
+        let mut open = self.open.lock();
+        let Some(Open { store, writer }) = &mut *open else { return Ok(None) };
+        if let Some(writer) = writer {
+            return Ok(Some(writer.clone()));
         }
-        let open = match self.existed {
-            true => self.store.update(&self.name)?,
-            false => self.store.create(&self.name, DatasetKind::new(KIND, self.meta.clone()))?,
+        let made = match self.existed {
+            true => store.update(&self.name)?,
+            false => store.create(&self.name, DatasetKind::new(KIND, self.meta.clone()))?,
         };
-        let open = Arc::new(open);
-        *writer = Writer::Open(open.clone());
-        Ok(Some(open))
+        Ok(Some(writer.insert(Arc::new(made)).clone()))
     }
 
     /// Nothing is read or saved any more.
-    pub(super) fn end(&self) -> Option<Arc<DatasetWriter>> {
+    fn close(&self) -> Option<Open> {
         *self.dataset.write() = None;
-        match std::mem::replace(&mut *self.writer.lock(), Writer::Ended) {
-            Writer::Open(writer) => Some(writer),
-            Writer::None | Writer::Ended => None,
-        }
+        self.open.lock().take()
+    }
+
+    /// Ends it where it has not ended: what was not committed is lost.
+    pub(super) fn end(&self) {
+        drop(self.close());
     }
 
     /// Ends it, and keeps what was saved; what was damaged goes.
@@ -248,18 +247,19 @@ impl Target {
                 writer.as_ref().map(|writer| writer.remove_key(key)).transpose()?;
             }
         }
-        self.end().map_or(Ok(()), |writer| commit(&writer))
+        self.close().and_then(|open| open.writer).map_or(Ok(()), |writer| commit(&writer))
     }
 
     /// Ends it, and removes it with all that was saved.
     pub(super) fn remove(&self) -> Result<()> {
-        let written = self.end().is_some();
-        if !written && !self.existed {
+        let Some(Open { store, writer }) = self.close() else { return Ok(()) };
+        if writer.is_none() && !self.existed {
             return Ok(());
         }
-        if self.store.remove(&self.name)? {
-            self.store.gc(false)?;
-            self.store.compact()?;
+        drop(writer);
+        if store.remove(&self.name)? {
+            store.gc(false)?;
+            store.compact()?;
         }
         Ok(())
     }
@@ -267,12 +267,6 @@ impl Target {
     /// How many blocks there was no memory to save.
     pub(super) fn skipped(&self) -> u64 {
         self.skipped.load(Relaxed)
-    }
-}
-
-impl Drop for Target {
-    fn drop(&mut self) {
-        self.end();
     }
 }
 
