@@ -24,7 +24,15 @@ struct Run {
     /// Keys of layers that barriers hold.
     held: FxHashSet<Key>,
     found: u64,
+    /// Blocks that are saved when they are made.
+    missing: u64,
 }
+
+/// The bytes that are booked for each block that is put and not committed: its key and its place.
+const PENDING_BYTES: u64 = 128;
+
+/// What is pending is written out at the latest when it takes so much.
+const MOST_PENDING: u64 = 32 << 20;
 
 impl Saving {
     /// Prepares a run of `layers`, which have gone through the optimiser's passes, and gives them as layers that find and save blocks. `persist`
@@ -35,7 +43,8 @@ impl Saving {
         persist: &[Key],
     ) -> Result<(Self, Vec<LayerRef>)> {
         let Some(checkpoint) = checkpoint else { return Ok((Saving(None), layers)) };
-        let mut run = Run { checkpoint: checkpoint.clone(), persisted: Vec::new(), own: None, held: FxHashSet::default(), found: 0 };
+        let mut run =
+            Run { checkpoint: checkpoint.clone(), persisted: Vec::new(), own: None, held: FxHashSet::default(), found: 0, missing: 0 };
         let apart: FxHashSet<Key> = layers.iter().take(persist.len()).map(|layer| layer.key()).collect();
         let choice = choose(checkpoint, &layers, &apart, &FxHashSet::default());
         run.held.extend(&choice.held);
@@ -64,9 +73,11 @@ impl Saving {
         Ok((Saving(Some(run)), layers))
     }
 
-    /// The bytes of memory that it takes.
+    /// The bytes of memory that it takes: what is known of blocks that were found, and of those that are not committed yet.
     pub(in crate::engine) fn bytes(&self) -> u64 {
-        self.0.as_ref().map_or(0, |run| run.targets().map(|target| target.bytes()).sum())
+        let Some(run) = &self.0 else { return 0 };
+        let found: u64 = run.targets().map(|target| target.bytes()).sum();
+        found + (run.missing * PENDING_BYTES).min(MOST_PENDING)
     }
 
     /// What makes layers that a barrier brings find and save blocks too.
@@ -124,6 +135,7 @@ impl Run {
     fn wrap(&mut self, target: Arc<Target>, key: Key, layer: &LayerRef, instead: &mut FxHashMap<Key, LayerRef>) {
         let wrapped = Checkpointed::new(target, key, layer.clone());
         self.found += wrapped.present();
+        self.missing += u64::from(layer.blocks()) - wrapped.present();
         instead.insert(layer.key(), Arc::new(wrapped));
     }
 }

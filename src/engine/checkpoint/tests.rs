@@ -39,6 +39,7 @@ struct Known {
     blocks: u32,
     world: Arc<World>,
     sums: Option<Arc<Mutex<Vec<f64>>>>,
+    version: u32,
 }
 
 impl Known {
@@ -55,6 +56,9 @@ impl Known {
 impl Operator for Known {
     fn name(&self) -> &str {
         Known::name(self)
+    }
+    fn version(&self) -> u32 {
+        self.version
     }
     fn parameters(&self) -> Option<Vec<u8>> {
         self.sums.is_none().then(|| self.blocks.to_le_bytes().to_vec())
@@ -140,20 +144,20 @@ impl Barrier for Known {
     }
     fn expand(&self, output: &Value, held: &[LayerRef]) -> Result<Vec<LayerRef>> {
         assert!(matches!(output, Value::Chunk(Chunk::Scalar(Scalar::F64(x))) if *x == f64::from(held[0].blocks())), "{output:?}");
-        let sum = Known { kind: Kind::Sum, inputs: held.to_vec(), blocks: held[0].blocks(), world: self.world.clone(), sums: None };
+        let sum = Known { kind: Kind::Sum, inputs: held.to_vec(), blocks: held[0].blocks(), sums: None, ..self.clone() };
         let sums = self.sums.clone();
         Ok(vec![Arc::new(Known { inputs: vec![Arc::new(sum.clone())], sums, ..sum })])
     }
 }
 
-/// The sums of made blocks, which a barrier decides to make.
-struct Decided(Arc<World>, u32);
+/// The sums of made blocks, which a barrier decides to make; the number of blocks, and the version of the functions.
+struct Decided(Arc<World>, u32, u32);
 
 impl Collection for Decided {
     type Output = Vec<f64>;
     fn collect(&self) -> Result<Collected<Vec<f64>>> {
         let sums = Arc::new(Mutex::new(vec![f64::NAN; self.1 as usize]));
-        let make = Known { kind: Kind::Make, inputs: Vec::new(), blocks: self.1, world: self.0.clone(), sums: None };
+        let make = Known { kind: Kind::Make, inputs: Vec::new(), blocks: self.1, world: self.0.clone(), sums: None, version: self.2 };
         let decide = Decide(Known { kind: Kind::Decide, inputs: vec![Arc::new(make.clone())], blocks: 1, ..make }, sums.clone());
         Ok(Collected { layer: Arc::new(decide), bytes: 0, begin: Box::new(|| Ok(())), finish: Box::new(move || Ok(sums.lock().clone())) })
     }
@@ -214,7 +218,7 @@ fn barriers_what_they_hold_and_what_they_bring_are_found_again() {
     let folder = tempfile::tempdir_in(std::env::current_exe().unwrap().parent().unwrap()).unwrap();
     let world = Arc::new(World::default());
     world.broken.store(true, SeqCst);
-    let run = || engine(folder.path()).compute(&Decided(world.clone(), 50));
+    let run = || engine(folder.path()).compute(&Decided(world.clone(), 50, 1));
     let count = |name| world.runs.lock().get(name).copied().unwrap_or(0);
     assert_eq!(run().unwrap_err().kind(), ErrorKind::Io);
     assert_eq!((count("make"), count("decide")), (50, 1));
@@ -226,7 +230,7 @@ fn barriers_what_they_hold_and_what_they_bring_are_found_again() {
     world.broken.store(false, SeqCst);
     let engine = engine(folder.path());
     let expected: Vec<f64> = (0..50).map(|block| f64::from(block) * 1000.0).collect();
-    assert_eq!(engine.compute(&Decided(world.clone(), 50)).unwrap(), expected);
+    assert_eq!(engine.compute(&Decided(world.clone(), 50, 1)).unwrap(), expected);
     assert_eq!((count("make"), count("decide"), count("sum")), (made, 1, summed + 1), "only what failed is done");
     assert!(engine.last_run().unwrap().notes.iter().any(|note| note == "resumed: 51 blocks found"), "{:?}", engine.last_run());
     assert!(engine.store().unwrap().names().unwrap().is_empty());
@@ -240,7 +244,7 @@ fn two_computes_of_the_same_at_once() {
     let expected: Vec<f64> = (0..30).map(|block| f64::from(block) * 1000.0).collect();
     std::thread::scope(|scope| {
         for _ in 0..3 {
-            scope.spawn(|| assert_eq!(engine.compute(&Decided(world.clone(), 30)).unwrap(), expected));
+            scope.spawn(|| assert_eq!(engine.compute(&Decided(world.clone(), 30, 1)).unwrap(), expected));
         }
     });
     let store = engine.store().unwrap();
@@ -248,4 +252,64 @@ fn two_computes_of_the_same_at_once() {
     engine.shared.core.arena.trim();
     let left = engine.shared.core.arena.ledger().used();
     assert!(left < used + (4 << 20), "{left} {used}");
+}
+
+#[test]
+fn another_version_of_a_function_is_other_work() {
+    let folder = tempfile::tempdir_in(std::env::current_exe().unwrap().parent().unwrap()).unwrap();
+    let (engine, world) = (engine(folder.path()), Arc::new(World::default()));
+    let names = || engine.store().unwrap().names().unwrap();
+    world.broken.store(true, SeqCst);
+    let run = |version| engine.compute(&Decided(world.clone(), 40, version));
+    assert_eq!(run(1).unwrap_err().kind(), ErrorKind::Io);
+    let left = names();
+    world.broken.store(false, SeqCst);
+    run(2).unwrap();
+    assert_eq!(world.runs.lock().get("make"), Some(&80), "all is made again");
+    assert_eq!((engine.last_run().unwrap().notes, names()), (Vec::new(), left));
+    run(1).unwrap();
+    assert!(world.runs.lock().get("make").unwrap() < &100 && names().is_empty());
+}
+
+#[test]
+fn a_block_that_is_damaged_is_made_again() {
+    let folder = tempfile::tempdir_in(std::env::current_exe().unwrap().parent().unwrap()).unwrap();
+    let world = Arc::new(World::default());
+    world.broken.store(true, SeqCst);
+    assert_eq!(engine(folder.path()).compute(&Decided(world.clone(), 40, 1)).unwrap_err().kind(), ErrorKind::Io);
+    world.broken.store(false, SeqCst);
+    // The end of the payload of a made block: its numbers are all the same.
+    let damage = |path: &Path| {
+        let mut bytes = std::fs::read(path).unwrap();
+        let wanted = 39f64.to_le_bytes().repeat(100);
+        let at = bytes.windows(wanted.len()).position(|window| window == wanted)?;
+        bytes[at] ^= 1;
+        std::fs::write(path, bytes).unwrap();
+        Some(())
+    };
+    let segments: Vec<_> = std::fs::read_dir(folder.path().join("segments")).unwrap().map(|entry| entry.unwrap().path()).collect();
+    if segments.iter().find_map(|path| damage(path)).is_none() {
+        // It was compressed: the largest file is damaged in its middle.
+        let largest = segments.iter().max_by_key(|path| path.metadata().unwrap().len()).unwrap();
+        let mut bytes = std::fs::read(largest).unwrap();
+        let end = bytes.iter().rposition(|byte| *byte != 0).unwrap();
+        bytes[end / 2] ^= 0xff;
+        std::fs::write(largest, bytes).unwrap();
+    }
+    let engine = engine(folder.path());
+    let mut failed = 0;
+    let expected: Vec<f64> = (0..40).map(|block| f64::from(block) * 1000.0).collect();
+    let sums = loop {
+        match engine.compute(&Decided(world.clone(), 40, 1)) {
+            Ok(sums) => break sums,
+            Err(error) => {
+                assert!(matches!(error.kind(), ErrorKind::Corrupt | ErrorKind::Truncated), "{error}");
+                assert!(error.to_string().contains("compute the same again"), "{error}");
+                failed += 1;
+                assert!(failed < 10);
+            }
+        }
+    };
+    assert!(failed > 0 && sums == expected, "{failed}");
+    assert!(engine.store().unwrap().names().unwrap().is_empty());
 }
