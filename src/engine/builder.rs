@@ -4,6 +4,7 @@ use super::Engine;
 use super::checkpoint::Checkpoint;
 use super::event_log::event_log;
 use super::memory::parse_bytes;
+use super::pressure::Pressure;
 use crate::exec::{Host, Settings, Shared, Sink, SpillArea};
 use crate::{Error, ErrorKind, Result};
 use chunkstore_store::{Arena, Ledger, memory_limit_of_machine};
@@ -46,6 +47,7 @@ pub struct EngineBuilder {
     scheduler: Scheduler,
     progress: Option<bool>,
     speculative_spill: bool,
+    follow_pressure: bool,
     host: Host,
 }
 
@@ -147,6 +149,22 @@ impl EngineBuilder {
         self
     }
 
+    /// Whether the engine lowers its bound while memory is short in the control group, or on the machine, that it runs in: where tasks of the group
+    /// wait for memory more than a tenth of the time, or less than a twentieth of its limit is free. It is lowered by a tenth twice a second, as far as
+    /// computations under way allow, and raised again, up to what was named, when memory has been plentiful for three seconds. The
+    /// default is to keep to the bound alone, so that a forecast holds.
+    ///
+    /// ```
+    /// use chunkstore::{Engine, array::Array};
+    /// let engine = Engine::builder().memory("256MiB").follow_pressure(true).build()?;
+    /// assert_eq!(engine.compute(&Array::<f64>::ones([1000], 100).sum(..).item_collection())?, 1000.0);
+    /// # Ok::<(), chunkstore::Error>(())
+    /// ```
+    pub fn follow_pressure(mut self, follow: bool) -> Self {
+        self.follow_pressure = follow;
+        self
+    }
+
     /// What the engine takes from the process and the machine.
     #[cfg(test)]
     pub(super) fn host(mut self, host: Host) -> Self {
@@ -187,7 +205,7 @@ impl EngineBuilder {
         }
         let room = self.checkpoint_quota.as_deref().map(parse_bytes).transpose()?;
         let checkpoint = self.checkpoint.map(|folder| Checkpoint::open(&folder, room, &arena)).transpose()?;
-        let shared = Shared::new(lease, arena, spill, settings, self.host, crate::optimize::optimize);
+        let shared = Shared::new(lease, arena, spill, settings, self.host, crate::optimize::optimize_within);
         if checkpoint.is_some() {
             shared.core.reserve(Checkpoint::BYTES)?;
         }
@@ -198,6 +216,15 @@ impl EngineBuilder {
         if shared.core.recorder.is_on() {
             shared.core.recorder.describe(&json!({ "what": "engine", "memory": memory, "threads": settings.threads }));
         }
-        Ok(Engine::new(shared, memory, self.scheduler, self.progress, checkpoint))
+        let pressure = if self.follow_pressure { Some(Pressure::follow(&shared, memory)) } else { None };
+        let mut engine = Engine::new(shared, self.scheduler, self.progress, checkpoint);
+        engine.pressure = pressure.transpose().map_err(no_thread)?.map(Arc::new);
+        Ok(engine)
     }
+}
+
+/// The error where the system starts no thread for looking at the pressure.
+fn no_thread(error: std::io::Error) -> Error {
+    Error::new(ErrorKind::Io, format!("the system started no thread to follow the pressure on memory: {error}"))
+        .hint("raise the limit on processes, or leave `follow_pressure` out")
 }

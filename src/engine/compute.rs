@@ -72,7 +72,7 @@ impl Engine {
             begin()?;
             layers.push(layer);
         }
-        let (saving, layers) = Saving::new(self.checkpoint.as_ref(), (self.shared.passes)(layers), &[])?;
+        let (saving, layers) = Saving::new(self.checkpoint.as_ref(), self.optimised(layers), &[])?;
         let executed = self.run_saving(lower(layers, |layers| layers)?, &[], result_bytes, &saving);
         let output = saving.conclude(executed.and_then(|_| finish()))?;
         drop(results);
@@ -99,7 +99,7 @@ impl Engine {
     pub fn persist<C: Persist>(&self, collection: &C) -> Result<C> {
         Shared::refuse_nested()?;
         let layer = collection.layer()?;
-        let (saving, layers) = Saving::new(self.checkpoint.as_ref(), (self.shared.passes)(vec![layer.clone()]), &[layer.key()])?;
+        let (saving, layers) = Saving::new(self.checkpoint.as_ref(), self.optimised(vec![layer.clone()]), &[layer.key()])?;
         let lowered = lower(layers, |layers| layers)?;
         let roots = lowered.roots.clone();
         let executed = self.run_saving(lowered, &roots, 0, &saving);
@@ -130,7 +130,7 @@ impl Engine {
         let _ = collections.parts(&mut parts)?;
         let result_bytes: u64 = parts.iter().map(|part| part.bytes).sum();
         let results = self.reserve_results(result_bytes)?;
-        let layers = (self.shared.passes)(parts.into_iter().map(|part| part.layer).collect());
+        let layers = self.optimised(parts.into_iter().map(|part| part.layer).collect());
         let (saving, layers) = Saving::new(self.checkpoint.as_ref(), layers, &[])?;
         let lowered = lower(layers, |layers| layers)?;
         let prepared = self.shared.prepare(&lowered.table, &[], &lowered.barriers, true)?;

@@ -3,7 +3,10 @@
 use super::builder::{EngineBuilder, Scheduler};
 use super::checkpoint::Checkpoint;
 use super::explain::RunReport;
+use super::memory::parse_bytes;
+use super::pressure::Pressure;
 use super::rates::Rates;
+use crate::Result;
 use crate::exec::{Callbacks, Shared};
 use chunkstore_store::Store;
 use parking_lot::Mutex;
@@ -16,7 +19,6 @@ use std::sync::atomic::AtomicU64;
 pub struct Engine {
     pub(super) shared: Arc<Shared>,
     pub(super) last: Arc<Mutex<Option<RunReport>>>,
-    memory: u64,
     scheduler: Scheduler,
     pub(super) progress: Option<bool>,
     /// Bytes of results that the caller has got since the process was last measured.
@@ -26,6 +28,8 @@ pub struct Engine {
     pub(super) callbacks: Callbacks,
     /// What was learned of the speed of layers.
     pub(super) rates: Arc<Rates>,
+    /// Who lowers the bound while memory is short.
+    pub(super) pressure: Option<Arc<Pressure>>,
 }
 
 impl Engine {
@@ -34,30 +38,42 @@ impl Engine {
         EngineBuilder::default()
     }
 
-    pub(super) fn new(
-        shared: Arc<Shared>,
-        memory: u64,
-        scheduler: Scheduler,
-        progress: Option<bool>,
-        checkpoint: Option<Checkpoint>,
-    ) -> Self {
+    pub(super) fn new(shared: Arc<Shared>, scheduler: Scheduler, progress: Option<bool>, checkpoint: Option<Checkpoint>) -> Self {
         let checkpoint = checkpoint.map(Arc::new);
         Engine {
             shared,
             last: Arc::default(),
-            memory,
             scheduler,
             progress,
             handed_over: Arc::default(),
             checkpoint,
             callbacks: Callbacks::default(),
             rates: Arc::default(),
+            pressure: None,
         }
     }
 
-    /// The bound on the memory of the whole process, in bytes.
+    /// The bound on the memory of the whole process, in bytes: as it was named last, or less while the engine follows pressure.
     pub fn memory(&self) -> u64 {
-        self.memory
+        self.shared.core.lease.memory()
+    }
+
+    /// Changes the bound on the memory of the whole process (`"1GiB"`), also while computations are under way: with more, they go on with more; with
+    /// less, what no task needs now is spilled or dropped before this returns, and what tasks under way hold goes with them. Forecasts that were made before hold no more.
+    ///
+    /// # Errors
+    /// Invalid where that is no size; out of memory where the bound is too small for the process as it stands, or for a task of a computation
+    /// that is under way: the bound stays as it was then.
+    ///
+    /// ```
+    /// let engine = chunkstore::Engine::builder().memory("256MiB").build()?;
+    /// engine.set_memory("512MiB")?;
+    /// assert_eq!(engine.memory(), 512 << 20);
+    /// assert!(engine.set_memory("1MiB").is_err());
+    /// # Ok::<(), chunkstore::Error>(())
+    /// ```
+    pub fn set_memory(&self, bound: impl ToString) -> Result<()> {
+        self.shared.core.name_memory(parse_bytes(&bound.to_string())?)
     }
 
     /// The store in the checkpoint folder, where one was named: for saving results beside what is found again.
@@ -143,7 +159,7 @@ impl Engine {
 impl std::fmt::Debug for Engine {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Engine")
-            .field("memory", &self.memory)
+            .field("memory", &self.memory())
             .field("threads", &self.threads())
             .field("scheduler", &self.scheduler)
             .finish_non_exhaustive()

@@ -11,6 +11,7 @@ mod get;
 mod handle;
 mod init;
 mod memory;
+mod pressure;
 mod rates;
 mod several;
 mod watch;

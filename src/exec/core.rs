@@ -14,10 +14,10 @@ use chunkstore_store::{Arena, Chunk, EventKind, Lease, Left, Table};
 use parking_lot::{Condvar, Mutex, MutexGuard};
 use rustc_hash::FxHashMap;
 use std::collections::VecDeque;
-use std::sync::atomic::AtomicU32;
 use std::sync::atomic::Ordering::Relaxed;
+use std::sync::atomic::{AtomicU32, AtomicU64};
 use std::sync::{Arc, Weak};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 /// How an engine runs.
 #[derive(Clone, Copy, Debug)]
@@ -34,6 +34,9 @@ pub(crate) struct Settings {
 
 /// What a thread's stack and its allocator's caches may come to hold.
 const THREAD_BYTES: u64 = 128 << 10;
+
+/// How long who lowers the bound waits before looking again whether it is kept.
+const SETTLING: Duration = Duration::from_millis(5);
 
 /// Left free for what the system's allocator does not give back, where it has not been told to.
 const UNPREPARED_BYTES: u64 = 16 << 20;
@@ -66,6 +69,8 @@ pub(crate) struct Core {
     pub(super) work: Condvar,
     /// Input and output threads wait here.
     pub(super) io: Condvar,
+    /// The bound that was named last: the lease may keep to less.
+    named_memory: AtomicU64,
     /// What reading and writing spilled chunks has taken.
     pub(crate) moved: Moved,
     /// Where events are recorded, if anywhere.
@@ -132,7 +137,7 @@ impl Garbage {
 
 impl Core {
     pub(super) fn new(lease: Lease, arena: Arena, spill: SpillArea, settings: Settings, host: Host, shared: Weak<Shared>) -> Self {
-        let reserved = settings.outside_bytes();
+        let (reserved, lease_memory) = (settings.outside_bytes(), lease.memory());
         let bound = plan::policy_bound(&arena, reserved + spill.reserved_bytes());
         let mut policy = Policy::new(bound, settings.threads as u32, settings.io_threads.max(1) as u32);
         policy.set_speculative_spill(settings.speculative_spill);
@@ -164,6 +169,7 @@ impl Core {
             state: Mutex::new(state),
             work: Condvar::new(),
             io: Condvar::new(),
+            named_memory: lease_memory.into(),
             moved: Moved::default(),
             recorder: Recorder::default(),
             shared,
@@ -196,6 +202,53 @@ impl Core {
         self.work.notify_all();
     }
 
+    /// What the engine takes from the process and the machine.
+    pub(crate) fn host(&self) -> &Host {
+        &self.host
+    }
+
+    /// The bound that was named last.
+    pub(crate) fn named_memory(&self) -> u64 {
+        self.named_memory.load(Relaxed)
+    }
+
+    /// Names another bound of the whole process, and sets it.
+    pub(crate) fn name_memory(&self, memory: u64) -> Result<()> {
+        self.set_memory(memory)?;
+        self.named_memory.store(memory, Relaxed);
+        Ok(())
+    }
+
+    /// Changes the bound of the whole process. What is held beyond it is evicted, as soon as no task needs it.
+    pub(crate) fn set_memory(&self, memory: u64) -> Result<()> {
+        let mut garbage = Garbage::default();
+        let mut state = self.state.lock();
+        let largest = state.runs.iter().filter(|run| run.ended.is_none()).map(|run| run.largest).max().unwrap_or(0);
+        let limit = self.lease.limit_with(memory)?;
+        let reserved = state.reserved + self.spill.reserved_bytes();
+        let bound = plan::bound_within(limit, reserved);
+        if reserved >= limit || bound < largest {
+            let message = format!(
+                "a bound of {memory} bytes leaves {bound} for tasks, and a computation that is under way has a task that needs {largest};                  {reserved} are results and graphs"
+            );
+            let hint = "lower the bound once that computation has ended, or not so far";
+            return Err(Error::new(ErrorKind::OutOfMemory, message).hint(hint));
+        }
+        self.lease.set_memory(memory)?;
+        state.set_bound(self);
+        state.act(self, &mut garbage);
+        self.work.notify_all();
+        // What is being written leaves memory when that has ended. What tasks under way hold leaves it with them.
+        while state.served && state.policy.is_over() && state.policy.io_under_way() > 0 {
+            MutexGuard::unlocked(&mut state, || garbage.clear());
+            self.work.wait_for(&mut state, SETTLING);
+        }
+        drop(state);
+        drop(garbage);
+        self.arena.trim();
+        Ok(())
+    }
+
     /// Whether no run is under way.
     pub(crate) fn is_idle(&self) -> bool {
         self.state.lock().runs.is_empty()
@@ -211,6 +264,11 @@ impl Core {
         (self.host.measure)(&self.lease)?;
         state.set_bound(self);
         Ok(())
+    }
+
+    /// The bytes that tasks may use.
+    pub(crate) fn bound(&self) -> u64 {
+        self.state.lock().policy.bound()
     }
 
     /// The bytes that tasks may use, and the chunks that are kept, in the order of their numbers.
@@ -452,6 +510,7 @@ impl State {
     /// Carries out what the policy has decided.
     pub(super) fn act(&mut self, core: &Core, garbage: &mut Garbage) {
         let mut actions = std::mem::take(&mut self.actions);
+        self.policy.trim();
         self.policy.take_actions(&mut actions);
         for action in actions.drain(..) {
             if let Action::Drop(chunk) | Action::Forget(chunk) = action {

@@ -1,8 +1,8 @@
 //! What an engine takes from the process and the machine that it runs in: given when it is built, so that a test can give its own.
 
 use crate::Result;
-use chunkstore_store::Lease;
 use chunkstore_store::io::{Backend, FileBackend};
+use chunkstore_store::{Lease, MemoryPressure, memory_pressure};
 use std::sync::Arc;
 use std::thread::JoinHandle;
 
@@ -14,6 +14,8 @@ pub(crate) type Body = Box<dyn FnOnce() + Send>;
 pub(crate) struct Host {
     /// Measures anew what the process holds beside what is booked, and sets the limit of the lease by that.
     pub(crate) measure: fn(&Lease) -> Result<()>,
+    /// How short memory is; none where the system does not tell.
+    pub(crate) pressure: fn() -> Option<MemoryPressure>,
     /// Starts a thread of a name.
     pub(crate) spawn: fn(String, Body) -> std::io::Result<JoinHandle<()>>,
     /// The file system that the scratch folder is in.
@@ -28,6 +30,7 @@ impl Default for Host {
     fn default() -> Self {
         Host {
             measure: |lease| Ok(lease.remeasure().map(|_| ())?),
+            pressure: memory_pressure,
             spawn: |name, body| std::thread::Builder::new().name(name).stack_size(STACK).spawn(body),
             files: Arc::new(FileBackend::new()),
         }

@@ -21,11 +21,11 @@ pub(crate) struct Lowered {
     pub(crate) barriers: Vec<BarrierTask>,
 }
 
-/// Rewrites layers to others of the same values, one for one.
-pub(crate) type Passes = fn(Vec<LayerRef>) -> Vec<LayerRef>;
+/// Rewrites layers to others of the same values, one for one, whose tasks need no more than a number of bytes if those of the old ones do not.
+pub(crate) type Passes = fn(Vec<LayerRef>, u64) -> Vec<LayerRef>;
 
 /// The tasks for every block of some layers, after the optimiser's passes.
-pub(crate) fn lower(layers: Vec<LayerRef>, passes: Passes) -> Result<Lowered> {
+pub(crate) fn lower(layers: Vec<LayerRef>, passes: impl FnOnce(Vec<LayerRef>) -> Vec<LayerRef>) -> Result<Lowered> {
     let layers = passes(layers);
     let mut lowering = Lowering::new();
     let mut roots = Vec::new();
@@ -152,7 +152,7 @@ pub(super) fn expand(core: &Core, job: &Job, output: &Value) -> Result<()> {
     }
     let layers = barrier.layer.barrier().ok_or_else(defect)?.expand(output, &held)?;
     let rewrite = job.plan.rewrite.clone();
-    let layers = (shared.passes)(layers);
+    let layers = shared.optimise(layers);
     let layers = match &rewrite {
         Some(rewrite) => rewrite(layers),
         None => layers,

@@ -3,7 +3,7 @@
 use super::held::Held;
 use super::run::{Facts, Plan, Progressed};
 use super::{Core, Host, Settings, SpillArea, io, planning, worker};
-use crate::graph::Value;
+use crate::graph::{LayerRef, Value};
 use crate::policy::RunId;
 use crate::{Error, ErrorKind, Result};
 use chunkstore_store::{Arena, Lease};
@@ -18,7 +18,7 @@ pub(crate) struct Shared {
     pub(crate) core: Arc<Core>,
     threads: Mutex<Threads>,
     planning: Mutex<()>,
-    pub(crate) passes: planning::Passes,
+    passes: planning::Passes,
 }
 
 /// Threads that have been started.
@@ -64,6 +64,12 @@ impl Shared {
             let core = Core::new(lease, arena, spill, settings, host, shared.clone());
             Shared { core: Arc::new(core), threads: Mutex::default(), planning: Mutex::new(()), passes }
         })
+    }
+
+    /// What the optimiser makes of layers here. An eighth of what tasks may use is left for what buffers take beside their payload.
+    pub(crate) fn optimise(&self, layers: Vec<LayerRef>) -> Vec<LayerRef> {
+        let bound = self.core.bound();
+        (self.passes)(layers, bound - bound / 8)
     }
 
     /// Keeps other threads from planning: what [`Core::situation`] says then holds until the run has begun.

@@ -5,6 +5,7 @@ use super::graph::{Graph, NOWHERE};
 use super::word::{Word, scalar_from};
 use super::{GraphKey, Value};
 use chunkstore_store::{Chunk, Scalar};
+use rustc_hash::FxHashMap;
 use std::fmt;
 
 impl fmt::Display for Graph {
@@ -17,7 +18,8 @@ impl fmt::Display for Graph {
             }
             f.write_str(between)?;
             between = ",\n ";
-            write!(f, "{}: {}", key.quoted(), self.task_text(id as u32))?;
+            write!(f, "{}: ", key.quoted())?;
+            self.write_task(f, id as u32)?;
         }
         f.write_str("}")
     }
@@ -29,58 +31,118 @@ impl fmt::Debug for Graph {
     }
 }
 
+/// A call of a task: its name, and where its arguments stand.
+struct CallText {
+    name: String,
+    start: usize,
+    end: usize,
+    shown: bool,
+}
+
+/// Something that is being written: a call, a list, or what gives the task's value.
+struct Open {
+    next: usize,
+    end: usize,
+    first: bool,
+    close: &'static str,
+}
+
 impl Graph {
-    fn task_text(&self, id: u32) -> String {
-        let mut words = self.words(id);
-        let mut stack = Vec::new();
-        loop {
-            let (callee, head) = match words.first().map(|word| Word::decode(*word)) {
-                Some(Word::Step(callee)) => (callee, 4),
-                Some(Word::Block(callee)) => (callee, 5),
-                Some(_) => return self.args_text(words, &mut stack).join(", "),
-                None => return stack.pop().unwrap_or_default(),
-            };
-            let len = words.get(2).map_or(0, |n| *n as usize);
-            let base = words.get(3).map_or(0, |n| *n as usize);
-            let (args, rest) = words.get(head..).and_then(|rest| rest.split_at_checked(len)).unwrap_or_default();
-            let mut parts = vec![self.callee_text(callee, words.get(4).copied().filter(|_| head == 5))];
-            parts.extend(self.args_text(args, &mut stack));
-            stack.truncate(base);
-            stack.push(format!("({})", if parts.len() == 1 { format!("{},", parts.concat()) } else { parts.join(", ") }));
-            words = rest;
+    /// Writes a task, its outermost call first. A call whose result stands in several places is written in full in the first of them, and as `(name, ..)` in
+    /// the others.
+    fn write_task(&self, f: &mut fmt::Formatter<'_>, id: u32) -> fmt::Result {
+        let words = self.words(id);
+        let (mut calls, given, value) = self.calls_of(words);
+        let mut open = Vec::new();
+        match calls.last() {
+            Some(call) if value == words.len() => {
+                write!(f, "({}", call.name)?;
+                open.push(Open::call(call));
+            }
+            _ => open.push(Open { next: value, end: words.len(), first: true, close: "" }),
         }
+        while let Some(top) = open.last_mut() {
+            if top.next >= top.end {
+                f.write_str(if top.first && top.close == ")" { ",)" } else { top.close })?;
+                open.pop();
+                continue;
+            }
+            if !std::mem::take(&mut top.first) || top.close == ")" {
+                f.write_str(", ")?;
+            }
+            let at = top.next;
+            let word = words.get(at).map_or(Word::Key(u32::MAX), |word| Word::decode(*word));
+            let here = |i: usize| words.get(at + i).copied().unwrap_or(0);
+            top.next += word.len();
+            match word {
+                Word::Key(id) => f.write_str(&self.program.keys.key(id).map(GraphKey::quoted).unwrap_or_default())?,
+                Word::Literal(l) => f.write_str(&self.program.literals.get(l as usize).map(value_text).unwrap_or_default())?,
+                Word::Scalar(kind) => {
+                    f.write_str(&scalar_text(scalar_from(kind, u64::from(here(1)) | u64::from(here(2)) << 32)))?;
+                }
+                Word::List(_) => {
+                    f.write_str("[")?;
+                    let (next, end) = (at + 2, at + 2 + here(1) as usize);
+                    top.next = end;
+                    open.push(Open { next, end, first: true, close: "]" });
+                }
+                Word::Stack(_) => match given.get(&at).and_then(|call| calls.get_mut(*call)) {
+                    Some(call) if call.shown => write!(f, "({}, ..)", call.name)?,
+                    Some(call) => {
+                        write!(f, "({}", call.name)?;
+                        call.shown = true;
+                        open.push(Open::call(call));
+                    }
+                    None => f.write_str("?")?,
+                },
+                Word::Step(_) | Word::Block(_) => return Ok(()),
+            }
+        }
+        Ok(())
+    }
+
+    /// The calls of a task; for each place where a result stands, the call that gives it; and where the words begin that give the
+    /// task's value.
+    fn calls_of(&self, words: &[u32]) -> (Vec<CallText>, FxHashMap<usize, usize>, usize) {
+        let (mut calls, mut given, mut live) = (Vec::new(), FxHashMap::default(), Vec::new());
+        let mut look = |from: usize, to: usize, live: &[usize]| {
+            let mut at = from;
+            while let Some(word) = words.get(at).filter(|_| at < to).map(|word| Word::decode(*word)) {
+                if let (Word::Stack(place), at) = (word, at)
+                    && let Some(call) = live.get(place as usize)
+                {
+                    given.insert(at, *call);
+                }
+                at += word.len();
+            }
+        };
+        let mut at = 0;
+        while let Some(word) = words.get(at).map(|word| Word::decode(*word)) {
+            let (Word::Step(callee) | Word::Block(callee)) = word else { break };
+            let here = |i: usize| words.get(at + i).copied().unwrap_or(0);
+            let start = at + word.len();
+            let end = start + here(2) as usize;
+            look(start, end, &live);
+            live.truncate(here(3) as usize);
+            live.push(calls.len());
+            let name = self.callee_text(callee, (word.len() == 5).then(|| here(4)));
+            calls.push(CallText { name, start, end, shown: false });
+            at = end;
+        }
+        look(at, words.len(), &live);
+        (calls, given, at)
     }
 
     fn callee_text(&self, callee: u32, block: Option<u32>) -> String {
         let name = self.program.callees.get(callee as usize).map_or("?", Callee::name);
         block.map_or_else(|| name.into(), |block| format!("{name}[{block}]"))
     }
+}
 
-    fn args_text(&self, mut words: &[u32], stack: &mut [String]) -> Vec<String> {
-        let mut parts = Vec::new();
-        // The lists that are open: how many parts came before each, and how many words after it.
-        let mut open: Vec<(usize, usize)> = Vec::new();
-        loop {
-            while let Some((before, after)) = open.pop_if(|(_, after)| *after == words.len()) {
-                let _ = after;
-                let list = parts.split_off(before);
-                parts.push(format!("[{}]", list.join(", ")));
-            }
-            let Some(word) = words.first().map(|word| Word::decode(*word)) else { return parts };
-            let (here, rest) = words.split_at_checked(word.len()).unwrap_or((words, &[]));
-            words = rest;
-            match word {
-                Word::Key(id) => parts.push(self.program.keys.key(id).map(GraphKey::quoted).unwrap_or_default()),
-                Word::Literal(l) => parts.push(self.program.literals.get(l as usize).map(value_text).unwrap_or_default()),
-                Word::Stack(n) => parts.push(stack.get_mut(n as usize).map(std::mem::take).unwrap_or_default()),
-                Word::Scalar(kind) => {
-                    let half = |i: usize| here.get(i).map_or(0, |w| u64::from(*w));
-                    parts.push(scalar_text(scalar_from(kind, half(1) | half(2) << 32)));
-                }
-                Word::List(_) => open.push((parts.len(), rest.len().saturating_sub(here.get(1).map_or(0, |n| *n as usize)))),
-                Word::Step(_) | Word::Block(_) => return parts,
-            }
-        }
+impl Open {
+    /// The arguments of a call.
+    fn call(call: &CallText) -> Self {
+        Open { next: call.start, end: call.end, first: true, close: ")" }
     }
 }
 

@@ -3,6 +3,7 @@
 use super::call::IntoTask;
 use super::function::{Callee, Op};
 use super::program::Program;
+use super::word::Word;
 use super::{GraphKey, LayerRef};
 use rustc_hash::FxHashSet;
 
@@ -33,7 +34,7 @@ pub struct Graph {
     pub(crate) program: Program,
     /// For each key, where its task's words begin and end.
     pub(crate) spans: Vec<(u32, u32)>,
-    defined: usize,
+    pub(crate) defined: usize,
 }
 
 /// A function that a graph calls.
@@ -100,6 +101,42 @@ impl Graph {
         self.program.keys.keys().iter().zip(&self.spans).filter(|(_, span)| **span != NOWHERE).map(|(key, _)| key)
     }
 
+    /// The keys that the task of `key` mentions, each once, in the order in which it does; none where `key` has no task.
+    ///
+    /// ```
+    /// use chunkstore::graph::{Graph, call, key, list};
+    /// let mut g = Graph::new();
+    /// g.set("z", call(|xs: Vec<i64>| xs.len(), (list![key("x"), 4, key("y"), key("x")],)));
+    /// assert_eq!(g.dependencies("z"), [&key("x"), &key("y")]);
+    /// ```
+    pub fn dependencies(&self, key: impl Into<GraphKey>) -> Vec<&GraphKey> {
+        let words = self.program.keys.find(&key.into()).map(|id| self.words(id)).unwrap_or_default();
+        let mut seen = FxHashSet::default();
+        let ids = words_of(words).filter_map(|word| if let Word::Key(id) = word { Some(id) } else { None });
+        ids.filter(|id| seen.insert(*id)).filter_map(|id| self.program.keys.key(id)).collect()
+    }
+
+    /// The number of `key`, if it has a task.
+    pub(crate) fn id(&self, key: &GraphKey) -> Option<u32> {
+        self.program.keys.find(key).filter(|id| self.span(*id) != NOWHERE)
+    }
+
+    /// Whether the key of a number has a task.
+    pub(crate) fn id_has_task(&self, id: u32) -> bool {
+        self.span(id) != NOWHERE
+    }
+
+    /// What a key stands for, if its task is an alias.
+    pub(crate) fn alias(&self, id: u32) -> Option<u32> {
+        match *self.words(id) {
+            [word] => match Word::decode(word) {
+                Word::Key(target) => Some(target),
+                _ => None,
+            },
+            _ => None,
+        }
+    }
+
     pub(crate) fn span(&self, id: u32) -> (u32, u32) {
         self.spans.get(id as usize).copied().unwrap_or(NOWHERE)
     }
@@ -124,6 +161,16 @@ impl Graph {
     pub fn from_layers(layers: &[LayerRef]) -> Self {
         super::from_layers::from_layers(layers)
     }
+}
+
+/// What the words of a task say, one after the other, those of arguments and elements among them.
+pub(crate) fn words_of(words: &[u32]) -> impl Iterator<Item = Word> {
+    let mut at = 0;
+    std::iter::from_fn(move || {
+        let word = Word::decode(*words.get(at)?);
+        at += word.len();
+        Some(word)
+    })
 }
 
 fn kind(callee: &Callee) -> FunctionKind {

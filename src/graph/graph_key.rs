@@ -69,15 +69,25 @@ impl GraphKey {
             _ => {
                 let mut bytes = text.as_bytes().to_vec();
                 indices.iter().for_each(|index| encode(index.split(), &mut |byte| bytes.push(byte)));
-                match bytes.len() {
-                    len if len <= INLINE => {
-                        let mut inline = [0; INLINE];
-                        inline.iter_mut().zip(&bytes).for_each(|(to, from)| *to = *from);
-                        GraphKey(Repr::Inline(len as u8, inline))
-                    }
-                    _ => GraphKey(Repr::Shared(bytes.into())),
-                }
+                Self::of_bytes(bytes)
             }
+        }
+    }
+
+    /// The key of `text` and this key's integers.
+    pub(crate) fn with_text(&self, text: &str) -> Self {
+        let numbers = self.as_bytes().get(self.text().len()..).unwrap_or_default();
+        Self::of_bytes([text.as_bytes(), numbers].concat())
+    }
+
+    fn of_bytes(bytes: Vec<u8>) -> Self {
+        match bytes.len() {
+            len if len <= INLINE => {
+                let mut inline = [0; INLINE];
+                inline.iter_mut().zip(&bytes).for_each(|(to, from)| *to = *from);
+                GraphKey(Repr::Inline(len as u8, inline))
+            }
+            _ => GraphKey(Repr::Shared(bytes.into())),
         }
     }
 

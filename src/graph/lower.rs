@@ -1,11 +1,10 @@
 //! From a user's graph to the run-time form: only what is wanted, inputs first, each input once.
 
-use super::function::Callee;
 use super::graph::NOWHERE;
 use super::graph_calls::GraphCalls;
-use super::result::{LARGE, unknown};
+use super::result::unknown;
 use super::word::Word;
-use super::{Graph, GraphKey, Size, Sizes, TaskTable, nearest};
+use super::{Graph, GraphKey, Size, TaskTable, nearest};
 use crate::{Error, ErrorKind, Result};
 use std::sync::Arc;
 
@@ -143,10 +142,22 @@ impl<'a> Lowering<'a> {
         }
         let mut sizes = None;
         let mut source = false;
+        let mut nested = false;
         let mut at = 0;
         while let Some(word) = words.get(at) {
             let len = Word::decode(*word).len();
             let rest = words.get(at + 1..at + len).unwrap_or_default();
+            // What ends the words gives the value.
+            match Word::decode(*word) {
+                old @ (Word::Step(_) | Word::Block(_)) if at + len + rest.get(1).map_or(0, |n| *n as usize) == words.len() => {
+                    (sizes, source) = self.graph.program.sizes_of(old, rest);
+                }
+                Word::Step(_) | Word::Block(_) => nested = true,
+                old @ (Word::Literal(_) | Word::Scalar(_)) if words.len() == len => {
+                    (sizes, source) = self.graph.program.sizes_of(old, rest)
+                }
+                _ => {}
+            }
             let word = match Word::decode(*word) {
                 Word::Key(id) => Word::Key(self.input(task as u32, first, self.state[id as usize] - 2)),
                 Word::Literal(literal) => Word::Literal(self.literal(literal)),
@@ -157,15 +168,9 @@ impl<'a> Lowering<'a> {
             self.calls.words.push(word.encode());
             self.calls.words.extend_from_slice(rest);
             at += len;
-            // What ends the words gives the value.
-            match word {
-                Word::Step(_) | Word::Block(_) if at + rest.get(1).map_or(0, |n| *n as usize) == words.len() => {
-                    (sizes, source) = self.sizes_of(word, rest);
-                }
-                Word::Literal(literal) if words.len() == 1 => (sizes, source) = self.sizes_of(Word::Literal(literal), rest),
-                Word::Scalar(_) if words.len() == len => sizes = Some(Sizes { out: Size::Exact(0), scratch: 0, load: 0 }),
-                _ => {}
-            }
+        }
+        if nested {
+            (sizes, source) = (Some(self.graph.sizes(id).0), false);
         }
         let sizes = sizes.unwrap_or_else(|| unknown(0));
         let key = self.graph.program.keys.key(id).cloned();
@@ -220,25 +225,6 @@ impl<'a> Lowering<'a> {
             *number = self.calls.callees.len() as u32;
         }
         *number - 1
-    }
-
-    /// What is known of a task's value from the word that gives it, and whether it is a source.
-    fn sizes_of(&self, word: Word, rest: &[u32]) -> (Option<Sizes>, bool) {
-        match word {
-            Word::Step(callee) => match self.calls.callees.get(callee as usize) {
-                Some(Callee::Function(function)) => (Some(function.sizes()), false),
-                _ => (None, false),
-            },
-            Word::Block(callee) => match (self.calls.callees.get(callee as usize), rest.get(3)) {
-                (Some(Callee::Layer(layer, _)), Some(block)) => (Some(layer.sizes(*block)), layer.is_source()),
-                _ => (None, false),
-            },
-            Word::Literal(literal) => {
-                let bytes = self.calls.literals.get(literal as usize).map_or(0, super::Value::nbytes);
-                (Some(Sizes { out: Size::Exact(bytes), scratch: 0, load: 0 }), bytes > LARGE)
-            }
-            _ => (None, false),
-        }
     }
 
     /// The tasks on the way from `input` back to it.

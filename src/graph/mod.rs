@@ -3,6 +3,7 @@
 //! `SPEC.md` beside this file defines graphs without code.
 
 mod argument;
+mod booking;
 mod call;
 mod display;
 #[cfg(test)]
@@ -18,6 +19,7 @@ mod graph_key;
 mod key;
 mod key_table;
 mod layer;
+mod links;
 mod list;
 mod lower;
 mod nearest;
@@ -26,6 +28,8 @@ mod outline;
 mod program;
 mod registry;
 mod result;
+mod rewrite;
+mod same;
 mod table;
 mod value;
 mod walk;
@@ -34,17 +38,24 @@ mod word;
 pub use crate::__graph_list as list;
 pub use argument::{Argument, Fits, Plain};
 pub use call::{Arguments, Call, IntoArg, IntoTask, TryCall, TupleArgs, UntypedCall, call, call_untyped, try_call};
+pub(crate) use function::Callee;
 pub use function::{Op, Portable, TaskFn, op};
 pub use given::{Args, Elements, Given};
+pub(crate) use graph::words_of;
 pub use graph::{FunctionKind, Graph};
+#[cfg(test)]
+pub(crate) use graph_calls::tests::run;
 pub use graph_key::{GraphKey, KeyIndex, key};
 pub use key::{Key, KeyBuilder};
 pub use layer::{Barrier, Dependency, Layer, LayerRef, Size, Sizes};
+pub(crate) use links::{KeyLinks, KeyUsers};
 pub use list::{AnyArg, Cons, List, Nil, list};
 pub use lower::Lowered;
 pub(crate) use operator::{Allowance, patiently};
 pub use operator::{Operator, TaskContext};
 pub use registry::{Decode, Registry};
+pub(crate) use rewrite::Rewrite;
 pub use table::{Lowering, TaskTable};
 pub use value::{Object, Value};
 pub(crate) use walk::in_order;
+pub(crate) use word::Word;

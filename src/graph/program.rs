@@ -42,10 +42,22 @@ impl Program {
             self.words.extend_from_slice(&self.pending);
         }
         self.pending.clear();
+        self.end_task(start)
+    }
+
+    /// Where the words of a task that begin at `start` begin and end.
+    pub(crate) fn end_task(&mut self, start: usize) -> (u32, u32) {
         if self.words.len() > u32::MAX as usize {
             self.fail("its tasks take more than 16 GiB");
         }
         (start as u32, self.words.len() as u32)
+    }
+
+    /// Lets calls that are added later share the functions and layers of another program; `renumbered` says which of its functions are here, and
+    /// under which number.
+    pub(crate) fn share_callees(&mut self, of: &Program, renumbered: impl Fn(u32) -> Option<u32>) {
+        self.items = of.items.iter().filter_map(|(id, callee)| Some((*id, renumbered(*callee)?))).collect();
+        self.layers = of.layers.iter().filter_map(|(key, callee)| Some((*key, renumbered(*callee)?))).collect();
     }
 
     pub(crate) fn key(&mut self, key: GraphKey) {
@@ -182,7 +194,7 @@ impl Program {
     }
 
     #[cold]
-    fn fail(&mut self, why: &str) {
+    pub(crate) fn fail(&mut self, why: &str) {
         let error = || Error::new(crate::ErrorKind::Graph, format!("the graph cannot be run: {why}"));
         self.error.get_or_insert_with(error);
     }

@@ -12,7 +12,11 @@ pub(crate) const SOURCE_SLACK: u64 = 8 << 10;
 
 /// The bytes that tasks may use, where `reserved` bytes of the lease are taken by other things.
 pub(crate) fn policy_bound(arena: &Arena, reserved: u64) -> u64 {
-    let limit = arena.ledger().limit();
+    bound_within(arena.ledger().limit(), reserved)
+}
+
+/// The same for a lease of `limit` bytes.
+pub(crate) fn bound_within(limit: u64, reserved: u64) -> u64 {
     limit.saturating_sub(reserved).saturating_sub(SLAB_SLACK.min(limit / 16))
 }
 

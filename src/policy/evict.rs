@@ -126,6 +126,16 @@ impl Policy {
         true
     }
 
+    /// Whether more is held than the bound, which has been lowered.
+    pub(crate) fn is_over(&self) -> bool {
+        self.used > self.bound
+    }
+
+    /// After the bound has been lowered: evicts what is held beyond it, as far as nothing needs it now.
+    pub(crate) fn trim(&mut self) {
+        while self.used.saturating_sub(self.freeing) > self.bound && self.evict_one() {}
+    }
+
     /// Drops the copy in memory of a clean chunk.
     pub(super) fn drop_resident(&mut self, chunk: u32) {
         self.state[chunk as usize] = State::Absent;

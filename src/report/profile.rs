@@ -131,7 +131,7 @@ impl History {
             names.dedup();
             names
         };
-        let mut svg = Svg::new(left + width + 30.0, lanes + measured + 50.0 + names.len() as f64 * 16.0);
+        let mut svg = Svg::new(left + width + 45.0, lanes + measured + 50.0 + names.len() as f64 * 16.0);
         self.axis(&mut svg, top, lanes + measured);
         self.held_curve(&mut svg);
         let mut ends = vec![f64::MIN; workers];

@@ -92,6 +92,13 @@ impl Svg {
 pub(super) fn colour(number: usize) -> String {
     // The golden angle keeps neighbours apart, however many there are.
     let hue = (number as f64 * 137.508) % 360.0;
-    let light = [52, 40, 64][number / 7 % 3];
-    format!("hsl({hue:.0},58%,{light}%)")
+    let (light, saturation) = ([0.52, 0.40, 0.64][number / 7 % 3], 0.58);
+    let reach = saturation * f64::min(light, 1.0 - light);
+    // From hue, saturation and lightness to red, green and blue, as CSS Color 4 has it.
+    let channel = |offset: f64| {
+        let k = (offset + hue / 30.0) % 12.0;
+        let value: f64 = light - reach * f64::min(k - 3.0, 9.0 - k).clamp(-1.0, 1.0);
+        (value * 255.0).round() as u8
+    };
+    format!("#{:02x}{:02x}{:02x}", channel(0.0), channel(8.0), channel(4.0))
 }

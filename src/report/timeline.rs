@@ -8,7 +8,7 @@ const COLUMNS: usize = 900;
 const ROWS: usize = 500;
 
 /// Where the rows begin.
-const LEFT: f64 = 190.0;
+const LEFT: f64 = 215.0;
 const TOP: f64 = 150.0;
 const CURVE: f64 = 100.0;
 
@@ -37,7 +37,7 @@ impl History {
         let rows = chunks.len().div_ceil(each);
         let height = (600.0 / rows.max(1) as f64).clamp(1.5, 14.0);
         let bottom = TOP + rows as f64 * height;
-        let mut svg = Svg::new(LEFT + COLUMNS as f64 + 30.0, bottom + 40.0);
+        let mut svg = Svg::new(LEFT + COLUMNS as f64 + 45.0, bottom + 40.0);
         self.axis(&mut svg, TOP, bottom);
         self.held_curve(&mut svg);
         let end = self.ended_ns.max(1) as f64;

@@ -39,7 +39,10 @@ pub use codec::{Codec, Encoding, checksum};
 pub use error::{Error, ErrorKind, Result};
 pub use events::{Event, EventKind, EventLog, EventWriter, read_events};
 pub use io::{InputFile, Stamp};
-pub use ledger::{Booking, External, Lease, Ledger, external_bytes, memory_limit_of_machine, peak_resident_bytes, resident_bytes};
+pub use ledger::{
+    Booking, External, Lease, Ledger, MemoryPressure, external_bytes, memory_limit_of_machine, memory_pressure, peak_resident_bytes,
+    resident_bytes,
+};
 pub use recover::{Collected, Compacted, Damage, Repaired, Verified};
 pub use saved::{Dataset, DatasetInfo, DatasetKind, DatasetWriter, Gone, Store, StoreOptions, StoreStats, StoredChunk};
 pub use scratch::{Scratch, ScratchOptions, ScratchStats, Slot};

@@ -2,7 +2,7 @@
 
 #![allow(clippy::unwrap_used)]
 
-use chunkstore_store::{AppendLog, Attempt, ByteLog, LogOptions, Result};
+use chunkstore_store::{AppendLog, Attempt, ByteLog, ErrorKind, LogOptions, Result};
 use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -223,6 +223,8 @@ fn records_come_back_from_a_folder() {
     assert!(!again.iset(0, &[(79, "schema".to_string())]).unwrap(), "it was set before");
     assert!(ByteLog::open(&path, 5).unwrap_err().to_string().contains("4 partitions"));
     // Another type is an error, not other values.
-    let other = AppendLog::<(u8, u8)>::open(&path, 4).unwrap();
-    assert!(other.gather(1).unwrap().any(|record| record.is_err()));
+    let error = AppendLog::<(u8, u8)>::open(&path, 4).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Invalid, "{error}");
+    let other = AppendLog::<(u8, u8)>::over(ByteLog::open(&path, 4).unwrap());
+    assert_eq!(other.gather(1).unwrap_err().kind(), ErrorKind::Invalid);
 }

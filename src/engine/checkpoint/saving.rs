@@ -4,10 +4,11 @@ use super::Checkpoint;
 use super::choice::{choose, is_portable};
 use super::layer::Checkpointed;
 use super::target::Target;
+use crate::Engine;
 use crate::Result;
 use crate::exec::Rewrite;
 use crate::graph::{Key, KeyBuilder, LayerRef};
-use crate::optimize::replace;
+use crate::optimize::{optimize_within, replace};
 use rustc_hash::{FxHashMap, FxHashSet};
 use std::sync::Arc;
 
@@ -124,6 +125,20 @@ impl Saving {
         }
         let value = outcome?;
         saved.map(|()| value)
+    }
+}
+
+impl Engine {
+    /// What the optimiser makes of layers. With a checkpoint folder it is told the power of two below what tasks may use, so that another
+    /// run with about the same memory gets the same layers.
+    pub(in crate::engine) fn optimised(&self, layers: Vec<LayerRef>) -> Vec<LayerRef> {
+        match &self.checkpoint {
+            None => self.shared.optimise(layers),
+            Some(_) => {
+                let bound = self.shared.core.bound() / 8 * 7;
+                optimize_within(layers, bound.checked_ilog2().map_or(0, |power| 1 << power))
+            }
+        }
     }
 }
 

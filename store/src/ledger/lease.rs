@@ -28,7 +28,7 @@ const MARGIN: u64 = 16 << 20;
 #[derive(Debug)]
 pub struct Lease {
     ledger: Ledger,
-    memory: u64,
+    memory: AtomicU64,
     base: AtomicU64,
 }
 
@@ -45,7 +45,7 @@ impl Ledger {
         let limit = limit_of(memory, base, external)?;
         let ledger = Ledger::leased(limit + external);
         leases.push(ledger.counters());
-        Ok(Lease { ledger, memory, base: base.into() })
+        Ok(Lease { ledger, memory: memory.into(), base: base.into() })
     }
 }
 
@@ -57,7 +57,29 @@ impl Lease {
 
     /// The bound that the whole process keeps.
     pub fn memory(&self) -> u64 {
-        self.memory
+        self.memory.load(Relaxed)
+    }
+
+    /// The limit that the ledger would have with another bound, by what was measured last.
+    ///
+    /// # Errors
+    /// [`ErrorKind::OutOfMemory`] where that bound leaves nothing.
+    pub fn limit_with(&self, memory: u64) -> Result<u64> {
+        limit_of(memory, self.base(), external_bytes())
+    }
+
+    /// Changes the bound; returns the new limit of the ledger. What is booked stays booked: it is for whoever booked it to give back what is
+    /// beyond the limit.
+    ///
+    /// # Errors
+    /// [`ErrorKind::OutOfMemory`] where the bound leaves nothing; the lease stays as it was then.
+    pub fn set_memory(&self, memory: u64) -> Result<u64> {
+        let _leases = LEASES.lock();
+        let external = external_bytes();
+        let limit = limit_of(memory, self.base(), external)?;
+        self.memory.store(memory, Relaxed);
+        self.ledger.set_limit(limit + external);
+        Ok(limit)
     }
 
     /// What was resident when it was measured, and is neither booked nor registered.
@@ -67,7 +89,7 @@ impl Lease {
 
     /// What is left unused.
     pub fn margin(&self) -> u64 {
-        margin(self.memory)
+        margin(self.memory())
     }
 
     /// Measures the base again, for instance before a run starts, and returns the new limit of the ledger.
@@ -84,7 +106,7 @@ impl Lease {
         let external = external_bytes();
         let most = resident_bytes().saturating_sub(external);
         let base = if idle { now } else { now.max(self.base().min(most)) };
-        let limit = limit_of(self.memory, base, external)?;
+        let limit = limit_of(self.memory(), base, external)?;
         self.base.store(base, Relaxed);
         self.ledger.set_limit(limit + external);
         Ok(limit)
@@ -142,6 +164,17 @@ mod tests {
         drop(external);
         assert!(lease.ledger().limit() > most - (1 << 36));
         assert!(lease.remeasure().unwrap() <= 1 << 40);
+    }
+
+    #[test]
+    fn a_bound_can_be_changed() {
+        let lease = Ledger::lease(1 << 40).unwrap();
+        let wide = lease.ledger().limit();
+        assert!(lease.limit_with(1 << 39).unwrap() < wide && lease.ledger().limit() > 1 << 39);
+        lease.set_memory(1 << 39).unwrap();
+        assert!(lease.memory() == 1 << 39 && lease.ledger().limit() < 1 << 39);
+        assert!(lease.set_memory(1 << 20).is_err());
+        assert_eq!(lease.memory(), 1 << 39);
     }
 
     #[test]

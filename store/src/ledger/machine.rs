@@ -19,10 +19,9 @@ pub fn memory_limit_of_machine() -> u64 {
         0 => u64::MAX,
         total => total,
     };
-    let read = |path: &Path| std::fs::read_to_string(path).ok();
-    let cgroups = read(Path::new("/proc/self/cgroup")).unwrap_or_default();
-    let mounts = read(Path::new("/proc/self/mountinfo")).unwrap_or_default();
-    machine.min(cgroup_limit(&cgroups, &mounts, read).unwrap_or(u64::MAX))
+    let cgroups = read_text(Path::new("/proc/self/cgroup")).unwrap_or_default();
+    let mounts = read_text(Path::new("/proc/self/mountinfo")).unwrap_or_default();
+    machine.min(cgroup_limit(&cgroups, &mounts, read_text).unwrap_or(u64::MAX))
 }
 
 /// The number of kB behind `name` in a file of /proc, in bytes.
@@ -34,29 +33,39 @@ fn kibibytes(file: &str, name: &str) -> u64 {
 
 /// The least limit on the way from this process' memory cgroups to their roots.
 fn cgroup_limit(cgroups: &str, mounts: &str, read: impl Fn(&Path) -> Option<String>) -> Option<u64> {
-    let mut least: Option<u64> = None;
-    for (root, mount, file, controller) in mounts.lines().filter_map(memory_mount) {
+    let file = |version: u8| if version == 2 { "memory.max" } else { "memory.limit_in_bytes" };
+    let limit = |(folder, version): (PathBuf, u8)| read(&folder.join(file(version)))?.trim().parse::<u64>().ok();
+    cgroup_files(cgroups, mounts).into_iter().filter_map(limit).min()
+}
+
+/// The text of a file of the system; none where it cannot be read.
+pub(super) fn read_text(path: &Path) -> Option<String> {
+    std::fs::read_to_string(path).ok()
+}
+
+/// The folders of this process' memory cgroups, up to their roots, and the version that each is of.
+pub(super) fn cgroup_files(cgroups: &str, mounts: &str) -> Vec<(PathBuf, u8)> {
+    let mut folders = Vec::new();
+    for (root, mount, version, controller) in mounts.lines().filter_map(memory_mount) {
         let Some(path) = cgroups.lines().find_map(|line| cgroup_path(line, controller)) else { continue };
         // Inside a container the mount may show a part of the tree only, which begins at `root`.
         let inside = Path::new(path).strip_prefix(&root).or_else(|_| Path::new(path).strip_prefix("/")).unwrap_or(Path::new(""));
-        for folder in mount.join(inside).ancestors().take_while(|folder| folder.starts_with(&mount)) {
-            let limit = read(&folder.join(file)).and_then(|text| text.trim().parse::<u64>().ok());
-            least = least.into_iter().chain(limit).min();
-        }
+        let up = mount.join(inside);
+        folders.extend(up.ancestors().take_while(|folder| folder.starts_with(&mount)).map(|folder| (folder.to_path_buf(), version)));
     }
-    least
+    folders
 }
 
-/// Root, mount point, limit file and controller of a line of mountinfo that mounts memory cgroups.
-fn memory_mount(line: &str) -> Option<(PathBuf, PathBuf, &'static str, &'static str)> {
+/// Root, mount point, version and controller of a line of mountinfo that mounts memory cgroups.
+fn memory_mount(line: &str) -> Option<(PathBuf, PathBuf, u8, &'static str)> {
     let (left, right) = line.split_once(" - ")?;
     let mut left = left.split(' ').skip(3);
     let (root, mount) = (unescape(left.next()?), unescape(left.next()?));
     let mut right = right.split(' ');
     let (kind, options) = (right.next()?, right.nth(1)?);
     match kind {
-        "cgroup2" => Some((root, mount, "memory.max", "")),
-        "cgroup" if options.split(',').any(|option| option == "memory") => Some((root, mount, "memory.limit_in_bytes", "memory")),
+        "cgroup2" => Some((root, mount, 2, "")),
+        "cgroup" if options.split(',').any(|option| option == "memory") => Some((root, mount, 1, "memory")),
         _ => None,
     }
 }

@@ -7,9 +7,11 @@ mod counter;
 mod external;
 mod lease;
 mod machine;
+mod pressure;
 
 pub(crate) use counter::Reclaim;
 pub use counter::{Booking, Ledger};
 pub use external::{External, external_bytes};
 pub use lease::Lease;
 pub use machine::{memory_limit_of_machine, peak_resident_bytes, resident_bytes};
+pub use pressure::{MemoryPressure, memory_pressure};

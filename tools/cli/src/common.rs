@@ -49,6 +49,29 @@ impl Memory {
     }
 }
 
+/// What a command looks at: all of a store, or something in it.
+#[derive(clap::Args, Clone, Debug)]
+pub(crate) struct Look {
+    /// A store, or what is in one: STORE, STORE/NAME; or the folder of an append log.
+    #[arg(value_name = "ADDRESS", default_value = ".", value_hint = clap::ValueHint::AnyPath)]
+    pub(crate) address: String,
+    #[command(flatten)]
+    pub(crate) memory: Memory,
+}
+
+/// How a dataset is made.
+#[derive(clap::Args, Clone, Debug)]
+pub(crate) struct Make {
+    /// Replace a dataset that exists.
+    #[arg(long)]
+    pub(crate) replace: bool,
+    /// Make the store where there is none; the name is then the last part of the path, or what follows two slashes.
+    #[arg(long)]
+    pub(crate) create: bool,
+    #[command(flatten)]
+    pub(crate) memory: Memory,
+}
+
 fn memory(text: &str) -> Result<u64, String> {
     match parse_bytes(text) {
         Ok(bytes) if bytes >= 16 << 20 => Ok(bytes),

@@ -57,18 +57,65 @@ macro_rules! with_dtype {
 }
 pub(crate) use with_dtype;
 
+/// Runs an expression with `$v` standing for the value in a [`Scalar`], of whatever type.
+macro_rules! with_scalar {
+    ($scalar:expr, $v:ident => $body:expr) => {
+        match $scalar {
+            Scalar::Bool($v) => $body,
+            Scalar::I8($v) => $body,
+            Scalar::I16($v) => $body,
+            Scalar::I32($v) => $body,
+            Scalar::I64($v) => $body,
+            Scalar::U8($v) => $body,
+            Scalar::U16($v) => $body,
+            Scalar::U32($v) => $body,
+            Scalar::U64($v) => $body,
+            Scalar::F32($v) => $body,
+            Scalar::F64($v) => $body,
+        }
+    };
+}
+
+/// An element of any type, without loss.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) enum Number {
+    Whole(i128),
+    Float(f64),
+}
+
+/// Why text or JSON is no element of a type.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Why {
+    /// It is no number, or none of this type.
+    Other,
+    /// It is beyond the greatest number of the type.
+    Large,
+    /// It is an integer that the type would round.
+    Rounded,
+}
+
 /// An element that can be shown and read.
 pub(crate) trait Item: Element {
     /// The element whose bytes these are, in little-endian order.
     fn from_bytes(bytes: &[u8]) -> Self;
     /// The element as a scalar.
     fn scalar(self) -> Scalar;
-    /// The element that text names, without blanks around it. An empty text is a number that is missing.
-    fn parse(text: &str) -> Option<Self>;
-    /// The element that a JSON value is. `null` is a number that is missing.
-    fn from_json(value: &Value) -> Option<Self>;
+    /// The element as a number.
+    fn number(self) -> Number;
+    /// The element that has the value of a number: a float may be rounded in another one, an integer may not.
+    fn exact(number: Number) -> Option<Self>;
+    /// The element that text names, without blanks around it. An empty text is a number that is missing. Where `lossy`, what does not fit wraps or is rounded.
+    fn parse(text: &str, lossy: bool) -> Result<Self, Why>;
+    /// The element that a JSON value is; otherwise as [`Item::parse`]. `null` is a number that is missing.
+    fn from_json(value: &Value, lossy: bool) -> Result<Self, Why>;
     /// The element's bytes.
     fn append_to(self, bytes: &mut Vec<u8>);
+}
+
+/// Whether text is an integer in decimal digits.
+fn is_integer(text: &str) -> bool {
+    let digits = text.strip_prefix(['+', '-']).unwrap_or(text);
+    !digits.is_empty() && digits.bytes().all(|byte| byte.is_ascii_digit())
 }
 
 macro_rules! integers {
@@ -80,14 +127,28 @@ macro_rules! integers {
             fn scalar(self) -> Scalar {
                 Scalar::$scalar(self)
             }
-            fn parse(text: &str) -> Option<Self> {
-                text.parse().ok()
+            fn number(self) -> Number {
+                Number::Whole(self.into())
             }
-            fn from_json(value: &Value) -> Option<Self> {
-                match value.as_i64() {
-                    Some(value) => $t::try_from(value).ok(),
-                    None => $t::try_from(value.as_u64()?).ok(),
+            fn exact(number: Number) -> Option<Self> {
+                match number {
+                    Number::Whole(number) => $t::try_from(number).ok(),
+                    Number::Float(number) if number.fract() == 0.0 && number.abs() < 1e30 => $t::try_from(number as i128).ok(),
+                    Number::Float(_) => None,
                 }
+            }
+            fn parse(text: &str, lossy: bool) -> Result<Self, Why> {
+                match text.parse() {
+                    Ok(value) => Ok(value),
+                    Err(_) if lossy => match text.parse::<i128>() {
+                        Ok(number) => Ok(number as $t),
+                        Err(_) => text.parse::<f64>().map(|number| number as $t).map_err(|_| Why::Other),
+                    },
+                    Err(_) => Err(if is_integer(text) { Why::Large } else { Why::Other }),
+                }
+            }
+            fn from_json(value: &Value, lossy: bool) -> Result<Self, Why> {
+                $t::parse(&value.as_number().ok_or(Why::Other)?.to_string(), lossy)
             }
             fn append_to(self, bytes: &mut Vec<u8>) {
                 bytes.extend_from_slice(&self.to_le_bytes());
@@ -106,20 +167,41 @@ macro_rules! floats {
             fn scalar(self) -> Scalar {
                 Scalar::$scalar(self)
             }
-            fn parse(text: &str) -> Option<Self> {
-                if text.is_empty() { Some($t::NAN) } else { text.parse().ok() }
+            fn number(self) -> Number {
+                Number::Float(self.into())
             }
-            fn from_json(value: &Value) -> Option<Self> {
+            fn exact(number: Number) -> Option<Self> {
+                match number {
+                    Number::Whole(number) => Some(number as $t).filter(|float| *float as i128 == number),
+                    Number::Float(number) => Some(number as $t).filter(|float| float.is_infinite() == number.is_infinite()),
+                }
+            }
+            fn parse(text: &str, lossy: bool) -> Result<Self, Why> {
+                if text.is_empty() {
+                    return Ok($t::NAN);
+                }
+                let value: $t = text.parse().map_err(|_| Why::Other)?;
+                if lossy {
+                    return Ok(value);
+                }
+                // The words for infinity have no digits; integers of few digits are exact.
+                if value.is_infinite() && text.bytes().any(|byte| byte.is_ascii_digit()) {
+                    return Err(Why::Large);
+                }
+                let exact = text.len() <= $t::DIGITS as usize || !is_integer(text) || text.parse().is_ok_and(|whole: i128| value as i128 == whole);
+                if exact { Ok(value) } else { Err(Why::Rounded) }
+            }
+            fn from_json(value: &Value, lossy: bool) -> Result<Self, Why> {
                 match value {
-                    Value::Null => Some($t::NAN),
-                    Value::Number(number) => number.as_f64().map(|number| number as $t),
+                    Value::Null => Ok($t::NAN),
+                    Value::Number(number) => $t::parse(&number.to_string(), lossy),
                     Value::String(text) => match text.as_str() {
-                        "NaN" => Some($t::NAN),
-                        "Infinity" => Some($t::INFINITY),
-                        "-Infinity" => Some($t::NEG_INFINITY),
-                        _ => None,
+                        "NaN" => Ok($t::NAN),
+                        "Infinity" => Ok($t::INFINITY),
+                        "-Infinity" => Ok($t::NEG_INFINITY),
+                        _ => Err(Why::Other),
                     },
-                    _ => None,
+                    _ => Err(Why::Other),
                 }
             }
             fn append_to(self, bytes: &mut Vec<u8>) {
@@ -137,15 +219,26 @@ impl Item for bool {
     fn scalar(self) -> Scalar {
         Scalar::Bool(self)
     }
-    fn parse(text: &str) -> Option<Self> {
+    fn number(self) -> Number {
+        Number::Whole(self.into())
+    }
+    fn exact(number: Number) -> Option<Self> {
+        u8::exact(number).filter(|number| *number < 2).map(|number| number == 1)
+    }
+    fn parse(text: &str, lossy: bool) -> Result<Self, Why> {
         match text {
-            "0" | "false" | "False" | "FALSE" => Some(false),
-            "1" | "true" | "True" | "TRUE" => Some(true),
-            _ => None,
+            "0" | "false" | "False" | "FALSE" => Ok(false),
+            "1" | "true" | "True" | "TRUE" => Ok(true),
+            _ if lossy => f64::parse(text, true).map(|number| number != 0.0),
+            _ => Err(Why::Other),
         }
     }
-    fn from_json(value: &Value) -> Option<Self> {
-        value.as_bool().or_else(|| value.as_u64().filter(|n| *n < 2).map(|n| n == 1))
+    fn from_json(value: &Value, lossy: bool) -> Result<Self, Why> {
+        match value {
+            Value::Bool(value) => Ok(*value),
+            Value::Number(number) => bool::parse(&number.to_string(), lossy),
+            _ => Err(Why::Other),
+        }
     }
     fn append_to(self, bytes: &mut Vec<u8>) {
         bytes.push(self.into());
@@ -172,19 +265,21 @@ pub(crate) fn text(scalar: Scalar) -> String {
 /// Appends a scalar as text.
 pub(crate) fn append_text(scalar: Scalar, text: &mut String) {
     // Writing to a string cannot fail.
-    let _ = match scalar {
-        Scalar::Bool(value) => write!(text, "{value}"),
-        Scalar::I8(value) => write!(text, "{value}"),
-        Scalar::I16(value) => write!(text, "{value}"),
-        Scalar::I32(value) => write!(text, "{value}"),
-        Scalar::I64(value) => write!(text, "{value}"),
-        Scalar::U8(value) => write!(text, "{value}"),
-        Scalar::U16(value) => write!(text, "{value}"),
-        Scalar::U32(value) => write!(text, "{value}"),
-        Scalar::U64(value) => write!(text, "{value}"),
-        Scalar::F32(value) => write!(text, "{value:?}"),
-        Scalar::F64(value) => write!(text, "{value:?}"),
-    };
+    let _ = with_scalar!(scalar, value => write!(text, "{value:?}"));
+}
+
+/// A scalar as a number.
+pub(crate) fn number(scalar: Scalar) -> Number {
+    with_scalar!(scalar, value => value.number())
+}
+
+/// Numbers in the order of their values; what is no number has none.
+pub(crate) fn less(a: Number, b: Number) -> bool {
+    match (a, b) {
+        (Number::Whole(a), Number::Whole(b)) => a < b,
+        (Number::Float(a), Number::Float(b)) => a < b,
+        _ => false,
+    }
 }
 
 /// Appends a scalar as JSON: see [`json`].
@@ -206,35 +301,22 @@ pub(crate) fn json(scalar: Scalar) -> Value {
     };
     match scalar {
         Scalar::Bool(value) => value.into(),
-        Scalar::I8(value) => value.into(),
-        Scalar::I16(value) => value.into(),
-        Scalar::I32(value) => value.into(),
-        Scalar::I64(value) => value.into(),
-        Scalar::U8(value) => value.into(),
-        Scalar::U16(value) => value.into(),
-        Scalar::U32(value) => value.into(),
-        Scalar::U64(value) => value.into(),
         // The shortest text of a short float, not that of the long one that it would become.
         Scalar::F32(value) => float(value.into(), format!("{value:?}")),
         Scalar::F64(value) => float(value, format!("{value:?}")),
+        integer => match number(integer) {
+            Number::Whole(value) => u64::try_from(value).map_or_else(|_| Value::from(value as i64), Value::from),
+            Number::Float(value) => value.into(),
+        },
     }
 }
 
 /// The type of a scalar.
 pub(crate) fn dtype_of(scalar: Scalar) -> DType {
-    match scalar {
-        Scalar::Bool(_) => DType::Bool,
-        Scalar::I8(_) => DType::I8,
-        Scalar::I16(_) => DType::I16,
-        Scalar::I32(_) => DType::I32,
-        Scalar::I64(_) => DType::I64,
-        Scalar::U8(_) => DType::U8,
-        Scalar::U16(_) => DType::U16,
-        Scalar::U32(_) => DType::U32,
-        Scalar::U64(_) => DType::U64,
-        Scalar::F32(_) => DType::F32,
-        Scalar::F64(_) => DType::F64,
+    fn of<T: Element>(_: T) -> DType {
+        T::DTYPE
     }
+    with_scalar!(scalar, value => of(value))
 }
 
 #[cfg(test)]
@@ -247,16 +329,19 @@ mod tests {
         for dtype in DType::ALL {
             with_dtype!(dtype, T => {
                 for (text_in, json_in) in [("0", "0"), ("1", "1")] {
-                    let value = T::parse(text_in).unwrap();
-                    assert_eq!(T::from_json(&serde_json::from_str(json_in).unwrap()), Some(value));
+                    let value = T::parse(text_in, false).unwrap();
+                    assert_eq!(T::from_json(&serde_json::from_str(json_in).unwrap(), false), Ok(value));
+                    assert_eq!(T::exact(value.number()), Some(value));
                     let mut bytes = Vec::new();
                     value.append_to(&mut bytes);
                     assert_eq!((bytes.len(), T::from_bytes(&bytes)), (dtype.size(), value));
-                    assert_eq!(T::parse(&text(value.scalar())), Some(value));
-                    assert_eq!(T::from_json(&json(value.scalar())), Some(value));
+                    assert_eq!(T::parse(&text(value.scalar()), false), Ok(value));
+                    assert_eq!(T::from_json(&json(value.scalar()), false), Ok(value));
                     assert_eq!(dtype_of(value.scalar()), dtype);
                 }
-                assert_eq!(T::parse("x"), None);
+                for text in ["x", "0x10", "1_000", "1 000", "--1", "1e", "٣"] {
+                    assert_eq!(T::parse(text, false), Err(Why::Other), "{text}");
+                }
             });
             assert_eq!(dtype_named(dtype.name()), Some(dtype));
         }
@@ -271,11 +356,29 @@ mod tests {
         assert_eq!([text(Scalar::F64(1e300)), text(Scalar::F64(f64::NAN))], ["1e300", "NaN"]);
         assert_eq!(json(Scalar::F64(f64::NAN)), Value::Null);
         assert_eq!(json(Scalar::F32(f32::NEG_INFINITY)), Value::from("-Infinity"));
-        assert!(f64::from_json(&Value::Null).unwrap().is_nan());
-        assert_eq!(f64::from_json(&Value::from("-Infinity")), Some(f64::NEG_INFINITY));
-        assert!(f32::parse("").unwrap().is_nan());
-        assert_eq!([i8::parse("128"), i8::parse(""), i8::parse("1.5")], [None; 3]);
-        assert_eq!(i8::from_json(&Value::from(200)), None);
-        assert_eq!(u64::from_json(&Value::from(u64::MAX)), Some(u64::MAX));
+        assert!(f64::from_json(&Value::Null, false).unwrap().is_nan());
+        assert_eq!(f64::from_json(&Value::from("-Infinity"), false), Ok(f64::NEG_INFINITY));
+        assert!(f32::parse("", false).unwrap().is_nan());
+        assert_eq!([i8::parse("", false), i8::parse("1.5", false)], [Err(Why::Other); 2]);
+        assert_eq!([i8::parse("128", false), i8::from_json(&Value::from(200), false)], [Err(Why::Large); 2]);
+        assert_eq!(u64::from_json(&Value::from(u64::MAX), false), Ok(u64::MAX));
+    }
+
+    #[test]
+    fn nothing_is_rounded_or_wraps_unless_that_is_asked_for() {
+        assert_eq!([f64::parse("9007199254740992", false), f64::parse("-inf", false)], [Ok(9007199254740992.0), Ok(f64::NEG_INFINITY)]);
+        assert_eq!([f64::parse("9007199254740993", false), f64::parse(&"9".repeat(60), false)], [Err(Why::Rounded); 2]);
+        assert_eq!([f64::parse("1e400", false), f64::parse("-1e400", false)], [Err(Why::Large); 2]);
+        assert_eq!([f32::parse("16777217", false), f32::parse("1e39", false)], [Err(Why::Rounded), Err(Why::Large)]);
+        assert_eq!([f32::parse("0.1", false), f32::parse("16777217", true)], [Ok(0.1), Ok(16777216.0)]);
+        assert_eq!(f64::parse("9007199254740993", true), Ok(9007199254740992.0));
+        assert_eq!([u8::parse("300", true), u8::parse("7.9", true)], [Ok(44), Ok(7)]);
+        assert_eq!([u8::exact(Number::Whole(300)), u8::exact(Number::Float(1.5)), u8::exact(Number::Float(f64::NAN))], [None; 3]);
+        assert_eq!([u8::exact(Number::Float(255.0)), u8::exact(Number::Float(-0.0))], [Some(255), Some(0)]);
+        assert_eq!([f64::exact(Number::Whole(i64::MAX.into())), f64::exact(Number::Whole(1 << 60))], [None, Some((1u64 << 60) as f64)]);
+        assert_eq!([f32::exact(Number::Float(1e300)), f32::exact(Number::Float(0.1))], [None, Some(0.1)]);
+        assert_eq!(f32::exact(Number::Float(f64::INFINITY)), Some(f32::INFINITY));
+        assert_eq!([bool::exact(Number::Whole(2)), bool::exact(Number::Float(1.0))], [None, Some(true)]);
+        assert_eq!(json(Scalar::I64(i64::MIN)), Value::from(i64::MIN));
     }
 }

@@ -19,7 +19,7 @@ pub(crate) enum Exit {
     No = 1,
     /// The command line makes no sense.
     Usage = 2,
-    /// There is no such store, dataset, chunk or file.
+    /// There is no such store, dataset, chunk or file, or a part of the data is not there.
     NotFound = 3,
     /// Another process writes to the store.
     Locked = 4,
@@ -35,7 +35,7 @@ Exit codes:
   0  what it says is true
   1  damage was found, or the answer is no
   2  the command line makes no sense
-  3  there is no such store, dataset, chunk or file
+  3  there is no such store, dataset, chunk or file, or chunks of the dataset are missing
   4  another process writes to the store
   5  something of that name is there already
   6  everything else: no room, no memory, no permission, not supported";
@@ -52,14 +52,25 @@ pub(crate) struct Failure {
     exit: Exit,
     message: String,
     hint: Option<String>,
-    /// Whether the reader of standard output has gone, which is nobody's fault.
-    closed: bool,
+    kind: Kind,
+}
+
+/// What a failure is about, where that decides what is said or done.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Kind {
+    /// The reader of standard output has gone, which is nobody's fault.
+    Closed,
+    /// The bound on memory leaves no room.
+    Memory,
+    /// A file of the store is gone.
+    Gone,
+    Other,
 }
 
 impl Failure {
     /// A failure; `message` says what was found.
     pub(crate) fn new(exit: Exit, message: impl Into<String>) -> Self {
-        Failure { exit, message: message.into(), hint: None, closed: false }
+        Failure { exit, message: message.into(), hint: None, kind: Kind::Other }
     }
 
     /// An operating system error met while doing `what` to a file.
@@ -69,7 +80,11 @@ impl Failure {
             std::io::ErrorKind::AlreadyExists => Exit::Exists,
             _ => Exit::Failed,
         };
-        Failure::new(exit, format!("{what} [{}]: {error}", path.display()))
+        let failure = Failure::new(exit, format!("{what} [{}]: {error}", path.display()));
+        match full(error) {
+            Some(hint) => failure.hint(hint),
+            None => failure,
+        }
     }
 
     /// Says what to do about it.
@@ -89,6 +104,16 @@ impl Failure {
         self.exit
     }
 
+    /// Says what else to do, where the bound on memory left no room.
+    pub(crate) fn without_memory(self, hint: impl FnOnce() -> String) -> Self {
+        if self.kind == Kind::Memory { self.hint(hint()) } else { self }
+    }
+
+    /// Whether a file of the store is gone.
+    pub(crate) fn is_gone(&self) -> bool {
+        self.kind == Kind::Gone
+    }
+
     /// Whether damage is what was found.
     pub(crate) fn is_damage(&self) -> bool {
         self.exit == Exit::No
@@ -96,7 +121,7 @@ impl Failure {
 
     /// Says it on standard error; nothing where only the reader of standard output has gone.
     pub(crate) fn print(&self, json: bool) {
-        if self.closed {
+        if self.kind == Kind::Closed {
         } else if json {
             eprintln!("{}", self.json());
         } else {
@@ -120,6 +145,25 @@ impl Display for Failure {
     }
 }
 
+/// What an error of the operating system says of room on disk, and where room comes from.
+fn full(error: &std::io::Error) -> Option<String> {
+    let what = match error.kind() {
+        std::io::ErrorKind::StorageFull => "the disk is full",
+        std::io::ErrorKind::QuotaExceeded => "the system's quota of this user on the disk is used up, whatever the disk has",
+        _ => return None,
+    };
+    Some(format!("{what}; {ROOM}"))
+}
+
+/// Where room comes from.
+const ROOM: &str = "remove other files there, and run it again; datasets that are removed give room back only after `chunkstore gc` or \
+    `chunkstore compact`, and compact needs room itself for what it copies";
+
+/// The words of an error, without what it says to do.
+fn without_hint(text: &str) -> String {
+    text.split_once("; ").map_or(text, |(what, _)| what).to_string()
+}
+
 impl From<chunkstore_store::Error> for Failure {
     fn from(error: chunkstore_store::Error) -> Self {
         let exit = match error.kind() {
@@ -130,8 +174,33 @@ impl From<chunkstore_store::Error> for Failure {
             ErrorKind::Exists => Exit::Exists,
             _ => Exit::Failed,
         };
-        Failure::new(exit, error.to_string())
+        let text = error.to_string();
+        let source = std::error::Error::source(&error).and_then(|source| source.downcast_ref::<std::io::Error>());
+        match error.kind() {
+            ErrorKind::DiskFull => {
+                let hint = source.and_then(full).unwrap_or_else(|| format!("the quota of the store is used up, not the disk; {ROOM}"));
+                Failure::new(exit, without_hint(&text)).hint(hint)
+            }
+            ErrorKind::OutOfMemory => Failure { kind: Kind::Memory, ..Failure::new(exit, without_hint(&text)).hint(MORE) },
+            _ => match error.path().filter(|path| is_part(path) && !path.exists()) {
+                Some(path) => {
+                    let store = path.ancestors().find(|folder| crate::address::is_store(folder)).unwrap_or(path);
+                    let failure = Failure::new(Exit::NotFound, format!("a file of the store is gone [{}]", path.display()));
+                    let hint = format!("put it back if you have it; `chunkstore repair {}` keeps what is there", store.display());
+                    Failure { kind: Kind::Gone, ..failure.hint(hint) }
+                }
+                None => Failure::new(exit, text),
+            },
+        }
     }
+}
+
+/// What helps where memory is short.
+const MORE: &str = "give it more --memory";
+
+/// Whether a path is that of a segment, or of the folder of segments.
+fn is_part(path: &Path) -> bool {
+    path.extension().is_some_and(|ending| ending == "seg") || path.ends_with("segments")
 }
 
 impl From<chunkstore::Error> for Failure {
@@ -144,14 +213,38 @@ impl From<chunkstore::Error> for Failure {
             ErrorKind::Io if missing => Exit::NotFound,
             _ => Exit::Failed,
         };
-        Failure::new(exit, error.to_string())
+        match error.kind() {
+            ErrorKind::OutOfMemory => Failure { kind: Kind::Memory, ..Failure::new(exit, without_hint(&error.to_string())).hint(MORE) },
+            _ => Failure::new(exit, error.to_string()),
+        }
     }
 }
 
 /// Of writing to standard output.
 impl From<std::io::Error> for Failure {
     fn from(error: std::io::Error) -> Self {
-        let closed = error.kind() == std::io::ErrorKind::BrokenPipe;
-        Failure { closed, ..Failure::new(Exit::Failed, format!("standard output cannot be written: {error}")) }
+        let kind = if error.kind() == std::io::ErrorKind::BrokenPipe { Kind::Closed } else { Kind::Other };
+        Failure { kind, ..Failure::new(Exit::Failed, format!("standard output cannot be written: {error}")) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use chunkstore_store::Error;
+    use std::io::{Error as IoError, ErrorKind as IoKind};
+
+    #[test]
+    fn a_full_disk_is_told_from_a_quota() {
+        let full = |kind| Failure::from(Error::io("the file cannot be written", IoError::from(kind)).hint("raise the quota")).to_string();
+        let (disk, user) = (full(IoKind::StorageFull), full(IoKind::QuotaExceeded));
+        let store =
+            Failure::from(Error::new(ErrorKind::DiskFull, "the quota of 7 bytes has no room for 8 more").hint("raise it")).to_string();
+        assert!(disk.contains("the disk is full") && !disk.contains("quota"), "{disk}");
+        assert!(user.contains("the system's quota of this user"), "{user}");
+        assert!(store.contains("the quota of the store is used up, not the disk"), "{store}");
+        for text in [disk, user, store] {
+            assert!(text.contains("chunkstore gc") && text.contains("compact needs room"), "{text}");
+        }
     }
 }

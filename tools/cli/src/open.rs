@@ -2,9 +2,13 @@
 
 use crate::address::Address;
 use crate::failure::{Exit, Failure, Result};
+use crate::grid::Grid;
+use crate::owner::Owner;
+use crate::summary::{grid_of, plural};
 use chunkstore_store::Arena;
 use chunkstore_store::{Dataset, DatasetInfo, Store};
-use std::path::Path;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
 
 /// Opens a store to read, which takes no lock.
 pub(crate) fn to_read(folder: &Path, arena: &Arena) -> Result<Store> {
@@ -27,18 +31,73 @@ fn whole(folder: &Path) -> Result {
     Ok(())
 }
 
+/// The process that writes to a store, if one does.
+pub(crate) fn writer(folder: &Path) -> Option<Owner> {
+    Owner::of(&folder.join("store.lock")).filter(|owner| owner.alive)
+}
+
+/// What `gc` would remove.
+#[derive(Debug, Default)]
+pub(crate) struct Garbage {
+    pub(crate) files: Vec<PathBuf>,
+    pub(crate) bytes: u64,
+    /// The files that are left out, as the process that writes to the store has made or changed them, and may commit them yet.
+    pub(crate) left_out: u64,
+    pub(crate) writer: Option<Owner>,
+}
+
+impl Garbage {
+    /// Looks for it, beside a writer or without one.
+    pub(crate) fn of(store: &Store) -> Result<Garbage> {
+        // Who writes is asked before and after: what a writer made that ended meanwhile is left out, too.
+        let before = writer(store.folder());
+        let found = store.gc(true)?;
+        let mut garbage = Garbage { writer: writer(store.folder()).or(before), ..Garbage::default() };
+        for file in found.files {
+            let Ok(meta) = file.metadata() else { continue };
+            let changed = u64::try_from(meta.ctime()).unwrap_or(0);
+            if garbage.writer.is_some_and(|owner| changed >= owner.since) {
+                garbage.left_out += 1;
+                continue;
+            }
+            garbage.bytes += meta.len();
+            garbage.files.push(file);
+        }
+        Ok(garbage)
+    }
+
+    /// That files are left out, if some are.
+    pub(crate) fn told(&self) -> Option<String> {
+        let owner = self.writer.filter(|_| self.left_out > 0)?;
+        let what = plural(self.left_out, "file");
+        Some(format!("left out: {what} that process {}, which writes to the store, has made or changed", owner.process))
+    }
+}
+
 /// A dataset of a store; where there is none, what there is instead.
 pub(crate) fn dataset(store: &Store, name: &str) -> Result<Dataset> {
-    store.dataset(name).map_err(|error| match Failure::from(error) {
-        failure if failure.exit() == Exit::NotFound => nothing(store, name),
-        failure => failure,
+    store.dataset(name).map_err(|error| match (Failure::from(error), store.info(name)) {
+        (failure, Ok(None)) if failure.exit() == Exit::NotFound => nothing(store, name),
+        (failure, Ok(Some(info))) if failure.is_gone() => failure
+            .about(format!("none of the {} of {name} can be found, as the file with their index is gone", plural(info.chunks, "chunk"))),
+        (failure, _) => failure,
     })
 }
 
-/// The dataset that an address names, opened to read.
-pub(crate) fn dataset_at(address: &str, arena: &Arena) -> Result<Dataset> {
+/// The dataset that an address names, opened to read, and the folder of its store.
+pub(crate) fn dataset_at(address: &str, arena: &Arena) -> Result<(Dataset, PathBuf)> {
     let (folder, name) = Address::dataset(address)?;
-    dataset(&to_read(&folder, arena)?, &name)
+    Ok((dataset(&to_read(&folder, arena)?, &name)?, folder))
+}
+
+/// The array that an address names, its grid, and the folder of its store; `what` is what only arrays have.
+pub(crate) fn array_at(address: &str, arena: &Arena, what: &str) -> Result<(Dataset, Grid, PathBuf)> {
+    let (dataset, folder) = dataset_at(address, arena)?;
+    let info = dataset.info();
+    match grid_of(info)? {
+        Some(grid) => Ok((dataset, grid, folder)),
+        None => Err(Failure::new(Exit::Usage, format!("{} is of kind {}, and only arrays {what}", info.name, info.kind))),
+    }
 }
 
 /// Whether a name is a pattern.

@@ -33,7 +33,7 @@ impl Owner {
 }
 
 /// Whether somebody has the lock on a file; nothing where the system does not say.
-fn is_locked(path: &Path) -> Option<bool> {
+pub(crate) fn is_locked(path: &Path) -> Option<bool> {
     let (locks, inode) = (std::fs::read_to_string("/proc/locks").ok()?, path.metadata().ok()?.ino().to_string());
     // `1: FLOCK  ADVISORY  WRITE 25446 fe:00:7102504 0 EOF`; who waits has an arrow before the kind. The numbers of the device are not those that the
     // file system tells on btrfs and overlays, so the inode has to do.
@@ -58,13 +58,7 @@ pub(crate) struct ScratchFolder {
 impl ScratchFolder {
     /// Those in a folder, or the folder itself.
     pub(crate) fn find(folder: &Path) -> Vec<ScratchFolder> {
-        if let Some(found) = ScratchFolder::at(folder) {
-            return vec![found];
-        }
-        let entries = std::fs::read_dir(folder).into_iter().flatten().flatten();
-        let mut found: Vec<ScratchFolder> = entries.filter_map(|entry| ScratchFolder::at(&entry.path())).collect();
-        found.sort_by(|a, b| a.path.cmp(&b.path));
-        found
+        here_or_below(folder, ScratchFolder::at)
     }
 
     fn at(path: &Path) -> Option<ScratchFolder> {
@@ -92,6 +86,16 @@ impl ScratchFolder {
             "bytes": self.bytes, "disk_bytes": self.disk_bytes,
         })
     }
+}
+
+/// What a folder is, or what those in it are, in the order of their names.
+pub(crate) fn here_or_below<T>(folder: &Path, at: fn(&Path) -> Option<T>) -> Vec<T> {
+    if let Some(found) = at(folder) {
+        return vec![found];
+    }
+    let mut paths: Vec<PathBuf> = std::fs::read_dir(folder).into_iter().flatten().flatten().map(|entry| entry.path()).collect();
+    paths.sort();
+    paths.iter().filter_map(|path| at(path)).collect()
 }
 
 /// `chunkstore-`, a process, a dash and 16 hexadecimal digits.

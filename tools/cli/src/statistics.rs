@@ -1,6 +1,6 @@
 //! Least, greatest, mean, and how many elements are no number.
 
-use crate::element::{Item, json, text, with_dtype};
+use crate::element::{Item, Number, json, less, number, text, with_dtype};
 use chunkstore_store::{Block, Scalar};
 use serde_json::{Value, json};
 
@@ -57,9 +57,9 @@ impl Statistics {
                     None => (value, value),
                     Some((low, high)) => (lesser(value, low), greater(value, high)),
                 });
-                match whole(value.scalar()) {
-                    Ok(number) => sum.exact += number,
-                    Err(number) => sum.add(number),
+                match value.number() {
+                    Number::Whole(number) => sum.exact += number,
+                    Number::Float(number) => sum.add(number),
                 }
             }
             Statistics { count, nulls, range: range.map(|(low, high): (T, T)| (low.scalar(), high.scalar())), sum }
@@ -71,7 +71,10 @@ impl Statistics {
         self.count += other.count;
         self.nulls += other.nulls;
         self.range = match (self.range, other.range) {
-            (Some((a, b)), Some((c, d))) => Some((if less(c, a) { c } else { a }, if less(b, d) { d } else { b })),
+            (Some((a, b)), Some((c, d))) => {
+                let before = |a, b| less(number(a), number(b));
+                Some((if before(c, a) { c } else { a }, if before(b, d) { d } else { b }))
+            }
             (one, None) | (None, one) => one,
         };
         self.sum.exact += other.sum.exact;
@@ -100,37 +103,12 @@ impl Statistics {
     }
 }
 
-/// The number as an integer, or as a float where it is one.
-fn whole(scalar: Scalar) -> Result<i128, f64> {
-    Ok(match scalar {
-        Scalar::Bool(value) => value.into(),
-        Scalar::I8(value) => value.into(),
-        Scalar::I16(value) => value.into(),
-        Scalar::I32(value) => value.into(),
-        Scalar::I64(value) => value.into(),
-        Scalar::U8(value) => value.into(),
-        Scalar::U16(value) => value.into(),
-        Scalar::U32(value) => value.into(),
-        Scalar::U64(value) => value.into(),
-        Scalar::F32(value) => return Err(value.into()),
-        Scalar::F64(value) => return Err(value),
-    })
-}
-
 fn lesser<T: PartialOrd>(a: T, b: T) -> T {
     if a < b { a } else { b }
 }
 
 fn greater<T: PartialOrd>(a: T, b: T) -> T {
     if a > b { a } else { b }
-}
-
-fn less(a: Scalar, b: Scalar) -> bool {
-    match (whole(a), whole(b)) {
-        (Ok(a), Ok(b)) => a < b,
-        (Err(a), Err(b)) => a < b,
-        _ => false,
-    }
 }
 
 #[cfg(test)]

@@ -33,13 +33,19 @@ const LONGEST: usize = 4096;
 
 /// The value that is the only record, if its type has a name that is known here.
 pub(crate) fn value(type_name: &str, records: &Records) -> Option<Value> {
+    let mut all = values(type_name, records)?;
+    let value = all.pop();
+    value.filter(|_| all.is_empty())
+}
+
+/// The values that the records are, if their type has a name that is known here.
+pub(crate) fn values(type_name: &str, records: &Records) -> Option<Vec<Value>> {
     let mut rest = type_name;
     let wanted = parse(&mut rest, 0).filter(|_| rest.is_empty())?;
     TYPE.with_borrow_mut(|slot| *slot = Some(wanted));
-    let mut decoded = records.iter::<Decoded>();
-    let value = decoded.next()?.ok()?;
     // Bytes that are left over tell that the type is another one.
-    decoded.next().is_none().then_some(value.0)
+    let decoded: Vec<Value> = records.iter::<Decoded>().map(|value| value.map(|value| value.0).ok()).collect::<Option<_>>()?;
+    (decoded.len() == records.count as usize).then_some(decoded)
 }
 
 /// Reads a type's name as `std::any::type_name` gives it.

@@ -1,9 +1,9 @@
 //! `chunkstore du`: what takes room on disk.
 
-use crate::address::Address;
-use crate::common::{Common, Memory};
+use super::elsewhere::store_or_described;
+use crate::common::{Common, Look};
 use crate::failure::{Exit, Result};
-use crate::open;
+use crate::open::{self, Garbage};
 use crate::output::{Output, Style};
 use crate::owner::sizes;
 use crate::summary::{ratio, ratio_text, rounded};
@@ -17,7 +17,8 @@ const HELP: &str = "\
 Examples:
   chunkstore du data/store                what each dataset takes, the largest first, and the files
   chunkstore du data/store/climate        what is below climate
-  chunkstore du /var/tmp                  folders of spilled chunks of running programs
+  chunkstore du /var/tmp                  spilled chunks of running programs, and append logs
+  chunkstore du data/shuffle              an append log: its data, and what it takes on disk
 
 Bytes of a dataset that copies share are counted for each of them. What removed datasets left stays
 in the segments until `chunkstore gc` (segments that nothing uses) or `chunkstore compact` (the
@@ -26,33 +27,31 @@ rest) gives it back.
 JSON: one document: store, datasets [{name, bytes, stored_bytes, ratio}], bytes, stored_bytes,
 ratio; of a whole store disk {segments, manifest, catalogue, events, other, total} and
 collectable_bytes (what gc would give back), too. Of folders of spilled chunks: scratch [{path,
-state, owner, bytes, disk_bytes}].";
+state, owner, bytes, disk_bytes}] and logs, as `info` has them; of an append log the same as `info`.";
 
 /// Show what takes room on disk.
 #[derive(clap::Args)]
 #[command(after_long_help = HELP)]
 pub(crate) struct Args {
-    /// A store, a dataset or group in one, or a pattern: STORE, STORE/NAME, 'STORE/PATTERN'.
-    #[arg(value_name = "ADDRESS", default_value = ".", value_hint = clap::ValueHint::AnyPath)]
-    address: String,
     #[command(flatten)]
-    memory: Memory,
+    look: Look,
     #[command(flatten)]
     pub(crate) common: Common,
 }
 
 /// Shows sizes.
 pub(crate) fn run(args: &Args, output: &mut Output) -> Result<Exit> {
-    let address = match Address::find(&args.address) {
-        Err(failure) => return super::info::of_scratch(Path::new(&args.address), failure, output),
+    let look = &args.look;
+    let address = match store_or_described(look, output)? {
         Ok(address) => address,
+        Err(exit) => return Ok(exit),
     };
-    let store = open::to_read(&address.store, &args.memory.arena())?;
+    let store = open::to_read(&address.store, &args.look.memory.arena())?;
     let mut infos = open::select(&store, address.name.as_deref())?;
     infos.sort_by_key(|info| std::cmp::Reverse(info.stored_bytes));
     let (total, stored) = infos.iter().fold((0, 0), |(total, stored), info| (total + info.bytes, stored + info.stored_bytes));
     let whole = address.name.is_none();
-    let (disk, collectable) = if whole { (files(&address.store), store.gc(true)?.bytes) } else { (Vec::new(), 0) };
+    let (disk, garbage) = if whole { (files(&address.store), Garbage::of(&store)?) } else { Default::default() };
     let on_disk: u64 = disk.iter().map(|(_, bytes)| bytes).sum();
     if output.is_json() {
         let datasets = infos.iter().map(|info| {
@@ -67,7 +66,7 @@ pub(crate) fn run(args: &Args, output: &mut Output) -> Result<Exit> {
             let mut parts: serde_json::Map<_, _> = disk.iter().map(|(name, bytes)| (name.to_string(), json!(bytes))).collect();
             parts.insert("total".into(), on_disk.into());
             document["disk"] = parts.into();
-            document["collectable_bytes"] = collectable.into();
+            document["collectable_bytes"] = garbage.bytes.into();
         }
         output.document(&document)?;
         return Ok(Exit::Success);
@@ -84,8 +83,8 @@ pub(crate) fn run(args: &Args, output: &mut Output) -> Result<Exit> {
     if whole {
         let parts: Vec<String> = disk.iter().filter(|(_, size)| *size > 0).map(|(name, size)| format!("{name} {}", bytes(*size))).collect();
         output.line(format!("files: {} ({})", bytes(on_disk), parts.join(", ")))?;
-        if collectable > 0 {
-            output.line(output.style(Style::Yellow, format!("`chunkstore gc` gives back {}", bytes(collectable))))?;
+        if garbage.bytes > 0 {
+            output.line(output.style(Style::Yellow, format!("`chunkstore gc` gives back {}", bytes(garbage.bytes))))?;
         }
     }
     Ok(Exit::Success)

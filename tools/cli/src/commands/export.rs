@@ -6,8 +6,9 @@ use crate::failure::{Exit, Failure, Result};
 use crate::import::{delimiter, delimiter_named};
 use crate::open;
 use crate::output::Output;
+use crate::presence::Presence;
 use crate::slabs::in_slabs;
-use crate::summary::{grid_of, plural};
+use crate::summary::plural;
 use crate::units::bytes;
 use chunkstore_store::{Chunk, Error, ErrorKind};
 use serde_json::{Value, json};
@@ -24,7 +25,8 @@ Formats: npy; csv, a line for each row along the last axis (an array of one axis
 line), with a first line of names where the array has an attribute `columns`; jsonl, a line of JSON
 for each index of the first axis, where what is no number is null and infinities are texts. Parquet
 and Arrow are not supported yet. The array goes through memory in pieces, however large it is. The
-file has its name only once it is whole; an array with missing or damaged chunks gives none.
+file has its name only once it is whole; an array with missing (3) or damaged (1) chunks gives none.
+A device or a pipe is written to as it is; a file in the folder of a store is refused.
 
 JSON: one document: name, path, format, dtype, shape, bytes (of the array), file_bytes. There is
 none with standard output as target.";
@@ -64,11 +66,11 @@ pub(crate) fn run(args: &Args, output: &mut Output) -> Result<Exit> {
         }
         false => Format::choose(args.format, &args.file)?,
     };
-    let dataset = open::dataset_at(&args.address, &args.memory.arena())?;
+    let (dataset, grid, folder) = open::array_at(&args.address, &args.memory.arena(), "can be exported")?;
     let info = dataset.info();
-    let Some(grid) = grid_of(info)? else {
-        return Err(Failure::new(Exit::Usage, format!("{} is of kind {}, and only arrays can be exported", info.name, info.kind)));
-    };
+    if let Some(failure) = Presence::of(&dataset, &folder)?.failure() {
+        return Err(failure);
+    }
     let columns = info.attributes.get("columns").and_then(Value::as_array);
     let columns = columns.map(|names| names.iter().filter_map(Value::as_str).map(String::from).collect()).unwrap_or_default();
     let mut target = Target::create(&args.file, args.force)?;
@@ -79,9 +81,7 @@ pub(crate) fn run(args: &Args, output: &mut Output) -> Result<Exit> {
             Ok(block)
         }
         Some(_) => Err(Error::new(ErrorKind::Corrupt, format!("chunk {number} is not what the description of the array says"))),
-        None => {
-            Err(Error::new(ErrorKind::Corrupt, format!("chunk {number} is missing")).hint("`chunkstore map` shows which chunks are there"))
-        }
+        None => Err(Error::new(ErrorKind::NotFound, format!("chunk {number} is missing"))),
     };
     in_slabs(&grid, args.memory.part(4), read, |_, _, elements| {
         writer.elements(elements, target.out()).map_err(|error| target.failure(error))

@@ -3,7 +3,7 @@
 use crate::address::Address;
 use crate::common::{Common, Memory};
 use crate::failure::{Exit, Result};
-use crate::open;
+use crate::open::{self, Garbage};
 use crate::output::Output;
 use crate::summary::plural;
 use crate::units::bytes;
@@ -15,9 +15,10 @@ Examples:
   chunkstore gc data/store             remove them
 
 Segments of which no dataset uses anything are removed. Those that are used in part stay;
-`chunkstore compact` gives back the rest of them.
+`chunkstore compact` gives back the rest of them. Beside a program that writes to the store --dry-run
+leaves out the files that this program has made or changed, as it may commit what is in them.
 
-JSON: one document: store, dry_run, bytes, files.";
+JSON: one document: store, dry_run, bytes, files, left_out (how many files are).";
 
 /// Remove files that nothing uses any more.
 #[derive(clap::Args)]
@@ -39,14 +40,21 @@ pub(crate) struct Args {
 pub(crate) fn run(args: &Args, output: &mut Output) -> Result<Exit> {
     let folder = Address::store(&args.store)?;
     let arena = args.memory.arena();
-    let store = if args.dry_run { open::to_read(&folder, &arena)? } else { open::to_write(&folder, &arena)? };
-    let found = store.gc(args.dry_run)?;
+    let found = if args.dry_run {
+        Garbage::of(&open::to_read(&folder, &arena)?)?
+    } else {
+        let done = open::to_write(&folder, &arena)?.gc(false)?;
+        Garbage { files: done.files, bytes: done.bytes, ..Garbage::default() }
+    };
     if output.is_json() {
-        output.document(&json!({ "store": folder, "dry_run": args.dry_run, "bytes": found.bytes, "files": found.files }))?;
+        let fields =
+            json!({ "store": folder, "dry_run": args.dry_run, "bytes": found.bytes, "files": found.files, "left_out": found.left_out });
+        output.document(&fields)?;
         return Ok(Exit::Success);
     }
     found.files.iter().try_for_each(|file| output.line(file.display()))?;
     let verb = if args.dry_run { "would be removed" } else { "removed" };
     output.line(format!("{}: {} {verb}, {}", folder.display(), plural(found.files.len() as u64, "file"), bytes(found.bytes)))?;
+    found.told().into_iter().try_for_each(|told| output.line(told))?;
     Ok(Exit::Success)
 }

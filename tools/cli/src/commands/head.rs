@@ -1,11 +1,13 @@
 //! `chunkstore head`: the first values of a chunk.
 
+use super::of_log;
 use crate::chunk_number::ChunkNumber;
-use crate::common::{Common, Memory};
+use crate::common::{Common, Look, Memory};
 use crate::failure::{Exit, Failure, Result};
 use crate::grid::{Grid, tuple};
 use crate::hex::hex;
 use crate::key;
+use crate::log_folder::LogFolder;
 use crate::open;
 use crate::output::{Output, Style};
 use crate::preview::{Most, document, kind, lines};
@@ -14,6 +16,7 @@ use crate::value::value;
 use chunkstore_store::Chunk;
 use chunkstore_store::Dataset;
 use serde_json::json;
+use std::path::Path;
 
 const HELP: &str = "\
 Examples:
@@ -21,6 +24,8 @@ Examples:
   chunkstore head data/store/climate/temperature --chunk 7    those of chunk 7
   chunkstore head data/store/climate/temperature --chunk 1,3  at this place in the grid
   chunkstore head data/store/x --rows 100 --columns 20        more of them
+  chunkstore head data/shuffle/7                              entries of partition 7 of an append log
+  chunkstore head data/shuffle/7 --type '(String, u64)'       the same as the records that they are
 
 Chunks are numbered in C order (last axis fastest). Rows run along the last axis; the numbers beside
 and above are indices in the whole array. Chunks that hold no numbers are shown as bytes in
@@ -29,19 +34,23 @@ hexadecimal digits; of datasets with keys the first keys are listed.
 JSON: one document: name, chunk, position, start, and of a block type (\"block\"), dtype, shape, rows
 [{index, values}], rows_left, columns_left; of others type (\"records\", \"bytes\", \"scalar\") with
 records, bytes, hex or value; of a dataset with keys: keys [{key, key_text, bytes, ...}], keys_left.
-What is no number is null, and infinities are the texts \"Infinity\" and \"-Infinity\".";
+Of a log: log, partition, records, bytes, entries [{task, attempt, type, hex, values, ...}],
+records_left. What is no number is null, and infinities are the texts \"Infinity\" and \"-Infinity\".";
 
 /// Show the first values or rows of a chunk.
 #[derive(clap::Args)]
 #[command(after_long_help = HELP)]
 pub(crate) struct Args {
-    /// A dataset: STORE/NAME.
+    /// A dataset: STORE/NAME; or an append log or a partition of one: LOG, LOG/NUMBER.
     #[arg(value_name = "ADDRESS", value_hint = clap::ValueHint::AnyPath)]
     address: String,
     /// The chunk: its number, or its place in the grid as I,J,...
     #[arg(long, short, value_name = "CHUNK", value_parser = ChunkNumber::parse)]
     chunk: Option<ChunkNumber>,
-    /// The most rows, or keys.
+    /// The type of the records of an append log, as Rust names it: '(String, u64)'.
+    #[arg(long = "type", value_name = "TYPE")]
+    type_name: Option<String>,
+    /// The most rows, keys or entries.
     #[arg(long, short = 'n', value_name = "N", default_value_t = 10)]
     rows: usize,
     /// The most columns.
@@ -56,7 +65,19 @@ pub(crate) struct Args {
 /// Shows values.
 pub(crate) fn run(args: &Args, output: &mut Output) -> Result<Exit> {
     let arena = args.memory.arena();
-    let dataset = open::dataset_at(&args.address, &arena)?;
+    if let Some((log, partition)) = log_at(&args.address) {
+        let partition = match &args.chunk {
+            Some(number) => Some(number.resolve(None)?),
+            None => partition,
+        };
+        let look = Look { address: args.address.clone(), memory: args.memory.clone() };
+        let most = Most { rows: args.rows, columns: args.columns };
+        return of_log::head(&log, partition, args.type_name.as_deref(), &look, most, output);
+    }
+    if args.type_name.is_some() {
+        return Err(Failure::new(Exit::Usage, "--type is for append logs").hint("what is in a store has its type with it"));
+    }
+    let (dataset, _) = open::dataset_at(&args.address, &arena)?;
     let (grid, most) = (grid_of(dataset.info())?, Most { rows: args.rows, columns: args.columns });
     match (&grid, &args.chunk) {
         (None, None) => keys(&dataset, most, output),
@@ -65,6 +86,16 @@ pub(crate) fn run(args: &Args, output: &mut Output) -> Result<Exit> {
             chunk(&dataset, grid.as_ref(), number, most, output)
         }
     }
+}
+
+/// The append log that an address names, perhaps with one of its partitions: LOG or LOG/7.
+fn log_at(address: &str) -> Option<(LogFolder, Option<u64>)> {
+    let path = Path::new(address);
+    LogFolder::at(path).map(|log| (log, None)).or_else(|| {
+        let partition = path.file_name()?.to_str()?.parse().ok()?;
+        let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+        LogFolder::at(folder).map(|log| (log, Some(partition)))
+    })
 }
 
 fn chunk(dataset: &Dataset, grid: Option<&Grid>, number: u64, most: Most, output: &mut Output) -> Result<Exit> {

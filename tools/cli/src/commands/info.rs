@@ -1,12 +1,12 @@
 //! `chunkstore info`: what a store or a dataset is.
 
-use crate::address::Address;
-use crate::common::{Common, Memory};
-use crate::failure::{Exit, Failure, Result};
+use super::elsewhere::{Folder, store_or_described};
+use crate::common::{Common, Look};
+use crate::failure::{Exit, Result};
 use crate::grid::{Grid, tuple};
 use crate::open;
 use crate::output::{Output, Style};
-use crate::owner::{Owner, ScratchFolder};
+use crate::presence::Presence;
 use crate::summary::{self, grid_of, plural, ratio, ratio_text, rounded};
 use crate::units::{bytes, count, time};
 use chunkstore_store::{Dataset, DatasetInfo, Encoding, Store};
@@ -19,13 +19,16 @@ Examples:
   chunkstore info data/store                       the store: datasets, segments, who writes to it
   chunkstore info data/store/climate/temperature   one dataset: type, shape, chunks, attributes
   chunkstore info /var/tmp/chunkstore-123-...      a folder of spilled chunks
+  chunkstore info data/shuffle                     an append log: partitions, records, writers
 
 JSON: one document. Of a store: store, datasets, kinds, chunks, bytes, stored_bytes, ratio,
-segments, disk_bytes, sequence, writer {process, since, alive} or null, scratch. Of a dataset: name,
-store, id, kind, dtype, shape, grid, chunks, missing, bytes, stored_bytes, ratio, created,
-attributes, meta (what describes the dataset, with the extents of its chunks), encodings (how many
-chunks are raw, zstd, shuffle+zstd) and encodings_of (how many were looked at). Of a folder of
-spilled chunks: scratch, a list of {path, state, owner, bytes, disk_bytes}.";
+segments, disk_bytes, sequence, writer {process, since, alive} or null, scratch and logs, which are
+in its folder. Of a dataset: name, store, id, kind, dtype, shape, grid, chunks, missing, bytes,
+stored_bytes, ratio, created, attributes, meta (what describes the dataset, with the extents of its
+chunks), encodings (how many chunks are raw, zstd, shuffle+zstd) and encodings_of (how many were
+looked at). Of an append log: kind (\"log\"), path, partitions, partitions_used, records, bytes,
+disk_bytes, ratio, writers, writers_running. Of another folder: scratch, the folders of spilled
+chunks in it, a list of {path, state, owner, bytes, disk_bytes}, and logs, the append logs in it.";
 
 /// The most chunks whose headers are read.
 const MOST_HEADERS: usize = 10_000;
@@ -34,42 +37,41 @@ const MOST_HEADERS: usize = 10_000;
 #[derive(clap::Args)]
 #[command(after_long_help = HELP)]
 pub(crate) struct Args {
-    /// A store or a dataset: STORE or STORE/NAME.
-    #[arg(value_name = "ADDRESS", default_value = ".", value_hint = clap::ValueHint::AnyPath)]
-    address: String,
     #[command(flatten)]
-    memory: Memory,
+    look: Look,
     #[command(flatten)]
     pub(crate) common: Common,
 }
 
 /// Describes what is at the address.
 pub(crate) fn run(args: &Args, output: &mut Output) -> Result<Exit> {
-    let address = match Address::find(&args.address) {
-        Err(failure) => return of_scratch(Path::new(&args.address), failure, output),
+    let look = &args.look;
+    let address = match store_or_described(look, output)? {
         Ok(address) => address,
+        Err(exit) => return Ok(exit),
     };
-    let store = open::to_read(&address.store, &args.memory.arena())?;
+    let store = open::to_read(&address.store, &args.look.memory.arena())?;
     match &address.name {
-        None => of_store(&store, &address.store, output)?,
+        None => of_store(&store, &address.store, look, output)?,
         Some(name) => of_dataset(&open::dataset(&store, name)?, &address.store, output)?,
     }
     Ok(Exit::Success)
 }
 
-fn of_store(store: &Store, folder: &Path, output: &mut Output) -> Result {
+fn of_store(store: &Store, folder: &Path, look: &Look, output: &mut Output) -> Result {
     let infos = open::select(store, None)?;
     let mut kinds: BTreeMap<&str, u64> = BTreeMap::new();
     infos.iter().for_each(|info| *kinds.entry(&info.kind).or_default() += 1);
     let sum = |field: fn(&DatasetInfo) -> u64| infos.iter().map(field).sum::<u64>();
     let (chunks, total, stored) = (sum(|info| info.chunks), sum(|info| info.bytes), sum(|info| info.stored_bytes));
-    let (stats, scratch) = (store.stats(), ScratchFolder::find(folder));
-    let writer = Owner::of(&folder.join("store.lock")).filter(|owner| owner.alive);
+    let (stats, beside) = (store.stats(), Folder::of(folder));
+    let writer = open::writer(folder);
     if output.is_json() {
+        let (scratch, logs) = beside.json(look)?;
         return output.document(&json!({
             "store": folder, "datasets": infos.len(), "kinds": kinds, "chunks": chunks, "bytes": total, "stored_bytes": stored,
             "ratio": ratio(total, stored).map(rounded), "segments": stats.segments, "disk_bytes": stats.disk_bytes, "sequence": stats.sequence,
-            "writer": writer.map(|owner| owner.json()), "scratch": scratch.iter().map(ScratchFolder::json).collect::<Vec<_>>(),
+            "writer": writer.map(|owner| owner.json()), "scratch": scratch, "logs": logs,
         }));
     }
     let of_kinds: Vec<String> = kinds.iter().map(|(kind, count)| plural(*count, kind)).collect();
@@ -80,14 +82,14 @@ fn of_store(store: &Store, folder: &Path, output: &mut Output) -> Result {
     item(output, "segments", format!("{}, {} on disk", count(stats.segments), bytes(stats.disk_bytes)))?;
     item(output, "commits", count(stats.sequence))?;
     item(output, "writer", writer.map_or("none".into(), |owner| format!("process {} since {}", owner.process, time(owner.since))))?;
-    scratch.iter().try_for_each(|folder| super::ls::line(folder, output))
+    beside.lines(look, output)
 }
 
 fn of_dataset(dataset: &Dataset, folder: &Path, output: &mut Output) -> Result {
     let info = dataset.info();
     let (encodings, looked_at) = encodings(dataset)?;
     let grid = grid_of(info)?;
-    let missing = grid.as_ref().map(|grid| grid.wanted().saturating_sub(info.chunks));
+    let missing = Presence::of(dataset, folder)?.missing();
     if output.is_json() {
         let mut document = summary::json(info);
         let more = json!({
@@ -103,13 +105,13 @@ fn of_dataset(dataset: &Dataset, folder: &Path, output: &mut Output) -> Result {
     item(output, "store", folder.display())?;
     item(output, "kind", &info.kind)?;
     match &grid {
-        Some(grid) => of_array(info, grid, output)?,
+        Some(grid) => of_array(info, grid, missing, output)?,
         None => {
             let content = summary::content(info);
             if !content.is_empty() {
                 item(output, "content", content)?;
             }
-            item(output, if info.kind == "chest" { "keys" } else { "chunks" }, count(info.chunks))?;
+            item(output, if info.kind == "chest" { "keys" } else { "chunks" }, format!("{}{}", count(info.chunks), told(missing, output)))?;
         }
     }
     item(output, "data", format!("{} in {} ({})", bytes(info.bytes), bytes(info.stored_bytes), ratio_text(info.bytes, info.stored_bytes)))?;
@@ -142,29 +144,20 @@ fn encodings(dataset: &Dataset) -> Result<(BTreeMap<&'static str, u64>, u64)> {
     Ok((found, looked_at))
 }
 
-fn of_array(info: &DatasetInfo, grid: &Grid, output: &mut Output) -> Result {
-    let wanted = grid.wanted();
-    let missing = wanted.saturating_sub(info.chunks);
+/// How many chunks are missing, if any are.
+fn told(missing: u64, output: &Output) -> String {
+    if missing == 0 { String::new() } else { output.style(Style::Yellow, format!(", {} missing", count(missing))) }
+}
+
+fn of_array(info: &DatasetInfo, grid: &Grid, missing: u64, output: &mut Output) -> Result {
     item(output, "dtype", grid.dtype)?;
     item(output, "shape", tuple(grid.chunks.shape()))?;
-    let there = if missing == 0 { String::new() } else { output.style(Style::Yellow, format!(", {} missing", count(missing))) };
+    let there = told(missing, output);
     item(output, "chunks", format!("{} in a grid of {}{there}", count(info.chunks), tuple(&grid.chunks.numblocks())))?;
     for axis in 0..grid.chunks.ndim() {
         item(output, "", format!("axis {axis}: {}", grid.axis_text(axis)))?;
     }
     Ok(())
-}
-
-pub(super) fn of_scratch(folder: &Path, failure: Failure, output: &mut Output) -> Result<Exit> {
-    let found = ScratchFolder::find(folder);
-    if found.is_empty() {
-        return Err(failure);
-    }
-    match output.is_json() {
-        true => output.document(&json!({ "scratch": found.iter().map(ScratchFolder::json).collect::<Vec<_>>() }))?,
-        false => found.iter().try_for_each(|folder| super::ls::line(folder, output))?,
-    }
-    Ok(Exit::Success)
 }
 
 /// A name, and what there is to say of it.

@@ -1,17 +1,15 @@
 //! `chunkstore ls`: the datasets of a store.
 
-use crate::address::Address;
-use crate::common::{Common, Memory};
-use crate::failure::{Exit, Failure, Result};
+use super::elsewhere::{Folder, Place};
+use super::of_log;
+use crate::common::{Common, Look};
+use crate::failure::{Exit, Result};
 use crate::open;
 use crate::output::{Output, Style};
-use crate::owner::ScratchFolder;
 use crate::summary::{content, json, plural, ratio_text};
 use crate::table::{Side, Table};
 use crate::tree::tree;
 use crate::units::bytes;
-use serde_json::json;
-use std::path::Path;
 
 const HELP: &str = "\
 Examples:
@@ -19,44 +17,50 @@ Examples:
   chunkstore ls data/store/climate           climate, and what is below it
   chunkstore ls 'data/store/climate/*_2020'  those of a pattern; ** crosses slashes
   chunkstore ls data/store --names           names only, one a line
-  chunkstore ls /var/tmp                     folders of spilled chunks of running programs
+  chunkstore ls /var/tmp                     spilled chunks of running programs, and append logs
+  chunkstore ls data/shuffle                 the partitions of an append log
 
 The columns are kind, content, chunks, bytes in memory, bytes on disk, and their ratio.
 
 JSON: a line for each dataset: name, kind, dtype, shape, chunks, bytes, stored_bytes, ratio, created
 (seconds since 1970). A folder of spilled chunks has kind \"scratch\", path, state (running, dead,
-unknown), owner {process, since, alive}, bytes, disk_bytes.";
+unknown), owner {process, since, alive}, bytes, disk_bytes. An append log has kind \"log\", path,
+partitions, partitions_used, records, bytes, disk_bytes, ratio, writers, writers_running; where it is
+what was asked for, a line for each partition that is used follows: kind \"partition\", partition,
+records, bytes.";
 
 /// List the datasets of a store as a tree, with sizes.
 #[derive(clap::Args)]
 #[command(after_long_help = HELP)]
 pub(crate) struct Args {
-    /// A store, a dataset or group in one, or a pattern: STORE, STORE/NAME, 'STORE/PATTERN'.
-    #[arg(value_name = "ADDRESS", default_value = ".", value_hint = clap::ValueHint::AnyPath)]
-    address: String,
+    #[command(flatten)]
+    look: Look,
     /// Print names only, one a line.
     #[arg(long, conflicts_with = "json")]
     names: bool,
-    #[command(flatten)]
-    memory: Memory,
     #[command(flatten)]
     pub(crate) common: Common,
 }
 
 /// Lists datasets.
 pub(crate) fn run(args: &Args, output: &mut Output) -> Result<Exit> {
-    let address = match Address::find(&args.address) {
-        Err(failure) => return scratch_alone(&args.address, failure, output),
-        Ok(address) => address,
+    let look = &args.look;
+    let address = match Place::find(look)? {
+        Place::Log(log) => return of_log::list(&log, look, output),
+        Place::Folder(folder) => {
+            beside(&folder, look, output)?;
+            return Ok(Exit::Success);
+        }
+        Place::Store(address) => address,
     };
-    let store = open::to_read(&address.store, &args.memory.arena())?;
+    let store = open::to_read(&address.store, &args.look.memory.arena())?;
     let infos = open::select(&store, address.name.as_deref())?;
-    let scratch = if address.name.is_none() { ScratchFolder::find(&address.store) } else { Vec::new() };
+    let folder = address.name.is_none().then(|| Folder::of(&address.store));
     if output.is_json() {
         for info in &infos {
             output.document(&json(info))?;
         }
-        scratch.iter().try_for_each(|folder| document(folder, output))?;
+        folder.iter().try_for_each(|folder| beside(folder, look, output))?;
         return Ok(Exit::Success);
     }
     if args.names {
@@ -93,36 +97,19 @@ pub(crate) fn run(args: &Args, output: &mut Output) -> Result<Exit> {
         let style = if at.is_some() { Style::Bold } else { Style::Cyan };
         output.line(format!("{}{}{rest}", output.style(Style::Dim, before), output.style(style, part)))?;
     }
-    scratch.iter().try_for_each(|folder| line(folder, output))?;
+    folder.iter().try_for_each(|folder| beside(folder, look, output))?;
     Ok(Exit::Success)
 }
 
-/// Lists the folders of spilled chunks where there is no store.
-fn scratch_alone(address: &str, failure: Failure, output: &mut Output) -> Result<Exit> {
-    let found = ScratchFolder::find(Path::new(address));
-    if found.is_empty() {
-        return Err(failure);
+/// Lists folders of spilled chunks and append logs.
+fn beside(folder: &Folder, look: &Look, output: &mut Output) -> Result {
+    if !output.is_json() {
+        return folder.lines(look, output);
     }
-    for folder in &found {
-        if output.is_json() { document(folder, output)? } else { line(folder, output)? }
+    let (scratch, logs) = folder.json(look)?;
+    for mut fields in scratch {
+        fields["kind"] = "scratch".into();
+        output.document(&fields)?;
     }
-    Ok(Exit::Success)
-}
-
-fn document(folder: &ScratchFolder, output: &mut Output) -> Result {
-    let mut fields = json!({ "kind": "scratch" });
-    if let (Some(fields), serde_json::Value::Object(more)) = (fields.as_object_mut(), folder.json()) {
-        fields.extend(more);
-    }
-    output.document(&fields)
-}
-
-/// A line for a folder of spilled chunks.
-pub(crate) fn line(folder: &ScratchFolder, output: &mut Output) -> Result {
-    let owner = folder.owner.map_or("unknown owner".to_string(), |owner| {
-        let lives = if owner.alive { "of the running" } else { "left by the dead" };
-        format!("{lives} process {} since {}", owner.process, crate::units::time(owner.since))
-    });
-    let style = if folder.state() == "running" { Style::Green } else { Style::Yellow };
-    output.line(format!("{}  scratch {owner}, {} on disk", output.style(style, folder.path.display()), bytes(folder.disk_bytes)))
+    logs.iter().try_for_each(|log| output.document(log))
 }

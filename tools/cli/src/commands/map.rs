@@ -2,12 +2,13 @@
 
 use crate::common::{Common, Memory};
 use crate::failure::{Exit, Failure, Result};
-use crate::grid::{Grid, tuple};
+use crate::grid::tuple;
 use crate::open;
 use crate::output::{Output, Style};
 use crate::picture::{Picture, State};
+use crate::presence::Presence;
 use crate::run_states;
-use crate::summary::{grid_of, plural};
+use crate::summary::plural;
 use crate::units::count;
 use chunkstore_store::Dataset;
 use serde_json::json;
@@ -23,7 +24,8 @@ Examples:
 Rows are chunks along the last axis but one, columns those along the last; a single axis goes on
 from line to line, more axes give a panel for each of their indices. Where the grid is larger than
 the page a character stands for several chunks and shows the worst of them. Without --check only the
-index is read, and no damage is seen. With --check the command ends with 1 if a chunk is damaged.
+index is read, and no damage is seen. The command ends with 3 if a chunk is missing, and with 1 if
+--check found one that is damaged.
 
 Of a run each layer is drawn by the numbers of its blocks: in memory or saved, spilled to disk,
 failed, or neither. The log may be a second behind the run.
@@ -56,19 +58,21 @@ pub(crate) fn run(args: &Args, output: &mut Output) -> Result<Exit> {
     if path.extension().is_some_and(|ending| ending == "events") && path.is_file() {
         return of_run(path, output);
     }
-    let dataset = open::dataset_at(&args.address, &args.memory.arena())?;
+    let (dataset, grid, folder) = open::array_at(&args.address, &args.memory.arena(), "have a grid")?;
     let info = dataset.info();
-    let Some(grid) = grid_of(info)? else {
-        return Err(Failure::new(Exit::Usage, format!("{} is of kind {}, and only arrays have a grid", info.name, info.kind)));
-    };
+    let presence = Presence::of(&dataset, &folder)?;
     let (mut states, mut errors) = (Vec::new(), Vec::new());
     for number in 0..grid.chunks.blocks() {
-        let (state, error) = state(&dataset, &grid, number, args.check)?;
+        let (state, error) = state(&dataset, &presence, number, args.check)?;
         states.push(state);
         errors.extend(error.map(|error| (number, error)));
     }
     let of = |wanted: State| states.iter().filter(|state| **state == wanted).count();
-    let exit = if of(State::Damaged) > 0 { Exit::No } else { Exit::Success };
+    let exit = match (of(State::Damaged), of(State::Missing)) {
+        (0, 0) => Exit::Success,
+        (0, _) => Exit::NotFound,
+        _ => Exit::No,
+    };
     let position = |number: usize| grid.chunks.position(u32::try_from(number).unwrap_or(u32::MAX)).to_vec();
     let error = |number: usize| errors.iter().find(|(at, _)| *at as usize == number).map(|(_, error)| error.to_string());
     let numblocks = grid.chunks.numblocks();
@@ -110,6 +114,7 @@ pub(crate) fn run(args: &Args, output: &mut Output) -> Result<Exit> {
     if damaged.len() > LISTED {
         output.line(format!("... and {} more; --json lists all", plural((damaged.len() - LISTED) as u64, "damaged chunk")))?;
     }
+    presence.told().iter().try_for_each(|told| output.line(output.style(Style::Yellow, told)))?;
     Ok(exit)
 }
 
@@ -147,16 +152,14 @@ fn of_run(path: &Path, output: &mut Output) -> Result<Exit> {
 }
 
 /// What is known of a chunk, and what is wrong with it.
-fn state(dataset: &Dataset, grid: &Grid, number: u32, check: bool) -> Result<(State, Option<Failure>)> {
-    let found = match check {
-        true => dataset.chunk(number.into()).map(|chunk| chunk.is_some()),
-        false => dataset.place(&u64::from(number).to_be_bytes()).map(|place| place.is_some()),
-    };
-    match found {
-        Ok(true) => Ok((State::Present, None)),
-        Ok(false) if grid.is_empty(number) => Ok((State::Present, None)),
-        Ok(false) => Ok((State::Missing, None)),
+fn state(dataset: &Dataset, presence: &Presence, number: u32, check: bool) -> Result<(State, Option<Failure>)> {
+    if presence.is_missing(number.into()) {
+        return Ok((State::Missing, None));
+    }
+    match if check { dataset.chunk(number.into()).map(drop) } else { Ok(()) } {
+        Ok(()) => Ok((State::Present, None)),
         Err(error) => match Failure::from(error) {
+            failure if failure.is_gone() => Ok((State::Missing, Some(failure))),
             failure if failure.is_damage() => Ok((State::Damaged, Some(failure))),
             failure => Err(failure.about(format!("chunk {number} of {}", dataset.info().name))),
         },

@@ -21,6 +21,9 @@ afterwards (`chunkstore map` shows where). Nothing is overwritten: damaged files
 the folder `lost` in the store. A sound store stays as it is. No other process may write to the
 store meanwhile.
 
+A writer that died during a commit leaves something that looks like a manifest that lost its last
+record; `verify` warns of it. Without --keep-unfinished it is not made part of the store.
+
 The command ends with 0 when the store is sound afterwards, whether or not something is gone.
 
 JSON: one document: store, changed, manifest_rebuilt, datasets, chunks, copied, gone [{dataset,
@@ -33,6 +36,9 @@ pub(crate) struct Args {
     /// A store.
     #[arg(value_name = "STORE", value_hint = clap::ValueHint::DirPath)]
     store: String,
+    /// Keep a last commit, too, of which the segments tell and the manifest does not: it may be half of one.
+    #[arg(long)]
+    keep_unfinished: bool,
     #[command(flatten)]
     memory: Memory,
     #[command(flatten)]
@@ -46,7 +52,7 @@ pub(crate) fn run(args: &Args, output: &mut Output) -> Result<Exit> {
         true => PathBuf::from(&args.store),
         false => Address::store(&args.store)?,
     };
-    let done = Store::options().arena(args.memory.arena()).repair(&folder)?;
+    let done = Store::options().arena(args.memory.arena()).keep_unfinished(args.keep_unfinished).repair(&folder)?;
     if output.is_json() {
         output.document(&json!({
             "store": folder, "changed": done.changed, "manifest_rebuilt": done.manifest_rebuilt, "datasets": done.datasets, "chunks": done.chunks,

@@ -1,14 +1,18 @@
 //! The file that an export goes to: it has its name only once it is whole.
 
+use crate::address::is_store;
 use crate::failure::{Exit, Failure, Result};
 use std::fs::File;
 use std::io::{self, BufWriter, Write};
+use std::os::unix::fs::FileTypeExt;
 use std::path::{Path, PathBuf};
 
-/// A file that is being written, or standard output.
+/// A file that is being written, or what takes bytes as they come: standard output, a device, a pipe.
 pub(crate) struct Target {
     out: Box<dyn Write>,
     file: Option<Unfinished>,
+    /// What it is called, where it is not standard output.
+    path: Option<PathBuf>,
 }
 
 /// A file under another name until it is whole; it goes if it does not come to that.
@@ -20,16 +24,33 @@ struct Unfinished {
 }
 
 impl Target {
-    /// Standard output where the path is `-`, else a file. One that exists is replaced only where `force`.
+    /// Standard output where the path is `-`, else a file. One that exists is replaced only where `force`; a device or a pipe is written to as it is.
     pub(crate) fn create(path: &Path, force: bool) -> Result<Target> {
         if path == Path::new("-") {
-            return Ok(Target { out: Box::new(BufWriter::with_capacity(64 << 10, io::stdout())), file: None });
+            return Ok(Target { out: Box::new(BufWriter::with_capacity(64 << 10, io::stdout())), file: None, path: None });
         }
         let failed = |error: &io::Error| {
             Failure::io("the file cannot be made", path, error).hint("name a file in a folder that exists and can be written to")
         };
         if path.is_dir() {
             return Err(Failure::new(Exit::Usage, format!("{} is a folder", path.display())).hint("name a file, or - for standard output"));
+        }
+        // What a link leads to is meant, not the link.
+        let path = &path.canonicalize().unwrap_or_else(|_| path.to_path_buf());
+        if let Some(store) = store_around(path) {
+            let message = format!("{} is in the folder of the store {}, where nothing else belongs", path.display(), store.display());
+            return Err(Failure::new(Exit::Usage, message).hint("name a file in another folder"));
+        }
+        if let Ok(kind) = path.metadata().map(|meta| meta.file_type())
+            && !kind.is_file()
+        {
+            if !kind.is_char_device() && !kind.is_fifo() {
+                let message =
+                    format!("{} is neither a file nor a device or pipe that bytes can be written to one after the other", path.display());
+                return Err(Failure::new(Exit::Usage, message).hint("name a file, or - for standard output"));
+            }
+            let file = File::options().write(true).open(path).map_err(|error| failed(&error))?;
+            return Ok(Target { out: Box::new(BufWriter::with_capacity(64 << 10, file)), file: None, path: Some(path.clone()) });
         }
         if !force && path.exists() {
             return Err(Failure::new(Exit::Exists, format!("{} exists", path.display())).hint("--force replaces it"));
@@ -39,7 +60,7 @@ impl Target {
         let file = File::create(&temporary).map_err(|error| failed(&error))?;
         let copy = file.try_clone().map_err(|error| failed(&error))?;
         let file = Unfinished { file, temporary, path: path.to_path_buf(), finished: false };
-        Ok(Target { out: Box::new(BufWriter::with_capacity(1 << 20, copy)), file: Some(file) })
+        Ok(Target { out: Box::new(BufWriter::with_capacity(1 << 20, copy)), path: Some(file.path.clone()), file: Some(file) })
     }
 
     /// Whether it is a file.
@@ -54,10 +75,8 @@ impl Target {
 
     /// What an error of writing means.
     pub(crate) fn failure(&self, error: io::Error) -> Failure {
-        match &self.file {
-            Some(file) => {
-                Failure::io("the file cannot be written", &file.path, &error).hint("free some room, or name a file on another disk")
-            }
+        match &self.path {
+            Some(path) => Failure::io("the file cannot be written", path, &error),
             None => error.into(),
         }
     }
@@ -86,6 +105,13 @@ impl Drop for Unfinished {
             let _ = std::fs::remove_file(&self.temporary);
         }
     }
+}
+
+/// The store or the append log in whose folder a path is.
+fn store_around(path: &Path) -> Option<PathBuf> {
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let folder = folder.canonicalize().ok()?;
+    folder.ancestors().find(|folder| is_store(folder)).map(Path::to_path_buf)
 }
 
 #[cfg(test)]

@@ -1,5 +1,6 @@
 //! Which type numbers in a text have, when nobody says it.
 
+use super::text::Skipped;
 use chunkstore_store::DType;
 
 /// What has been found of a file by reading it once.
@@ -9,6 +10,8 @@ pub(crate) struct Found {
     pub(crate) shape: Vec<usize>,
     /// The names of the columns, if the file has them.
     pub(crate) columns: Vec<String>,
+    /// The lines that hold no values.
+    pub(crate) skipped: Skipped,
 }
 
 /// Which types can hold all values so far.

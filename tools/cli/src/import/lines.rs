@@ -1,30 +1,28 @@
 //! Reading JSON lines: a number, a truth value or nested lists of them a line.
 
 use super::infer::{Found, Kinds};
-use crate::element::{Item, with_dtype};
-use crate::failure::{Exit, Failure, Result};
+use super::text::{Skipped, Text};
+use crate::element::{Item, Why, with_dtype};
+use crate::failure::Result;
 use chunkstore_store::DType;
 use serde_json::Value;
-use std::fs::File;
-use std::io::{BufRead, BufReader, Read};
-use std::path::PathBuf;
 
 /// A file of values, one a line.
 pub(crate) struct Lines {
-    pub(crate) path: PathBuf,
-    /// The bytes of the longest line that is read.
-    pub(crate) longest: usize,
+    pub(crate) text: Text,
+    /// Whether what does not fit the type is rounded or wraps.
+    pub(crate) lossy: bool,
 }
 
 impl Lines {
     /// Reads the file once: its lines, the shape of their values, and which type holds all of them unless `dtype` is given.
     pub(crate) fn scan(&self, dtype: Option<DType>) -> Result<Found> {
         let (mut kinds, mut lines, mut shape) = (Kinds::new(), 0, None);
-        self.each(|number, value| {
+        let skipped = self.each(|number, value| {
             let found = shape_of(value);
             let before = shape.get_or_insert_with(|| found.clone());
             let mut kind_of = |value: &Value| {
-                let text = value.as_str().is_some_and(|_| f64::from_json(value).is_none());
+                let text = value.as_str().is_some_and(|_| f64::from_json(value, true).is_err());
                 if text || value.is_object() {
                     return false;
                 }
@@ -32,15 +30,14 @@ impl Lines {
                 true
             };
             if *before != found || !walk(value, &found, &mut kind_of) {
-                let message = format!("line {number} is no value of shape {before:?} [{}]", self.path.display());
                 let hint = "every line needs a number, or lists of numbers nested alike; text and objects cannot be imported";
-                return Err(Failure::new(Exit::No, message).hint(hint));
+                return Err(self.text.wrong(format!("line {number}"), format!("is no value of shape {before:?}")).hint(hint));
             }
             lines += 1;
             Ok(())
         })?;
         let shape = [vec![lines], shape.unwrap_or_default()].concat();
-        Ok(Found { dtype: dtype.unwrap_or(kinds.dtype()), shape, columns: Vec::new() })
+        Ok(Found { dtype: dtype.unwrap_or(kinds.dtype()), shape, columns: Vec::new(), skipped })
     }
 
     /// Reads the lines, and gives the bytes of the elements of each.
@@ -48,43 +45,52 @@ impl Lines {
         let mut bytes = Vec::new();
         self.each(|number, value| {
             bytes.clear();
-            let shape = shape_of(value);
-            let fits = with_dtype!(dtype, T => walk(value, &shape, &mut |value| match T::from_json(value) {
-                Some(value) => { value.append_to(&mut bytes); true }
-                None => false,
+            let (shape, mut wrong) = (shape_of(value), None);
+            let fits = with_dtype!(dtype, T => walk(value, &shape, &mut |value| match T::from_json(value, self.lossy) {
+                Ok(value) => { value.append_to(&mut bytes); true }
+                Err(why) => { wrong = Some((value.to_string(), why)); false }
             }));
             if !fits {
-                let message = format!("line {number} holds what is not {} [{}]", dtype.name(), self.path.display());
-                return Err(Failure::new(Exit::No, message).hint("--dtype says which type the values are to have"));
+                let what = match wrong {
+                    Some((value, Why::Rounded)) => format!("holds {value}, an integer that {} would round", dtype.name()),
+                    Some((value, Why::Large)) => format!("holds {value}, which does not fit {}", dtype.name()),
+                    Some((value, Why::Other)) => format!("holds {value}, which is not {}", dtype.name()),
+                    None => format!("holds what is not {}", dtype.name()),
+                };
+                let hint = "--dtype says which type the values are to have; --lossy takes what comes nearest";
+                return Err(self.text.wrong(format!("line {number}"), what).hint(hint));
             }
             each(&bytes)
-        })
+        })?;
+        Ok(())
     }
 
     /// Reads every line that is not blank.
-    fn each(&self, mut each: impl FnMut(u64, &Value) -> Result) -> Result {
-        let file = File::open(&self.path).map_err(|error| Failure::io("the file cannot be opened", &self.path, &error))?;
-        let (mut reader, mut line, mut number) = (BufReader::with_capacity(1 << 20, file), String::new(), 0);
-        loop {
-            line.clear();
-            number += 1;
-            let read = (&mut reader).take(self.longest as u64).read_line(&mut line);
-            if read.map_err(|error| Failure::io("the file cannot be read", &self.path, &error))? == 0 {
-                return Ok(());
+    fn each(&self, mut each: impl FnMut(u64, &Value) -> Result) -> Result<Skipped> {
+        self.text.lines(|number, line| {
+            let value = serde_json::from_slice(line);
+            let value = value.map_err(|error| self.text.wrong(format!("line {number}"), format!("is no JSON: {error}")))?;
+            // The decoder rounds integers that no type of 64 bits holds.
+            if !self.lossy
+                && let Some(integer) = beyond_64_bits(line)
+            {
+                let hint = "write it with an exponent, or let --lossy round it";
+                return Err(self.text.wrong(format!("line {number}"), format!("holds {integer}, an integer beyond 64 bits")).hint(hint));
             }
-            if line.len() >= self.longest {
-                let message = format!("line {number} is longer than {} bytes [{}]", self.longest, self.path.display());
-                return Err(Failure::new(Exit::Failed, message).hint("give more --memory, or write one value a line"));
-            }
-            if line.trim().is_empty() {
-                continue;
-            }
-            let value = serde_json::from_str(&line);
-            let value =
-                value.map_err(|error| Failure::new(Exit::No, format!("line {number} is no JSON [{}]: {error}", self.path.display())))?;
             each(number, &value)?;
-        }
+            Ok(false)
+        })
     }
+}
+
+/// An integer in a line of JSON that no type holds.
+fn beyond_64_bits(line: &[u8]) -> Option<&str> {
+    let numbers = line.split(|byte| !matches!(byte, b'0'..=b'9' | b'+' | b'-' | b'.' | b'e' | b'E')).filter(|number| number.len() > 18);
+    let mut numbers = numbers.filter_map(|number| std::str::from_utf8(number).ok());
+    let integer = |number: &str| number.trim_start_matches('-').bytes().all(|byte| byte.is_ascii_digit());
+    numbers.find(|number| {
+        integer(number) && i64::parse(number, false).is_err() && u64::parse(number, false).is_err() && f64::parse(number, false).is_err()
+    })
 }
 
 /// The shape of nested lists, as their first elements tell.
@@ -117,7 +123,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("x.jsonl");
         std::fs::write(&path, text).unwrap();
-        let lines = Lines { path, longest: 100 };
+        let lines = Lines { text: Text { path, longest: 100, comment: None }, lossy: false };
         let (found, mut bytes) = (lines.scan(dtype)?, Vec::new());
         lines.rows(found.dtype, |row| {
             bytes.extend_from_slice(row);
@@ -144,6 +150,10 @@ mod tests {
             ("1\n[1]\n", None, "line 2 is no value of shape []"),
             ("[1,[2]]", None, "line 1 is no value of shape [2]"),
             ("1\n\"text\"", None, "line 2"),
+            ("1.5\n9007199254740993", None, "line 2 holds 9007199254740993, an integer that float64 would round"),
+            ("[1.5,18446744073709551617]", None, "line 1 holds 18446744073709551617, an integer beyond"),
+            ("1e400", None, "line 1"),
+            ("300", Some(DType::U8), "line 1 holds 300, which does not fit uint8"),
             ("{\"a\": 1}", None, "line 1"),
             ("1\nnot json", None, "line 2 is no JSON"),
             ("1.5", Some(DType::I32), "not int32"),

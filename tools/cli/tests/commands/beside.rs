@@ -1,6 +1,7 @@
 //! Beside a process that has the store open for writing.
 
 use crate::support::{Place, save_numbers};
+use chunkstore_store::{Block, Buffer, Chunk, DType, DatasetKind, Shape};
 use std::io::{BufRead, BufReader, Write};
 use std::process::{Child, ChildStdin, Command, Stdio};
 
@@ -34,6 +35,12 @@ impl Writer {
         self.input.as_mut().unwrap().write_all(b"commit\n").unwrap();
         self.wait_for("committed");
     }
+
+    /// Has it write a chunk that it does not commit.
+    fn put(&mut self) {
+        self.input.as_mut().unwrap().write_all(b"put\n").unwrap();
+        self.wait_for("put");
+    }
 }
 
 impl Drop for Writer {
@@ -49,7 +56,21 @@ fn holder() {
     let Some(folder) = std::env::var_os("CHUNKSTORE_HELD") else { return };
     let store = chunkstore_store::Store::open(folder).unwrap();
     println!("\nheld");
-    for (number, _) in std::io::stdin().lines().map_while(Result::ok).enumerate() {
+    let mut writers = Vec::new();
+    for (number, line) in std::io::stdin().lines().map_while(Result::ok).enumerate() {
+        if line == "put" {
+            // More than what stays in memory until it is committed, and nothing that can be made smaller.
+            let values: Vec<u64> =
+                (1..=1u64 << 20).map(|n| n.wrapping_mul(0x9e37_79b9_7f4a_7c15).rotate_left(31).wrapping_mul(n)).collect();
+            let kind = DatasetKind::array(DType::U64, &[values.len()], &[vec![values.len()]]).unwrap();
+            let writer = store.create(&format!("open/{number}"), kind).unwrap();
+            let shape = Shape::from_slice(&[values.len()]);
+            let block = Block::new(Buffer::from_vec(std::sync::Arc::new(values)), 0, DType::U64, shape).unwrap();
+            writer.put(0, &Chunk::Block(block)).unwrap();
+            writers.push(writer);
+            println!("\nput");
+            continue;
+        }
         save_numbers(&store, &format!("new/{number}"), 3, 2, 2);
         println!("\ncommitted");
     }
@@ -101,6 +122,24 @@ fn readers_work_and_writers_are_refused() {
     drop(writer);
     assert!(place.run(&["info", "s", "--json"]).code(0).document()["writer"].is_null());
     place.run(&["rm", array]).code(0);
+}
+
+#[test]
+fn what_a_writer_has_not_committed_is_no_garbage() {
+    let place = Place::new();
+    let mut writer = Writer::start(&place);
+    // Its first segment, of which nothing is committed.
+    writer.put();
+    let found = place.run(&["gc", "s", "--dry-run", "--json"]).code(0).document();
+    assert_eq!((&found["bytes"], found["files"].as_array().map(Vec::len)), (&0.into(), Some(0)), "{found:#}");
+    assert!(found["left_out"].as_u64().unwrap() > 0, "{found:#}");
+    let said = place.says(&["gc", "s", "--dry-run"]);
+    assert!(said.contains("0 files would be removed") && said.contains(&format!("process {}", writer.child.id())), "{said}");
+    assert_eq!(place.run(&["du", "s", "--json"]).code(0).document()["collectable_bytes"], 0);
+    assert!(!place.says(&["du", "s"]).contains("chunkstore gc"));
+    let said = place.says(&["verify", "s"]);
+    assert!(!said.contains("chunkstore compact") && said.contains("may be writing"), "{said}");
+    drop(writer);
 }
 
 #[test]

@@ -1,6 +1,6 @@
 //! A store in which a byte was flipped: every command that meets it says so.
 
-use crate::support::Place;
+use crate::support::{Place, save_numbers};
 use chunkstore_store::Store;
 use std::path::PathBuf;
 
@@ -74,9 +74,13 @@ fn repair_keeps_what_is_sound() {
     let done = place.run(&["repair", "s", "--json"]).code(0).document();
     assert!(done.to_string().contains("climate/temperature"), "{done:#}");
     place.run(&["verify", "s"]).code(0);
-    let map = place.run(&["map", "s/climate/temperature", "--check", "--json"]).code(0).document();
+    let map = place.run(&["map", "s/climate/temperature", "--check", "--json"]).code(3).document();
     assert_eq!((&map["present"], &map["missing"], &map["damaged"]), (&5.into(), &1.into(), &0.into()));
-    assert!(place.run(&["export", "s/climate/temperature", "x.npy"]).code(1).err.contains("chunk 3 is missing"));
+    assert!(place.run(&["export", "s/climate/temperature", "x.npy"]).code(3).err.contains("1 chunk of climate/temperature is missing: 3;"));
+    for arguments in [&["stat", "s/climate/temperature"][..], &["map", "s/climate/temperature"]] {
+        assert!(place.run(arguments).code(3).out.contains("missing: 3; 1 chunk a repair could not keep"));
+    }
+    assert!(place.says(&["verify", "s"]).contains("gone before: 1 chunk"));
     // A store that is sound stays as it is.
     assert!(place.run(&["repair", "s"]).code(0).out.contains("nothing"));
 }
@@ -102,4 +106,87 @@ fn a_damaged_manifest_is_damage_too() {
     place.run(&["ls", "s"]).code(1);
     place.run(&["repair", "s"]).code(0);
     assert_eq!(place.says(&["ls", "s", "--names"]), names);
+}
+
+/// A store of 6 chunks of `x` in segments of their own, and a value; the file of the segment of chunk 2.
+fn spread(place: &Place) -> PathBuf {
+    let store = Store::options()
+        .memory(64 << 20)
+        .encoding(Some(chunkstore_store::Encoding::Raw))
+        .segment_bytes(64 << 10)
+        .open(place.path("s"))
+        .unwrap();
+    save_numbers(&store, "x", 6, 1000, 8);
+    store.save_value("limits", &7u8).unwrap();
+    let found = store.dataset("x").unwrap();
+    let segments: Vec<u64> = (0..6).map(|number| found.header(number).unwrap().unwrap().place.segment).collect();
+    assert_eq!(segments.iter().filter(|segment| **segment == segments[2]).count(), 1, "{segments:?}");
+    place.path("s/segments").join(format!("{:016x}.seg", segments[2]))
+}
+
+#[test]
+fn a_segment_that_is_gone_is_told_with_its_chunks() {
+    let place = Place::new();
+    let file = spread(&place);
+    std::fs::remove_file(&file).unwrap();
+    let name = file.file_name().unwrap().to_str().unwrap();
+    for arguments in [
+        &["export", "s/x", "x.npy"][..],
+        &["stat", "s/x"],
+        &["map", "s/x"],
+        &["map", "s/x", "--check"],
+        &["cp", "s/x", "t//x", "--create"],
+        &["cp", "s/x", "s/y"],
+    ] {
+        let ran = place.run(arguments).code(3);
+        let said = format!("{}{}", ran.out, ran.err);
+        assert!(said.contains("1 chunk of x is missing: 2; gone: ") && said.contains(name), "{arguments:?}: {said}");
+        place.run(&[arguments, &["--json"]].concat()).code(3);
+    }
+    assert!(!place.path("x.npy").exists());
+    assert!(place.run(&["cp", "s/x", "t//x"]).code(3).err.contains("--partial"));
+    place.run(&["cp", "s/x", "t//x", "--partial"]).code(0);
+    assert_eq!(place.run(&["info", "t/x", "--json"]).code(0).document()["missing"], 1);
+    let ran = place.run(&["head", "s/x", "--chunk", "2"]).code(3);
+    assert!(ran.err.contains("chunk 2 of x") && ran.err.contains(name) && ran.err.contains("chunkstore repair"), "{}", ran.err);
+    place.run(&["head", "s/x", "--chunk", "1"]).code(0);
+    let stat = place.run(&["stat", "s/x", "--json"]).code(3).json();
+    assert_eq!((&stat[2]["state"], &stat[6]["missing"], &stat[6]["damaged"]), (&"missing".into(), &1.into(), &0.into()));
+    assert!(place.run(&["info", "s/x"]).code(0).out.contains("1 missing"));
+    for address in ["s", "s/x"] {
+        let ran = place.run(&["verify", address]).code(1);
+        assert!(ran.out.contains("DAMAGED") && ran.out.contains("chunkstore repair") && ran.out.contains(name), "{}", ran.out);
+        assert_eq!(place.run(&["verify", address, "--json"]).code(1).document()["sound"], false);
+    }
+    place.run(&["repair", "s"]).code(0);
+    place.run(&["verify", "s"]).code(0);
+    assert_eq!(place.run(&["map", "s/x", "--json"]).code(3).document()["present"], 5);
+}
+
+#[test]
+fn a_folder_of_segments_that_is_gone_is_damage() {
+    let place = Place::new();
+    place.sample();
+    std::fs::rename(place.path("s/segments"), place.path("aside")).unwrap();
+    for address in ["s", "s/climate/temperature"] {
+        let ran = place.run(&["verify", address]).code(1);
+        assert!(ran.out.contains("DAMAGED") && ran.out.contains("chunkstore repair"), "{}", ran.out);
+        assert_eq!(place.run(&["verify", address, "--json"]).code(1).document()["sound"], false);
+    }
+    let array = "s/climate/temperature";
+    for arguments in [
+        &["head", array][..],
+        &["stat", array],
+        &["map", array],
+        &["export", array, "x.npy"],
+        &["cp", array, "t//x", "--create"],
+        &["info", array],
+    ] {
+        let ran = place.run(arguments).code(3);
+        for part in ["none of the 6 chunks of climate/temperature", "gone", "chunkstore repair"] {
+            assert!(ran.err.contains(part), "{arguments:?}: {}", ran.err);
+        }
+    }
+    std::fs::rename(place.path("aside"), place.path("s/segments")).unwrap();
+    place.run(&["verify", "s"]).code(0);
 }

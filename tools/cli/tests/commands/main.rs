@@ -5,8 +5,10 @@
 mod beside;
 mod damage;
 mod help;
+mod logs;
 mod look;
 mod moving;
 mod runs;
 mod support;
+mod text;
 mod wrong;

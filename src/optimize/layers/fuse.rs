@@ -1,11 +1,11 @@
 //! A layer does its input's work: one pass over a block in place of two, and no block between them.
 //!
 //! An input is taken in where no other layer needs it and nobody asked for it, or where it is cheap to do again. It is not
-//! taken in where a block of it would be made more than once for it, unless it is cheap, nor where the tasks would come to need many more inputs at once: these
-//! are all in memory while a task runs.
+//! taken in where a block of it would be made more than once for it, unless it is cheap, nor where the tasks would come to need many more inputs at once, or more
+//! bytes than a bound: inputs, output and scratch are all in memory while a task runs.
 
 use super::walk::{consumers, on_inputs};
-use crate::graph::{Key, LayerRef, in_order};
+use crate::graph::{Dependency, Key, LayerRef, in_order};
 use rustc_hash::{FxHashMap, FxHashSet};
 
 /// Layers that a fused layer may take blocks from, unless it had more to begin with.
@@ -13,11 +13,33 @@ const INPUTS: usize = 8;
 /// A layer's use of an input's blocks is looked at in at most so many of its own.
 const LOOKED_AT: u32 = 4096;
 
-/// The same roots, with what can be done in one pass done in one.
-pub(super) fn fuse(roots: Vec<LayerRef>) -> Vec<LayerRef> {
+/// Of a layer's blocks so many are looked at to see what they need, at most.
+const WEIGHED: u32 = 16_384;
+
+/// The same roots, with what can be done in one pass over a block done in one, where no task comes to need more than `bound` bytes: inputs, output and scratch.
+///
+/// Layers whose tasks need more on their own stay as they are.
+///
+/// ```text
+/// {('from_ndarray', 0): (array.from_ndarray[0],),                  {('from_ndarray', 0): (array.from_ndarray[0],),
+///  ('exp', 0): (array.elementwise[0], ('from_ndarray', 0)),         ('add', 0): (array.elementwise[0], ('from_ndarray', 0))}
+///  ('add', 0): (array.elementwise[0], ('exp', 0))}
+/// ```
+///
+/// ```
+/// use chunkstore::{Persist, array::Array, graph::Graph, optimize::fuse_layers};
+/// let x = Array::from_ndarray(ndarray::arr1(&[1.0, 2.0, 3.0, 4.0]), 2);
+/// let roots = vec![(x.exp() + 1.0).layer()?];
+/// assert_eq!(Graph::from_layers(&roots).len(), 6);
+/// assert_eq!(Graph::from_layers(&fuse_layers(roots.clone(), 1 << 20)).len(), 4);
+/// // A task of two blocks of 16 bytes needs more than 16.
+/// assert_eq!(Graph::from_layers(&fuse_layers(roots, 16)).len(), 6);
+/// # Ok::<(), chunkstore::Error>(())
+/// ```
+pub fn fuse_layers(roots: Vec<LayerRef>, bound: u64) -> Vec<LayerRef> {
     let order = in_order(&roots);
     let wanted: FxHashSet<Key> = roots.iter().map(|root| root.key()).collect();
-    let mut fusion = Fusion { consumers: consumers(&order), owners: FxHashMap::default(), wanted, built: FxHashMap::default() };
+    let mut fusion = Fusion { consumers: consumers(&order), owners: FxHashMap::default(), wanted, built: FxHashMap::default(), bound };
     for layer in &order {
         fusion.owners.entry(layer.key()).or_default().insert(layer.key());
     }
@@ -38,6 +60,8 @@ struct Fusion {
     wanted: FxHashSet<Key>,
     /// For each layer's first key, what has become of it.
     built: FxHashMap<Key, LayerRef>,
+    /// The bytes that a task may need.
+    bound: u64,
 }
 
 impl Fusion {
@@ -74,7 +98,7 @@ impl Fusion {
         let count = |layer: &LayerRef| layer.inputs().iter().map(|input| input.key()).collect::<FxHashSet<_>>().len();
         let still_there = fused.inputs().iter().any(|input| input.key() == candidate_key);
         let grown = count(&fused) > INPUTS.max(count(layer));
-        (!still_there && !grown && fused.blocks() == layer.blocks()).then_some(fused)
+        (!still_there && !grown && fused.blocks() == layer.blocks() && fits(&fused, self.bound)).then_some(fused)
     }
 
     /// Notes that the layer of first key `key` was `old` and is `new`; inputs that nobody needs any more need nothing either.
@@ -108,6 +132,22 @@ impl Fusion {
     }
 }
 
+/// Whether no task of `layer` needs more than `bound` bytes.
+fn fits(layer: &LayerRef, bound: u64) -> bool {
+    let mut dependencies = Vec::new();
+    let step = (layer.blocks() / WEIGHED).max(1);
+    (0..layer.blocks()).step_by(step as usize).all(|block| {
+        dependencies.clear();
+        layer.dependencies(block, &mut dependencies);
+        dependencies.sort_unstable_by_key(|d| (d.input, d.block));
+        dependencies.dedup();
+        let out = |d: &Dependency| layer.inputs().get(d.input as usize).map_or(0, |input| input.sizes(d.block).out.bytes());
+        let sizes = layer.sizes(block);
+        let need = sizes.out.bytes().saturating_add(sizes.scratch);
+        dependencies.iter().fold(need, |need, d| need.saturating_add(out(d))) <= bound
+    })
+}
+
 /// Whether `layer` uses no block of the input of key `input` for more than one of its own.
 fn once_each(layer: &LayerRef, input: Key) -> bool {
     let mut used = FxHashSet::default();
@@ -139,7 +179,7 @@ fn once_each(layer: &LayerRef, input: Key) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::super::passes::optimize;
+    use super::super::super::passes::{optimize, optimize_within};
     use super::*;
     use crate::graph::fake::{add, broadcast, cheap, leaf, names, slice, values};
     use proptest::prelude::*;
@@ -149,7 +189,7 @@ mod tests {
         let x = leaf("x", &[1, 2]);
         let roots = vec![add("c", [add("b", [add("a", [x.clone()]), x.clone()]), x])];
         let before = values(&roots);
-        let after = fuse(roots);
+        let after = fuse_layers(roots, u64::MAX);
         assert_eq!(values(&after), before);
         assert_eq!(names(&after), ["x", "c"]);
     }
@@ -159,7 +199,7 @@ mod tests {
         let top = add("top", [leaf("x", &[1, 2])]);
         let roots = vec![add("c", [add("left", [top.clone()]), add("right", [top])])];
         let before = values(&roots);
-        let after = fuse(roots);
+        let after = fuse_layers(roots, u64::MAX);
         assert_eq!(values(&after), before);
         assert_eq!(names(&after), ["x", "c"]);
     }
@@ -168,12 +208,12 @@ mod tests {
     fn what_is_wanted_or_shared_stays() {
         let a = add("a", [leaf("x", &[1, 2])]);
         let (b, c) = (add("b", [a.clone()]), add("c", [a.clone()]));
-        assert_eq!(names(&fuse(vec![b.clone(), c.clone()])), ["x", "a", "b", "c"]);
-        assert_eq!(names(&fuse(vec![a, b])), ["x", "a", "b"]);
+        assert_eq!(names(&fuse_layers(vec![b.clone(), c.clone()], u64::MAX)), ["x", "a", "b", "c"]);
+        assert_eq!(names(&fuse_layers(vec![a, b], u64::MAX)), ["x", "a", "b"]);
         let ones = cheap("ones", &[1, 1]);
         let roots = vec![add("b", [ones.clone()]), add("c", [ones.clone()]), ones];
         let before = values(&roots);
-        let after = fuse(roots);
+        let after = fuse_layers(roots, u64::MAX);
         assert_eq!((names(&after), values(&after)), (vec!["b".to_owned(), "c".into(), "ones".into()], before));
     }
 
@@ -182,9 +222,21 @@ mod tests {
         let mean = add("mean", [leaf("m", &[5])]);
         let roots = vec![add("centred", [broadcast(&mean, 4), leaf("x", &[1, 2, 3, 4])])];
         let before = values(&roots);
-        let after = fuse(roots);
+        let after = fuse_layers(roots, u64::MAX);
         assert_eq!(values(&after), before);
         assert!(names(&after).contains(&"mean".to_owned()), "{:?}", names(&after));
+    }
+
+    #[test]
+    fn tasks_do_not_come_to_need_more_than_the_bound() {
+        // Blocks of 8 bytes: b needs 16 + 8, c with b taken in 24 + 8.
+        let [x, y, z] = ["x", "y", "z"].map(|name| leaf(name, &[1, 2]));
+        let roots = vec![add("c", [add("b", [x, y]), z])];
+        let before = values(&roots);
+        for (bound, layers) in [(31, 5), (32, 4)] {
+            let after = fuse_layers(roots.clone(), bound);
+            assert_eq!((values(&after), names(&after).len()), (before.clone(), layers));
+        }
     }
 
     #[test]
@@ -192,18 +244,34 @@ mod tests {
         let leaves: Vec<_> = (0..32).map(|i| leaf(&format!("x{i}"), &[i, i])).collect();
         let sum = leaves[1..].iter().fold(leaves[0].clone(), |sum, leaf| add("sum", [sum, leaf.clone()]));
         let before = values(std::slice::from_ref(&sum));
-        let after = fuse(vec![sum]);
+        let after = fuse_layers(vec![sum], u64::MAX);
         assert_eq!(values(&after), before);
         assert!(in_order(&after).iter().all(|layer| layer.inputs().len() <= INPUTS));
         assert!(in_order(&after).len() < 40);
     }
 
+    /// The bytes that the largest task needs; blocks have 8 bytes.
+    fn largest(roots: &[LayerRef]) -> u64 {
+        let mut dependencies = Vec::new();
+        let need = |layer: &LayerRef| {
+            let blocks = 0..layer.blocks();
+            let inputs = blocks.map(|block| {
+                dependencies.clear();
+                layer.dependencies(block, &mut dependencies);
+                dependencies.iter().map(|d| (layer.inputs()[d.input as usize].key(), d.block)).collect::<FxHashSet<_>>().len()
+            });
+            8 + 8 * inputs.max().unwrap_or(0) as u64
+        };
+        in_order(roots).iter().map(need).max().unwrap_or(0)
+    }
+
     proptest! {
-        #![proptest_config(ProptestConfig::with_cases(200))]
+        #![proptest_config(ProptestConfig::with_cases(256))]
         #[test]
         fn all_passes_keep_values(
             steps in prop::collection::vec((0..6u8, any::<u8>(), any::<u8>(), any::<u8>()), 1..24),
             wanted in prop::collection::vec(any::<u8>(), 1..4),
+            bound in 8..80u64,
         ) {
             let mut layers = vec![leaf("x", &[1, 2, 3, 4]), leaf("y", &[10, 20, 30, 40]), cheap("ones", &[1, 1, 1, 1])];
             for (kind, a, b, c) in steps {
@@ -222,7 +290,10 @@ mod tests {
             let roots: Vec<_> = wanted.iter().map(|n| layers[*n as usize % layers.len()].clone()).collect();
             let before = values(&roots);
             let after = optimize(roots.clone());
-            prop_assert_eq!(values(&after), before);
+            prop_assert_eq!(values(&after), before.clone());
+            let small = optimize_within(roots.clone(), bound);
+            prop_assert_eq!(values(&small), before);
+            prop_assert!(largest(&small) <= bound.max(largest(&optimize_within(roots.clone(), 0))));
             let again: Vec<_> = optimize(roots).iter().map(|root| root.key()).collect();
             prop_assert_eq!(after.iter().map(|root| root.key()).collect::<Vec<_>>(), again);
         }

@@ -13,8 +13,25 @@ const MOVES: usize = 256;
 /// A layer's bytes are summed over at most so many blocks, and reckoned from these.
 const SUMMED: u32 = 4096;
 
-/// The same roots, with what can move as low as it goes.
-pub(super) fn push_down(mut roots: Vec<LayerRef>) -> Vec<LayerRef> {
+/// The same roots, with slices, projections and transpositions as low as they go: the layers between, and the sources, then make only what is left.
+///
+/// A slice of an elementwise layer is that layer, seen through the slice.
+///
+/// ```text
+/// {('from_ndarray', 1): (array.from_ndarray[1],),                  {('from_ndarray', 0): (array.from_ndarray[0],),
+///  ('exp', 1): (array.elementwise[1], ('from_ndarray', 1)),         ('getitem', 0): (array.elementwise[0], ('from_ndarray', 0))}
+///  ('getitem', 0): (array.elementwise[0], ('exp', 1))}             where from_ndarray reads one number instead of two
+/// ```
+///
+/// ```
+/// use chunkstore::{Persist, array::Array, graph::Graph, optimize::push_down_layers, s};
+/// let x = Array::from_ndarray(ndarray::arr1(&[1.0, 2.0, 3.0, 4.0]), 2);
+/// let roots = vec![x.exp().slice(s![2..3]).layer()?];
+/// assert_eq!(Graph::from_layers(&roots).len(), 3);
+/// assert_eq!(Graph::from_layers(&push_down_layers(roots)).len(), 2);
+/// # Ok::<(), chunkstore::Error>(())
+/// ```
+pub fn push_down_layers(mut roots: Vec<LayerRef>) -> Vec<LayerRef> {
     let mut moves_left = MOVES * in_order(&roots).len();
     loop {
         let order = in_order(&roots);
@@ -100,7 +117,7 @@ mod tests {
         let x = add("y", [leaf("x", &[1, 2, 3, 4]), leaf("z", &[5, 6, 7, 8])]);
         let roots = vec![slice(&slice(&add("w", [x]), 1, 4), 1, 2)];
         let before = values(&roots);
-        let after = push_down(roots);
+        let after = push_down_layers(roots);
         assert_eq!(values(&after), before);
         assert!(names(&after).iter().all(|name| !name.starts_with("slice")), "{:?}", names(&after));
         assert_eq!(after[0].name(), "w");
@@ -115,13 +132,13 @@ mod tests {
         let beside = vec![slice(&x, 0, 1), add("u", [x.clone()])];
         for roots in [shifted, beside] {
             let (before, kept) = (values(&roots), names(&roots));
-            let after = push_down(roots);
+            let after = push_down_layers(roots);
             assert_eq!((values(&after), names(&after)), (before, kept));
         }
         // Two small parts.
         let roots = vec![slice(&x, 0, 1), slice(&x, 3, 4)];
         let before = values(&roots);
-        let after = push_down(roots);
+        let after = push_down_layers(roots);
         assert_eq!(values(&after), before);
         assert!(names(&after).iter().all(|name| !name.starts_with("slice")), "{:?}", names(&after));
     }

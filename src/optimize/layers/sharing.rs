@@ -8,7 +8,22 @@ use rustc_hash::{FxHashMap, FxHashSet};
 ///
 /// One sharing key is dealt with at a time, as what is done for one can change what needs what for the next. A layer that the
 /// best itself needs keeps its place, or there would be a circle.
-pub(super) fn sharing(mut roots: Vec<LayerRef>) -> Vec<LayerRef> {
+///
+/// ```text
+///   x --> moment_chunk --> mean --.              x --> moment_chunk --> mean --.
+///   |                              > divide                          |          > divide
+///   '---> moment_chunk --> std ---'                                  '--> std -'
+/// ```
+///
+/// ```
+/// use chunkstore::{Persist, array::{Array, keep}, graph::Graph, optimize::share_layers};
+/// let x = Array::from_ndarray(ndarray::arr1(&[1.0, 2.0, 3.0, 4.0]), 2);
+/// let roots = vec![(x.mean(keep(0)) / x.std(keep(0))).layer()?];
+/// assert_eq!(Graph::from_layers(&roots).len(), 9);
+/// assert_eq!(Graph::from_layers(&share_layers(roots)).len(), 7);
+/// # Ok::<(), chunkstore::Error>(())
+/// ```
+pub fn share_layers(mut roots: Vec<LayerRef>) -> Vec<LayerRef> {
     let mut done = FxHashSet::<Key>::default();
     loop {
         let order = in_order(&roots);
@@ -52,7 +67,7 @@ mod tests {
         let (low, high) = (ranked("mean", &x, 7, 0), ranked("var", &x, 7, 1));
         let roots = vec![add("a", [low.clone(), leaf("y", &[3, 4])]), add("b", [high]), add("c", [low])];
         let before = values(&roots);
-        let after = sharing(roots);
+        let after = share_layers(roots);
         assert_eq!(values(&after), before);
         assert!(!names(&after).contains(&"mean".to_owned()));
     }
@@ -61,7 +76,7 @@ mod tests {
     fn roots_keep_what_they_are() {
         let x = leaf("x", &[1, 2]);
         let (low, high) = (ranked("mean", &x, 7, 0), ranked("var", &x, 7, 1));
-        let after = sharing(vec![low.clone(), high, add("a", [low])]);
+        let after = share_layers(vec![low.clone(), high, add("a", [low])]);
         assert_eq!(after[0].name(), "mean");
         assert_eq!(after[2].inputs()[0].name(), "var");
     }
@@ -73,6 +88,6 @@ mod tests {
         let high = ranked("high", &add("between", [low.clone()]), 7, 1);
         let roots = vec![add("a", [low, high])];
         let before = values(&roots);
-        assert_eq!(values(&sharing(roots)), before);
+        assert_eq!(values(&share_layers(roots)), before);
     }
 }
