@@ -241,7 +241,7 @@ fn a_cancelled_compute_goes_on_and_leaves_nothing() {
     let before = kept(&run);
     assert!((10..ROWS as u64).contains(&before));
     // Before it runs, it is known what is left to do.
-    let explain = engine.explain(&sum.item_collection()).unwrap();
+    let explain = engine.explain(sum.item_collection()).unwrap();
     let left = ROWS as u64 - before;
     let partials = explain.layers.iter().find(|layer| layer.name == "sum_chunk").unwrap();
     assert_eq!((explain.sources, partials.tasks), (left, ROWS as u64));
@@ -286,7 +286,7 @@ fn other_inputs_are_other_work() {
     let bytes = std::fs::read(&file).unwrap();
     make_file(&file, 2);
     other("another file of the same name and size", &sum());
-    std::fs::write(&file, &std::fs::read(&file).unwrap()).unwrap();
+    std::fs::write(&file, std::fs::read(&file).unwrap()).unwrap();
     other("other contents", &sum());
     // What was there before, as it was, is known again.
     std::fs::write(&file, bytes).unwrap();

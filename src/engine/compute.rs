@@ -131,7 +131,7 @@ impl Engine {
         let result_bytes: u64 = parts.iter().map(|part| part.bytes).sum();
         let results = self.reserve_results(result_bytes)?;
         let layers = self.optimised(parts.into_iter().map(|part| part.layer).collect());
-        let (saving, layers) = Saving::new(self.checkpoint.as_ref(), layers, &[])?;
+        let (saving, layers) = Saving::look(self.checkpoint.as_ref(), layers)?;
         let lowered = lower(layers, |layers| layers)?;
         let prepared = self.shared.prepare(&lowered.table, &[], &lowered.barriers, true)?;
         let mut explain = self.explain_plan(&lowered, &prepared, result_bytes);

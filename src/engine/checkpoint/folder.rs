@@ -38,29 +38,27 @@ impl Checkpoint {
         &self.store
     }
 
-    /// Where the blocks of a persisted collection are saved; nothing where another run is at it.
-    pub(super) fn persisted(&self, key: Key, layer: &dyn Layer) -> Result<Option<Arc<Target>>> {
+    /// Where the blocks of a persisted collection are saved; nothing where it is claimed, and another run has it.
+    pub(super) fn persisted(&self, key: Key, layer: &dyn Layer, claim: bool) -> Result<Option<Arc<Target>>> {
         let meta = json!({ "layer": layer.name(), "key": key.to_string(), "blocks": layer.blocks() });
-        self.target(format!("checkpoints/{key}"), Naming::Number(key), meta)
+        self.target(format!("checkpoints/{key}"), Naming::Number(key), meta, claim)
     }
 
-    /// Where the blocks of a run are saved, whose layers make up `key`; nothing where another run is at it.
-    pub(super) fn run(&self, key: Key, layers: &[&str]) -> Result<Option<Arc<Target>>> {
+    /// Where the blocks of a run are saved, whose layers make up `key`; nothing where it is claimed, and another run has it.
+    pub(super) fn run(&self, key: Key, layers: &[&str], claim: bool) -> Result<Option<Arc<Target>>> {
         let meta = json!({ "layers": layers.iter().take(64).collect::<Vec<_>>(), "key": key.to_string() });
-        self.target(format!("runs/{key}"), Naming::Layer, meta)
+        self.target(format!("runs/{key}"), Naming::Layer, meta, claim)
     }
 
-    fn target(&self, name: String, naming: Naming, meta: serde_json::Value) -> Result<Option<Arc<Target>>> {
-        if !self.active.lock().insert(name.clone()) {
+    fn target(&self, name: String, naming: Naming, meta: serde_json::Value, claim: bool) -> Result<Option<Arc<Target>>> {
+        if claim && !self.active.lock().insert(name.clone()) {
             return Ok(None);
         }
-        match Target::new(&self.store, &name, naming, meta) {
-            Ok(target) => Ok(Some(Arc::new(target))),
-            Err(error) => {
-                self.active.lock().remove(&name);
-                Err(error)
-            }
+        let target = Target::new(&self.store, &name, naming, meta);
+        if claim && target.is_err() {
+            self.leave(&name);
         }
+        Ok(Some(Arc::new(target?)))
     }
 
     /// Says that a run is no longer at a dataset.

@@ -24,6 +24,8 @@ struct Run {
     own: Option<Arc<Target>>,
     /// Keys of layers that barriers hold.
     held: FxHashSet<Key>,
+    /// Whether it runs, and is not only looked at.
+    claimed: bool,
     found: u64,
     /// Blocks that are saved when they are made.
     missing: u64,
@@ -43,9 +45,30 @@ impl Saving {
         layers: Vec<LayerRef>,
         persist: &[Key],
     ) -> Result<(Self, Vec<LayerRef>)> {
+        Saving::prepare(checkpoint, layers, persist, true)
+    }
+
+    /// The same to forecast a run, which another may be at.
+    pub(in crate::engine) fn look(checkpoint: Option<&Arc<Checkpoint>>, layers: Vec<LayerRef>) -> Result<(Self, Vec<LayerRef>)> {
+        Saving::prepare(checkpoint, layers, &[], false)
+    }
+
+    fn prepare(
+        checkpoint: Option<&Arc<Checkpoint>>,
+        layers: Vec<LayerRef>,
+        persist: &[Key],
+        claimed: bool,
+    ) -> Result<(Self, Vec<LayerRef>)> {
         let Some(checkpoint) = checkpoint else { return Ok((Saving(None), layers)) };
-        let mut run =
-            Run { checkpoint: checkpoint.clone(), persisted: Vec::new(), own: None, held: FxHashSet::default(), found: 0, missing: 0 };
+        let mut run = Run {
+            checkpoint: checkpoint.clone(),
+            persisted: Vec::new(),
+            own: None,
+            held: FxHashSet::default(),
+            claimed,
+            found: 0,
+            missing: 0,
+        };
         let apart: FxHashSet<Key> = layers.iter().take(persist.len()).map(|layer| layer.key()).collect();
         let choice = choose(checkpoint, &layers, &apart, &FxHashSet::default());
         run.held.extend(&choice.held);
@@ -55,7 +78,7 @@ impl Saving {
                 continue;
             }
             checkpoint.know(*key);
-            if let Some(target) = checkpoint.persisted(*key, &**layer)? {
+            if let Some(target) = checkpoint.persisted(*key, &**layer, claimed)? {
                 run.persisted.push(target.clone());
                 run.wrap(target, *key, layer, &mut instead);
             }
@@ -63,7 +86,7 @@ impl Saving {
         if !choice.layers.is_empty() {
             let names: Vec<&str> = choice.layers.iter().map(|layer| layer.name()).collect();
             let key = KeyBuilder::new("run", 1).inputs(choice.layers.iter().map(|layer| layer.key())).finish();
-            run.own = checkpoint.run(key, &names)?;
+            run.own = checkpoint.run(key, &names, claimed)?;
             if let Some(target) = run.own.clone() {
                 for layer in &choice.layers {
                     run.wrap(target.clone(), layer.key(), layer, &mut instead);
@@ -159,7 +182,9 @@ impl Drop for Run {
     fn drop(&mut self) {
         for target in self.targets() {
             target.end();
-            self.checkpoint.leave(target.name());
+            if self.claimed {
+                self.checkpoint.leave(target.name());
+            }
         }
     }
 }
