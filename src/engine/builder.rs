@@ -42,6 +42,7 @@ pub struct EngineBuilder {
     scratch: Option<PathBuf>,
     quota: Option<String>,
     checkpoint: Option<PathBuf>,
+    checkpoint_quota: Option<String>,
     events: Option<PathBuf>,
     scheduler: Scheduler,
     progress: Option<bool>,
@@ -78,10 +79,27 @@ impl EngineBuilder {
         self
     }
 
-    /// A folder in which the blocks of persisted collections are saved as they are made, and found again when the same is persisted
-    /// later, by this process or another: what was finished before a run was killed, failed or found the disk full is not computed
-    /// again. It is a store (see [`crate::Store`]), which `chunkstore ls` and the other commands show, and is used by one engine at
-    /// a time. What depends on closures or on arrays in memory has nothing by which it could be known again, and is not saved.
+    /// A folder by which a run that was killed, was cancelled, failed or found the disk full goes on where it was, when the same is computed again,
+    /// by this process or another. It is a store (see [`crate::Store`]), which `chunkstore ls` and the other commands show, and is used
+    /// by one engine at a time.
+    ///
+    /// Saved as they are made, and committed together at least each second or so, are
+    ///
+    /// - the blocks of persisted collections, as `checkpoints/KEY`. They stay, and are found whenever the same is persisted;
+    /// - of each `compute` and `persist`, as `runs/KEY`, what decides what comes next and what is held for that, and the blocks of layers that
+    ///   shrink what goes into them to an eighth or less: the partial results of reductions, as a rule. They go when the run has succeeded,
+    ///   and stay until then: `chunkstore rm 'FOLDER/runs/*'` removes what is left of runs that nobody will go on with. A run that ends within a tenth
+    ///   of a second leaves nothing.
+    ///
+    /// What is found is read, and what it was made of is neither read nor computed; the report of the run says how many blocks were found. A key
+    /// says what was computed from what: with a file of another path, size or time of its last write (in nanoseconds), another parameter, other
+    /// chunks, or another version of a function nothing is found, and what was saved of the old is not used.
+    ///
+    /// Not saved are blocks of other layers: a run that writes a file (`to_npy`, `save`) finds its reductions, but begins the file anew. Nor is what
+    /// depends on closures or on arrays in memory, which have nothing by which they could be known again, user's graphs
+    /// ([`Engine::get`]), and values that are neither arrays, numbers, bytes nor records. Blocks are found with any number of
+    /// threads; with a bound of another size the optimiser may make other layers of chunks that are nearly as large as the bound, which are
+    /// not found then.
     ///
     /// ```
     /// use chunkstore::{Engine, array::Array};
@@ -99,6 +117,13 @@ impl EngineBuilder {
     /// ```
     pub fn checkpoint(mut self, folder: impl Into<PathBuf>) -> Self {
         self.checkpoint = Some(folder.into());
+        self
+    }
+
+    /// The most bytes that the segments of the checkpoint folder may take on disk: `"100GiB"`. The default is all there is. A run for which it is
+    /// too little ends in a [`DiskFull`](ErrorKind::DiskFull) error, and goes on where it was when there is more.
+    pub fn checkpoint_quota(mut self, quota: impl ToString) -> Self {
+        self.checkpoint_quota = Some(quota.to_string());
         self
     }
 
@@ -203,7 +228,8 @@ impl EngineBuilder {
         if named {
             spill.open(&arena)?;
         }
-        let checkpoint = self.checkpoint.map(|folder| Checkpoint::open(&folder, &arena)).transpose()?;
+        let room = self.checkpoint_quota.as_deref().map(parse_bytes).transpose()?;
+        let checkpoint = self.checkpoint.map(|folder| Checkpoint::open(&folder, room, &arena)).transpose()?;
         let shared = Shared::new(lease, arena, spill, settings, self.host, crate::optimize::optimize_within);
         if checkpoint.is_some() {
             shared.core.reserve(Checkpoint::BYTES)?;

@@ -1,12 +1,13 @@
 //! From lazy collections to results.
 
+use super::checkpoint::Saving;
 use super::curve::Curve;
 use super::rates;
 use super::roots::{Roots, Values, each_once};
 use super::several::{Computable, Persistable};
 use super::{Engine, Explain, RunReport, Scheduler};
-use crate::exec::{Callback, Executed, HeldLayer, Lowered, Plan, Prepared, Progressed, RunInfo, Shared, lower, lower_optimised, optimised};
-use crate::graph::LayerRef;
+use crate::exec::{Callback, Executed, HeldLayer, Lowered, Plan, Prepared, Progressed, RunInfo, Shared, lower_optimised, optimised};
+use crate::graph::{Key, LayerRef, LinkedLayers};
 use crate::report::Progress;
 use crate::{Error, ErrorKind, Kept, Result};
 use chunkstore_store::Booking;
@@ -69,14 +70,22 @@ impl Engine {
         self.remeasure(result_bytes)?;
         let results = self.reserve_results(result_bytes)?;
         let mut roots = Roots::begin(parts)?;
-        let lowered = lower(std::mem::take(&mut roots.layers), |layers| self.shared.optimise(layers))?;
+        let linked = optimised(std::mem::take(&mut roots.layers), |layers| self.optimised(layers))?;
+        let (saving, linked) = self.saving(linked, |layers| Saving::new(self.checkpoint.as_ref(), layers, &[]))?;
+        let lowered = lower_optimised(&linked)?;
         let wanted = roots.tasks(&lowered.roots)?;
         let tasks = each_once(&wanted);
-        let executed = self.run(lowered, &tasks, result_bytes)?;
-        let mut values = Values::new(&self.shared, tasks, executed.kept, wanted);
-        let output = finish(&mut Kept::new(&mut || values.next_copied()))?;
+        let executed = self.run_saving(lowered, &tasks, result_bytes, &saving);
+        let mut handed_over = 0;
+        let finished = executed.and_then(|executed| {
+            let mut values = Values::new(&self.shared, tasks, executed.kept, wanted);
+            let output = finish(&mut Kept::new(&mut || values.next_copied()))?;
+            handed_over = values.handed_over;
+            Ok(output)
+        });
+        let output = saving.conclude(finished)?;
         drop(results);
-        self.handed_over.fetch_add(result_bytes + values.handed_over, Relaxed);
+        self.handed_over.fetch_add(result_bytes + handed_over, Relaxed);
         Ok(output)
     }
 
@@ -102,23 +111,14 @@ impl Engine {
         Shared::refuse_nested()?;
         let mut layers = Vec::new();
         collections.layers(&mut layers)?;
-        let mut optimised = optimised(layers.clone(), |layers| self.shared.optimise(layers))?;
-        let mut savings = Vec::new();
-        if let Some(checkpoint) = &self.checkpoint {
-            for (layer, root) in layers.iter().zip(&mut optimised.layers) {
-                if let Some(saving) = checkpoint.saving(layer.key(), root)? {
-                    *root = saving.layer();
-                    savings.push(saving);
-                }
-            }
-        }
-        let lowered = lower_optimised(&optimised)?;
+        let keys: Vec<Key> = layers.iter().map(|layer| layer.key()).collect();
+        let linked = optimised(layers.clone(), |layers| self.optimised(layers))?;
+        let (saving, linked) = self.saving(linked, |layers| Saving::new(self.checkpoint.as_ref(), layers, &keys))?;
+        let lowered = lower_optimised(&linked)?;
         let roots = lowered.roots.clone();
-        let executed = self.run(lowered, &roots, 0);
+        let executed = self.run_saving(lowered, &roots, 0, &saving);
         // What was finished is kept, whatever became of the run.
-        let flushed = savings.iter().map(|saving| saving.flush()).fold(Ok(()), Result::and);
-        let executed = executed?;
-        flushed?;
+        let executed = saving.conclude(executed)?;
         if executed.kept.len() != roots.len() {
             return Err(Error::new(ErrorKind::Invalid, "a persisted block is missing; this is a defect of the engine"));
         }
@@ -170,19 +170,34 @@ impl Engine {
         let result_bytes: u64 = parts.iter().map(|part| part.bytes).sum();
         let results = self.reserve_results(result_bytes)?;
         let mut roots = Roots::new(parts.into_iter().map(|part| (part.layer, part.keep)).collect());
-        let mut lowered = lower(std::mem::take(&mut roots.layers), |layers| self.shared.optimise(layers))?;
+        let linked = optimised(std::mem::take(&mut roots.layers), |layers| self.optimised(layers))?;
+        let (saving, linked) = self.saving(linked, |layers| Saving::look(self.checkpoint.as_ref(), layers))?;
+        let mut lowered = lower_optimised(&linked)?;
         self.rates.settle_sources(&mut lowered.table, &self.shared.core);
         let keep = each_once(&roots.tasks(&lowered.roots)?);
         let prepared = self.shared.prepare(&lowered.table, &keep, &lowered.barriers, true)?;
         let mut explain = self.explain_plan(&lowered, &prepared, result_bytes);
         let outside = explain.memory.saturating_sub(prepared.bound);
         let situation = prepared.situation;
-        drop(prepared.planning);
-        drop(results);
+        drop((prepared.planning, results, saving));
         if let Some(situation) = situation {
             explain.settle(Curve::new(lowered, situation, outside));
         }
         Ok(explain)
+    }
+
+    /// Layers that have gone through the optimiser's passes, with those worth saving as ones that find and save blocks.
+    fn saving(
+        &self,
+        linked: LinkedLayers,
+        prepare: impl FnOnce(Vec<LayerRef>) -> Result<(Saving, Vec<LayerRef>)>,
+    ) -> Result<(Saving, LinkedLayers)> {
+        let LinkedLayers { tasks, mut layers } = linked;
+        let count = layers.len();
+        layers.extend(tasks);
+        let (saving, mut layers) = prepare(layers)?;
+        let tasks = layers.split_off(count);
+        Ok((saving, LinkedLayers { tasks, layers }))
     }
 
     fn reserve_results(&self, bytes: u64) -> Result<Reservation<'_>> {
@@ -241,11 +256,18 @@ impl Engine {
 
     /// Runs tasks; `keep` are those whose outputs are wanted.
     pub(super) fn run(&self, lowered: Lowered, keep: &[u32], result_bytes: u64) -> Result<Executed> {
+        self.run_saving(lowered, keep, result_bytes, &Saving::default())
+    }
+
+    /// The same, where layers are being saved.
+    pub(super) fn run_saving(&self, lowered: Lowered, keep: &[u32], result_bytes: u64, saving: &Saving) -> Result<Executed> {
         if let Some(token) = &self.token {
             token.check()?;
         }
+        let found = saving.bytes();
+        let _found = if found > 0 { Some(Reservation::new(&self.shared, found)?) } else { None };
         if self.callbacks.is_empty() {
-            return self.run_told(lowered, keep, result_bytes, &mut |_| Ok(()));
+            return self.run_told(lowered, keep, result_bytes, saving, &mut |_| Ok(()));
         }
         let names: Vec<Arc<str>> = lowered.table.layers.iter().map(|layer| layer.name().into()).collect();
         let tasks = lowered.table.len() as u64;
@@ -254,7 +276,7 @@ impl Engine {
         };
         about(0, &|callback, run| callback.start(run))?;
         let mut bound = 0;
-        let executed = self.run_told(lowered, keep, result_bytes, &mut |memory_for_tasks| {
+        let executed = self.run_told(lowered, keep, result_bytes, saving, &mut |memory_for_tasks| {
             bound = memory_for_tasks;
             about(bound, &|callback, run| callback.start_state(run))
         });
@@ -270,6 +292,7 @@ impl Engine {
         mut lowered: Lowered,
         keep: &[u32],
         result_bytes: u64,
+        saving: &Saving,
         planned: &mut dyn FnMut(u64) -> Result<()>,
     ) -> Result<Executed> {
         self.rates.settle_sources(&mut lowered.table, &self.shared.core);
@@ -284,6 +307,7 @@ impl Engine {
         let names: Vec<Arc<str>> = table.layers.iter().map(|layer| layer.name().into()).collect();
         let mut plan = Plan::new(lowered.table, prepared.planned.numbered, lowered.barriers);
         plan.callbacks = self.callbacks.clone();
+        plan.rewrite = saving.rewrite();
         let (taken, run) = (plan.taken.clone(), Arc::new(Progressed::default()));
         let progress = Progress::begin(self.progress, &self.shared.core, plan.order.len(), &run, || what(&names));
         let executed = self.shared.execute(plan, keep, self.scheduler() == Scheduler::Sync, run, prepared.planning, self.token.as_deref());
@@ -296,6 +320,7 @@ impl Engine {
             Err(error) => json!({ "what": "end", "ended": "failed", "error": error.to_string() }),
         });
         let mut executed = executed?;
+        executed.notes.extend(saving.notes());
         *self.last.lock() = Some(RunReport::new(explain, executed.facts, std::mem::take(&mut executed.notes)));
         drop(graph);
         Ok(executed)

@@ -178,10 +178,16 @@ pub(super) fn expand(core: &Core, job: &Job, output: &Value) -> Result<()> {
         held.push(Arc::new(HeldLayer::new(layer, chunks)));
     }
     let layers = barrier.layer.barrier().ok_or_else(defect)?.expand(output, &held)?;
-    let Lowered { mut table, barriers, .. } = lower(layers, |layers| shared.optimise(layers))?;
+    let rewrite = job.plan.rewrite.clone();
+    let layers = shared.optimise(layers);
+    let layers = match &rewrite {
+        Some(rewrite) => rewrite(layers),
+        None => layers,
+    };
+    let Lowered { mut table, barriers, .. } = lower(layers, |layers| layers)?;
     let prepared = shared.prepare(&table, &[], &barriers, false)?;
     let released = release_kept(&mut table);
-    core.expand(job.id, Plan::new(table, prepared.planned.numbered, barriers))?;
+    core.expand(job.id, Plan { rewrite, ..Plan::new(table, prepared.planned.numbered, barriers) })?;
     drop((prepared.planning, released, held));
     Ok(())
 }

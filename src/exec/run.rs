@@ -9,6 +9,9 @@ use crate::{Error, Result};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64};
 
+/// Makes of layers others of the same values, one for one.
+pub(crate) type Rewrite = Arc<dyn Fn(Vec<LayerRef>) -> Vec<LayerRef> + Send + Sync>;
+
 /// A run ready to go: tasks, their order, and their sizes.
 pub(crate) struct Plan {
     /// The tasks.
@@ -27,6 +30,8 @@ pub(crate) struct Plan {
     pub(super) first_layer: Option<u32>,
     /// Who is told of its tasks.
     pub(crate) callbacks: Callbacks,
+    /// What is done to the layers that its barriers bring, after the optimiser's passes.
+    pub(crate) rewrite: Option<Rewrite>,
     /// What its layers have taken so far.
     pub(crate) taken: Arc<Taken>,
 }
@@ -115,6 +120,7 @@ impl Plan {
             barriers,
             first_layer: None,
             callbacks: Callbacks::default(),
+            rewrite: None,
             taken,
         }
     }

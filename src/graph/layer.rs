@@ -82,6 +82,12 @@ pub trait Layer: Send + Sync + 'static {
     /// What the task for `block` needs and gives.
     fn sizes(&self, block: u32) -> Sizes;
 
+    /// The bytes of the values that go into `block`, where the layer makes some of them on the way and they are more than its inputs'.
+    fn consumed(&self, block: u32) -> Option<u64> {
+        let _ = block;
+        None
+    }
+
     /// What its tasks run.
     fn operator(&self) -> Arc<dyn Operator>;
 

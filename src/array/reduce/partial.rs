@@ -116,6 +116,11 @@ impl Layer for Partial {
         Sizes { out, scratch: self.body.core.scratch(block), load: 0 }
     }
 
+    fn consumed(&self, block: u32) -> Option<u64> {
+        let Core { grid, program, .. } = &*self.body.core;
+        Some(grid.block_len(block) as u64 * program.output().size() as u64)
+    }
+
     fn operator(&self) -> Arc<dyn Operator> {
         Arc::new(Reduce(self.reduction.clone()))
     }

@@ -10,6 +10,7 @@ pub use common::common_layers;
 pub use fuse::fuse_layers;
 pub use push_down::push_down_layers;
 pub use sharing::share_layers;
+pub(crate) use walk::replace;
 
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]

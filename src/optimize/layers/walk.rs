@@ -26,7 +26,7 @@ pub(super) fn on_inputs(layer: &LayerRef, inputs: Vec<LayerRef>) -> LayerRef {
 /// The roots with every layer in `instead` replaced, in the roots and in all that they need; layers of equal keys become one.
 ///
 /// A replacement may need others that are replaced, but no circle may come of it.
-pub(super) fn replace(roots: &[LayerRef], instead: &FxHashMap<Key, LayerRef>, in_roots: bool) -> Vec<LayerRef> {
+pub(crate) fn replace(roots: &[LayerRef], instead: &FxHashMap<Key, LayerRef>, in_roots: bool) -> Vec<LayerRef> {
     let target = |layer: &LayerRef| instead.get(&layer.key()).unwrap_or(layer).clone();
     let tops: Vec<_> = roots.iter().map(|root| if in_roots { target(root) } else { root.clone() }).collect();
     let mut built = FxHashMap::<Key, LayerRef>::default();

@@ -18,6 +18,9 @@ pub struct Collected {
     pub bytes: u64,
 }
 
+/// Segments of more bytes than this together are not gone through for descriptions.
+const GONE_THROUGH: u64 = 256 << 20;
+
 /// Which segments each table leads to.
 pub(super) type LeadsTo = FxHashMap<Place, Vec<u64>>;
 
@@ -81,9 +84,10 @@ pub(super) fn leads_to(inner: &Inner, entries: &[Entry]) -> Result<LeadsTo> {
     Ok(leads_to)
 }
 
-/// What of `victims` must be said again before they go: the datasets that are described there; tombstones are copied.
+/// What of `victims` must be said again before they go: the datasets that are described there; tombstones are copied, where a segment that
+/// stays may describe what they are of.
 fn keep_descriptions(inner: &Inner, victims: &[u64]) -> Result<FxHashSet<u64>> {
-    let mut again = FxHashSet::default();
+    let (mut again, mut tombstones) = (FxHashSet::default(), Vec::new());
     for segment in victims {
         for item in inner.segments.frames(*segment)? {
             // What is damaged describes nothing.
@@ -101,11 +105,43 @@ fn keep_descriptions(inner: &Inner, victims: &[u64]) -> Result<FxHashSet<u64>> {
                 _ => false,
             };
             if removed {
-                inner.segments.copy(place)?;
+                tombstones.push((header.dataset, place));
             }
         }
     }
+    if tombstones.is_empty() {
+        return Ok(again);
+    }
+    let described = described_beside(inner, victims)?;
+    for (dataset, place) in tombstones {
+        if described.as_ref().is_none_or(|described| described.contains(&dataset)) {
+            inner.segments.copy(place)?;
+        }
+    }
     Ok(again)
+}
+
+/// The datasets that are described in segments beside `victims`; nothing where these are too large to be gone through, or damaged.
+fn described_beside(inner: &Inner, victims: &[u64]) -> Result<Option<FxHashSet<u64>>> {
+    let stay: Vec<u64> = inner.commits().into_iter().map(|commit| commit.segment).filter(|id| !victims.contains(id)).collect();
+    let mut bytes = 0;
+    for segment in &stay {
+        bytes += size(inner, *segment)?;
+    }
+    if bytes > GONE_THROUGH {
+        return Ok(None);
+    }
+    let mut described = FxHashSet::default();
+    for segment in stay {
+        for item in inner.segments.frames(segment)? {
+            match item {
+                Ok((_, header)) if header.kind == FrameKind::Dataset => described.insert(header.dataset),
+                Ok(_) => continue,
+                Err(_) => return Ok(None),
+            };
+        }
+    }
+    Ok(Some(described))
 }
 
 /// Commits other tables, and drops those of `victims` that nothing needs then; gives the ones that went. `failures` is the number of

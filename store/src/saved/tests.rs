@@ -444,6 +444,26 @@ fn compaction_gives_room_back_and_loses_nothing() {
     assert_eq!(state_of(&store), state);
 }
 
+/// Defect: each collection copied the tombstones of all that was ever removed into a segment of their own.
+#[test]
+fn tombstones_of_what_no_segment_describes_go() {
+    let temporary = crate::testing::folder();
+    let store = Store::options().memory(64 << 20).open(temporary.path().join("store")).unwrap();
+    for kept in [false, true] {
+        if kept {
+            save(&store, "kept", &["text"]);
+        }
+        for _ in 0..3 {
+            save(&store, "x", &["text"]);
+            store.remove("x").unwrap();
+            store.gc(false).unwrap();
+            assert_eq!(store.gc(true).unwrap(), crate::Collected::default());
+        }
+    }
+    assert_eq!(store.names().unwrap(), ["kept"]);
+    assert!(store.verify(|_, _| {}).unwrap().is_sound());
+}
+
 #[test]
 fn collection_removes_what_nothing_leads_to() {
     let temporary = crate::testing::folder();

@@ -1,0 +1,85 @@
+//! Which layers of a run are worth saving.
+//!
+//! Barriers and what they hold are, and layers that shrink what goes into them to an eighth or less: partials of reductions, which
+//! take little room, and without which all that they were made of would be read again. Of a tree of such layers the first is enough.
+
+use super::Checkpoint;
+use crate::graph::{Key, LayerRef, in_order};
+use rustc_hash::{FxHashMap, FxHashSet};
+
+/// What a layer gives must be so many times smaller than what goes into it.
+const SHRINKS: u64 = 8;
+
+/// At most so many blocks of a layer are looked at.
+const LOOKED_AT: u32 = 1024;
+
+/// What is known of a layer.
+#[derive(Clone, Copy)]
+struct Known {
+    /// Whether its key means the same to another process.
+    portable: bool,
+    /// Whether it is made of little else than what is saved.
+    covered: bool,
+}
+
+/// Chosen layers, in an order that follows from the layers, and those that barriers hold.
+pub(super) struct Choice {
+    pub(super) layers: Vec<LayerRef>,
+    /// The keys of all that barriers hold, where they mean the same to another process.
+    pub(super) held: Vec<Key>,
+}
+
+/// The layers behind `roots` that are worth saving, except for those with the keys `apart`, which are saved in any case where they
+/// can be; held layers in `known`, or of which the checkpoint knows, are taken for what they stand for.
+pub(super) fn choose(checkpoint: &Checkpoint, roots: &[LayerRef], apart: &FxHashSet<Key>, known: &FxHashSet<Key>) -> Choice {
+    let order = in_order(roots);
+    let mut held = FxHashSet::<Key>::default();
+    for layer in &order {
+        let inputs = layer.barrier().map(|barrier| barrier.held()).unwrap_or_default();
+        held.extend(inputs.into_iter().filter_map(|input| layer.inputs().get(input)).map(|input| input.key()));
+    }
+    let mut choice = Choice { layers: Vec::new(), held: Vec::new() };
+    let mut all = FxHashMap::<Key, Known>::default();
+    for layer in &order {
+        let key = layer.key();
+        let inputs: Vec<Known> = layer.inputs().iter().filter_map(|input| all.get(&input.key()).copied()).collect();
+        let own = layer.operator().parameters().is_some();
+        let stands_for = !own && inputs.is_empty() && (known.contains(&key) || checkpoint.knows(key));
+        let portable = stands_for || own && inputs.iter().all(|input| input.portable);
+        let (bytes, taken) = moved(layer);
+        let covered = !inputs.is_empty() && bytes <= taken && inputs.iter().all(|input| input.covered);
+        if portable && held.contains(&key) {
+            choice.held.push(key);
+        }
+        let decides = layer.barrier().is_some() || held.contains(&key);
+        let shrinks = !covered && bytes.saturating_mul(SHRINKS) <= taken && taken > 0;
+        let fits = portable && own && !layer.is_source() && !apart.contains(&key);
+        let chosen = fits && (decides || shrinks);
+        if chosen {
+            choice.layers.push(layer.clone());
+        }
+        all.insert(key, Known { portable, covered: covered || chosen || portable && apart.contains(&key) });
+    }
+    choice
+}
+
+/// Whether the key of each layer behind `layer`, and its own, means the same to another process.
+pub(super) fn is_portable(checkpoint: &Checkpoint, layer: &LayerRef) -> bool {
+    let order = in_order(std::slice::from_ref(layer));
+    order.iter().all(|layer| layer.operator().parameters().is_some() || layer.inputs().is_empty() && checkpoint.knows(layer.key()))
+}
+
+/// The bytes that some of a layer's blocks have, and those of what goes into them.
+fn moved(layer: &LayerRef) -> (u64, u64) {
+    let (mut out, mut taken) = (0u64, 0u64);
+    let mut dependencies = Vec::new();
+    for block in (0..layer.blocks()).step_by(layer.blocks().div_ceil(LOOKED_AT).max(1) as usize) {
+        dependencies.clear();
+        layer.dependencies(block, &mut dependencies);
+        let inputs = dependencies.iter().filter_map(|d| Some(layer.inputs().get(d.input as usize)?.sizes(d.block).out.bytes()));
+        let inputs = inputs.fold(0, u64::saturating_add);
+        out = out.saturating_add(layer.sizes(block).out.bytes());
+        taken = taken.saturating_add(inputs.max(layer.consumed(block).unwrap_or(0)));
+    }
+    (out, taken)
+}
