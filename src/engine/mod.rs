@@ -1,6 +1,7 @@
 //! Engines: a memory bound, threads and a scratch folder, and what computes on them.
 
 mod builder;
+mod cache;
 mod checkpoint;
 mod compute;
 mod curve;
