@@ -18,6 +18,7 @@ mod pressure;
 mod rates;
 mod roots;
 mod several;
+mod visualize;
 mod watch;
 
 pub use crate::exec::{Callback, RunInfo, TaskInfo};
@@ -30,6 +31,7 @@ pub use handle::Engine;
 pub use init::init;
 pub use memory::parse_bytes;
 pub use several::{Computable, Finish, Persistable};
+pub use visualize::visualize;
 pub use watch::Recording;
 
 #[cfg(test)]
