@@ -51,6 +51,14 @@ fn engine(memory: &str, threads: usize) -> Engine {
     Engine::builder().memory(memory).threads(threads).scratch(scratch()).progress(false).build().unwrap()
 }
 
+/// An engine with two threads and so many bytes for tasks, whatever the other tests of this process hold.
+fn tight(bytes: u64) -> Engine {
+    let engine = engine("2GiB", 2);
+    let outside = engine.memory() - engine.memory_for_tasks();
+    engine.set_memory(outside + bytes).unwrap();
+    engine
+}
+
 /// A folder on a disk, for what spills.
 fn scratch() -> std::path::PathBuf {
     std::path::Path::new(env!("CARGO_TARGET_TMPDIR")).join("watching")
@@ -117,7 +125,7 @@ fn callbacks_are_told_of_errors_and_may_fail_themselves() {
 
 #[test]
 fn a_recording_tells_the_story_of_a_spilled_chunk() {
-    let engine = engine("112MiB", 2);
+    let engine = tight(72 << 20);
     let recording = engine.record();
     // 128 MiB that a closure makes once and that are needed twice.
     let x = Array::<f64>::ones([64, 262_144], [1, 262_144]).map_blocks(|block| block.to_owned() + 1.0);
@@ -191,7 +199,7 @@ fn other_bounds_are_forecast() {
 
 #[test]
 fn what_is_made_faster_than_it_is_read_back_is_made_again() {
-    let engine = engine("224MiB", 2);
+    let engine = tight(96 << 20);
     // Wanted twice, far apart, and not fused into what uses it: the second time it is made again, not read from scratch.
     let x = random::random([64, 262_144]).chunks([1, 262_144]).seed(3).array();
     let far = x.map_blocks(|block| block.to_owned()) - x.mean(0);
