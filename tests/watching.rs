@@ -112,7 +112,7 @@ fn callbacks_are_told_of_errors_and_may_fail_themselves() {
             assert_ne!(task.name(), "y", "not that one");
         }
         fn start_state(&self, _run: &RunInfo<'_>) {
-            assert_eq!(self.0.explain(&Array::<f64>::ones([10], 5).sum(..)).unwrap_err().kind(), ErrorKind::Invalid);
+            assert_eq!(self.0.explain(Array::<f64>::ones([10], 5).sum(..)).unwrap_err().kind(), ErrorKind::Invalid);
         }
     }
     let mut g = Graph::new();
@@ -182,7 +182,7 @@ fn other_bounds_are_forecast() {
     let engine = engine("512MiB", 2);
     let x = Array::<f64>::ones([128, 131_072], [1, 131_072]).map_blocks(|block| block.to_owned() + 1.0);
     let z = &x - x.mean(0);
-    let explain = engine.explain(&z.abs().sum(..)).unwrap();
+    let explain = engine.explain(z.abs().sum(..)).unwrap();
     let curve = explain.curve();
     assert!(curve.windows(2).all(|pair| pair[0].memory < pair[1].memory), "{curve:?}");
     assert!(curve[0].spilled_bytes > 100 << 20, "{curve:?}");
@@ -193,7 +193,7 @@ fn other_bounds_are_forecast() {
     assert!(made.bytes == 128 << 20 && made.peak_bytes == made.bytes && made.seconds > 0.0, "{explain}");
     // The rates of a run are learned.
     engine.compute(&z.abs().sum(..)).unwrap();
-    let learned = engine.explain(&z.abs().sum(..)).unwrap();
+    let learned = engine.explain(z.abs().sum(..)).unwrap();
     assert_ne!(learned.seconds, explain.seconds);
 }
 
@@ -203,7 +203,7 @@ fn what_is_made_faster_than_it_is_read_back_is_made_again() {
     // Wanted twice, far apart, and not fused into what uses it: the second time it is made again, not read from scratch.
     let x = random::random([64, 262_144]).chunks([1, 262_144]).seed(3).array();
     let far = x.map_blocks(|block| block.to_owned()) - x.mean(0);
-    let explain = engine.explain(&far.abs().sum(..)).unwrap();
+    let explain = engine.explain(far.abs().sum(..)).unwrap();
     let made = explain.layers.iter().find(|layer| layer.name == "uniform").unwrap();
     assert!(made.bytes == 128 << 20 && made.spilled_bytes == 0, "{explain}");
     engine.compute(&far.abs().sum(..).item_collection()).unwrap();
