@@ -227,7 +227,7 @@ impl Engine {
             tasks: table.source.iter().filter(|source| !**source).count() as u64,
             sources: table.source.iter().filter(|source| **source).count() as u64,
             result_bytes,
-            peak_bytes: planned.numbered.batch.out.iter().sum::<u64>() + result_bytes,
+            peak_bytes: 0,
             peak_range: None,
             least_bytes: prepared.least,
             spilled_bytes: 0,
@@ -240,9 +240,20 @@ impl Engine {
             layers: Explain::layers_of(table, &planned.numbered, planned.forecast.as_ref(), &expected.layers),
             curve: None,
         };
-        if let Some(forecast) = &planned.forecast {
-            explain.set_forecast(forecast);
-            explain.peak_bytes = self.peak_of(prepared, forecast.booked_bytes);
+        let batch = &planned.numbered.batch;
+        match &planned.forecast {
+            Some(forecast) => {
+                explain.set_forecast(forecast);
+                explain.peak_bytes = self.peak_of(prepared, forecast.booked_bytes);
+            }
+            // Nothing was simulated, as little is moved: no more can be booked than everything at once.
+            None => {
+                let scratch = batch.scratch.iter().max().copied().unwrap_or(0) * self.shared.core.settings.threads_in_all() as u64;
+                explain.peak_bytes = self.peak_of(prepared, batch.out.iter().sum::<u64>() + scratch);
+            }
+        }
+        if !explain.exact {
+            explain.peak_range = Some((prepared.least.min(explain.peak_bytes), self.memory()));
         }
         let again = explain.read_again_bytes as f64 / explain.read_bytes.max(1) as f64;
         let io = expected.loads * (1.0 + again) + rates::spilling(&self.shared.core, explain.spilled_bytes, explain.reread_bytes);
@@ -256,8 +267,8 @@ impl Engine {
     /// in any case.
     fn peak_of(&self, prepared: &Prepared<'_>, booked: u64) -> u64 {
         let arena = &self.shared.core.arena;
-        let late =
-            prepared.planned.numbered.batch.out.iter().max().copied().unwrap_or(0) * self.shared.core.settings.threads_in_all() as u64;
+        let largest = prepared.planned.numbered.batch.out.iter().max().copied().unwrap_or(0).max(prepared.largest_kept);
+        let late = largest * self.shared.core.settings.threads_in_all() as u64;
         let beside = arena.ledger().used().saturating_sub(arena.idle()).saturating_sub(prepared.resident);
         (beside + booked + late).min(arena.ledger().limit())
     }

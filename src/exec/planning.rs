@@ -93,6 +93,8 @@ pub(crate) struct Prepared<'a> {
     pub(crate) least: u64,
     /// The bytes of kept chunks that are in memory.
     pub(crate) resident: u64,
+    /// The bytes of the largest kept chunk.
+    pub(crate) largest_kept: u64,
     pub(crate) planning: MutexGuard<'a, ()>,
     /// The engine as it stood, where a forecast was asked for.
     pub(crate) situation: Option<OwnedSituation>,
@@ -129,7 +131,8 @@ impl Shared {
         }
         let resident = kept_chunks.iter().filter(|(_, kept)| kept.resident).map(|(_, kept)| kept.bytes).sum();
         let situation = forecast.then(|| OwnedSituation::new(&situation, kept, keep));
-        Ok(Prepared { planned, bound, least, resident, planning, situation })
+        let largest_kept = kept_chunks.iter().map(|(_, kept)| kept.bytes).max().unwrap_or(0);
+        Ok(Prepared { planned, bound, least, resident, largest_kept, planning, situation })
     }
 }
 

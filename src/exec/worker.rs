@@ -186,13 +186,14 @@ pub(super) fn run(core: &Core, job: &Job, inputs: &[Value], allowance: Option<&A
         None => operator.run(&context, inputs),
     };
     let Plan { callbacks, taken, table, .. } = &*job.plan;
+    let run = || caught_as(|| operator.task_name(block).unwrap_or_else(|| operator.name().to_string()), run);
     if callbacks.is_empty() && !Taken::counts(job.moved) {
-        return caught(operator.name(), run);
+        return run();
     }
     let info = TaskInfo { table, task: job.task };
     callbacks.tell(|callback| callback.pretask(&info))?;
     let began = Instant::now();
-    let outcome = caught(operator.name(), run);
+    let outcome = run();
     let time = began.elapsed();
     if outcome.is_ok() {
         taken.add(table.layer.get(job.task as usize).copied().unwrap_or(u32::MAX), job.moved, time);
@@ -205,6 +206,11 @@ pub(super) fn run(core: &Core, job: &Job, inputs: &[Value], allowance: Option<&A
 
 /// Runs code that may be the user's; a panic becomes an error that names `what` panicked, so that the thread and the run end well.
 pub(super) fn caught<T>(what: &str, run: impl FnOnce() -> Result<T>) -> Result<T> {
+    caught_as(|| what.to_string(), run)
+}
+
+/// The same, where the name takes making.
+fn caught_as<T>(what: impl FnOnce() -> String, run: impl FnOnce() -> Result<T>) -> Result<T> {
     let outer = IN_TASK.replace(true);
     let outcome = catch_unwind(AssertUnwindSafe(run));
     IN_TASK.set(outer);
@@ -213,7 +219,7 @@ pub(super) fn caught<T>(what: &str, run: impl FnOnce() -> Result<T>) -> Result<T
         Err(payload) => {
             let text = payload.downcast_ref::<&str>().map(|text| text.to_string());
             let text = text.or_else(|| payload.downcast_ref::<String>().cloned()).unwrap_or_else(|| "no message".into());
-            let error = Error::new(ErrorKind::Panicked, format!("{what} panicked: {text}"));
+            let error = Error::new(ErrorKind::Panicked, format!("{} panicked: {text}", what()));
             Err(error.hint("the run has ended and what it held is given back; mend the function, or let it return an error"))
         }
     }

@@ -21,6 +21,9 @@ use std::sync::Arc;
     note = "take `Arc<{Self}>`, or write `impl chunkstore::graph::Plain for {Self} {{}}` for a type of your own that is `Clone`"
 )]
 pub trait Argument: Sized + Send + Sync + 'static {
+    /// Whether taking it from a block copies the block's elements; the copy is then booked for the task.
+    const COPIES: bool = true;
+
     /// The value as this type; `None` where it is none.
     fn take(given: Given<'_>) -> Option<Self>;
 }
@@ -126,18 +129,24 @@ impl Argument for () {
 }
 
 impl Argument for Value {
+    const COPIES: bool = false;
+
     fn take(given: Given<'_>) -> Option<Self> {
         Some(given.to_value())
     }
 }
 
 impl Argument for Block {
+    const COPIES: bool = false;
+
     fn take(given: Given<'_>) -> Option<Self> {
         given.value().and_then(Value::block).cloned()
     }
 }
 
 impl Argument for Chunk {
+    const COPIES: bool = false;
+
     fn take(given: Given<'_>) -> Option<Self> {
         match given.value() {
             Some(Value::Chunk(chunk)) => Some(chunk.clone()),
@@ -157,6 +166,9 @@ impl<T: Send + Sync + 'static> Argument for Arc<T> {
 }
 
 impl<T: Argument + Clone> Argument for Vec<T> {
+    // A block becomes a vector of numbers, whatever these are.
+    const COPIES: bool = T::COPIES;
+
     fn take(given: Given<'_>) -> Option<Self> {
         if let Some(elements) = given.elements() {
             let mut taken = Vec::with_capacity(elements.len());
@@ -170,6 +182,8 @@ impl<T: Argument + Clone> Argument for Vec<T> {
 }
 
 impl<T: Argument + Clone> Argument for Option<T> {
+    const COPIES: bool = T::COPIES;
+
     fn take(given: Given<'_>) -> Option<Self> {
         match given.value() {
             Some(Value::None) => Some(None),

@@ -3,7 +3,7 @@
 use super::argument::{short_name, shorten};
 use super::function::Function;
 use super::word::{Word, scalar_from};
-use super::{Argument, Value};
+use super::{Argument, TaskContext, Value};
 use crate::{Error, ErrorKind, Result};
 use chunkstore_store::{Chunk, Scalar};
 
@@ -13,6 +13,8 @@ pub(crate) struct Frame<'a> {
     pub(crate) inputs: &'a [Value],
     pub(crate) literals: &'a [Value],
     pub(crate) stack: &'a [Value],
+    /// The task that takes arguments, where large ones are among them: copies are booked for it.
+    pub(crate) task: Option<&'a TaskContext<'a>>,
 }
 
 /// One argument as a task is given it: a value, or a list whose elements are decoded when they are asked for.
@@ -66,6 +68,15 @@ impl<'a> Given<'a> {
             Kind::List(count, args) => Some(Elements(Source::Words(args, count))),
             Kind::Value(Value::List(list)) => Some(Elements(Source::Values(list.iter()))),
             _ => None,
+        }
+    }
+
+    /// The bytes of the blocks that it is or holds.
+    fn block_bytes(self) -> u64 {
+        match (self.0, self.elements()) {
+            (Kind::Value(Value::Chunk(chunk @ Chunk::Block(_))), _) => chunk.nbytes(),
+            (_, Some(elements)) => elements.map(Given::block_bytes).sum(),
+            _ => 0,
         }
     }
 
@@ -167,6 +178,11 @@ impl<'a> Args<'a> {
     #[inline]
     pub fn arg<A: Argument>(&mut self) -> Result<A> {
         let given = self.next();
+        if A::COPIES
+            && let (Some(given), Some(task)) = (given, self.frame.task)
+        {
+            task.claim(given.block_bytes())?;
+        }
         given.and_then(A::take).ok_or_else(|| self.mismatch(short_name::<A>(), given))
     }
 

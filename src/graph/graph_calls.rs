@@ -2,9 +2,11 @@
 
 use super::function::Callee;
 use super::given::{Args, Frame, Given};
+use super::result::LARGE;
 use super::word::Word;
 use super::{GraphKey, Operator, TaskContext, Value};
 use crate::{Error, ErrorKind, Result};
+use chunkstore_store::Chunk;
 use smallvec::SmallVec;
 
 /// The tasks of a lowered graph, in the words of [`super::word`]; keys there are numbers of inputs.
@@ -45,13 +47,15 @@ pub(crate) fn evaluate(
     callees: &[Callee],
 ) -> Result<Value> {
     let mut stack = SmallVec::<[Value; 4]>::new();
+    let is_large = |value: &Value| matches!(value, Value::Chunk(chunk @ Chunk::Block(_)) if chunk.nbytes() >= LARGE);
+    let large = inputs.iter().any(is_large).then_some(task);
     loop {
         let (callee, block) = match words.first().map(|word| Word::decode(*word)) {
             Some(Word::Step(callee)) => (callee, None),
             Some(Word::Block(callee)) => (callee, words.get(4).copied()),
             // An expression, whose value is the task's.
             Some(_) => {
-                let frame = Frame { inputs, literals, stack: &stack };
+                let frame = Frame { inputs, literals, stack: &stack, task: large };
                 return Args::new(&frame, words, None).next().map(Given::to_value).ok_or_else(malformed);
             }
             // The last step's result is the task's.
@@ -60,7 +64,7 @@ pub(crate) fn evaluate(
         let [_, _, len, base, ..] = *words else { return Err(malformed()) };
         let head = if block.is_some() { 5 } else { 4 };
         let (args, rest) = words.get(head..).and_then(|rest| rest.split_at_checked(len as usize)).ok_or_else(malformed)?;
-        let frame = Frame { inputs, literals, stack: &stack };
+        let frame = Frame { inputs, literals, stack: &stack, task: large };
         let result = match (callees.get(callee as usize), block) {
             (Some(Callee::Function(function)), None) => function.run(Args::new(&frame, args, Some(&**function)), task)?,
             (Some(Callee::Layer(_, operator)), Some(block)) => {

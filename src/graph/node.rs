@@ -274,7 +274,12 @@ impl Node {
         let mut left = retries;
         loop {
             match evaluate(task, words, inputs, literals, callees) {
-                Err(error) if error.kind() == ErrorKind::Failed && left > 0 && !task.is_cancelled() => left -= 1,
+                Err(error) if error.kind() == ErrorKind::Failed && left > 0 => {
+                    if task.is_cancelled() {
+                        return Err(Error::new(ErrorKind::Cancelled, "the run was cancelled").from_line(self.line));
+                    }
+                    left -= 1;
+                }
                 Err(error) => return Err(error.from_line(self.line)),
                 done => return done,
             }

@@ -130,6 +130,17 @@ impl<'a> TaskContext<'a> {
         }
     }
 
+    /// Books `bytes` that the task holds outside of counted memory until it ends, such as a copy that a function of the user's takes.
+    ///
+    /// # Errors
+    /// Out of memory where more is asked for than the operator stated, and there is no room for it: the task then runs again with what it asked for.
+    pub(crate) fn claim(&self, bytes: u64) -> Result<()> {
+        match self.allowance {
+            Some(allowance) if bytes > 0 => allowance.take(bytes),
+            _ => Ok(()),
+        }
+    }
+
     /// Where [`TaskContext::alloc`] takes buffers from.
     pub fn arena(&self) -> &'a Arena {
         self.arena

@@ -126,7 +126,7 @@ impl<F: TaskFn<P>, P: 'static> Operator for FunctionOperator<F, P> {
 
     fn run(&self, task: &TaskContext<'_>, inputs: &[Value]) -> Result<Value> {
         let words: SmallVec<[u32; 8]> = (0..inputs.len() as u32).map(|input| Word::Key(input).encode()).collect();
-        let frame = Frame { inputs, literals: &[], stack: &[] };
+        let frame = Frame { inputs, literals: &[], stack: &[], task: Some(task) };
         self.function.run(Args::new(&frame, &words, Some(&self.function)), task)
     }
 }

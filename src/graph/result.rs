@@ -202,7 +202,12 @@ fn array_value<E: Element>(array: ArrayD<E>, task: Option<&TaskContext<'_>>) -> 
     let shape: Shape = array.shape().iter().copied().collect();
     let array = if array.is_standard_layout() { array } else { array.as_standard_layout().into_owned() };
     if let Some(task) = task {
-        let mut buffer = task.alloc(array.len() * size_of::<E>())?;
+        let bytes = array.len() * size_of::<E>();
+        // What the function returned is held until it has been copied.
+        if bytes as u64 >= LARGE {
+            task.claim(bytes as u64)?;
+        }
+        let mut buffer = task.alloc(bytes)?;
         if let Some(elements) = array.as_slice() {
             buffer.as_slice_mut::<E>().copy_from_slice(elements);
         }

@@ -89,9 +89,10 @@ const LEAST: usize = 400;
 /// Tasks and edges from which on only the best order is improved, not each.
 const LARGE: usize = 1_500_000;
 
-/// What the improvement of an order weighs, and what its evaluation.
+/// What the improvement of an order weighs, and what its evaluation: by its peak, or by a simulation within a bound.
 const PASS: usize = 3;
-const EVALUATION: usize = 6;
+const PEAK: usize = 6;
+const SIMULATION: usize = 30;
 
 /// The most candidates with noise, for graphs of at most so many tasks and edges; larger ones get as many fewer.
 const NOISE: (usize, usize) = (144, 5000);
@@ -113,6 +114,8 @@ pub(super) struct Portfolio<'a, E> {
     evaluate: E,
     /// Tasks and edges.
     size: usize,
+    /// What an evaluation weighs.
+    evaluation: usize,
     /// What more may weigh.
     left: usize,
     /// Whether no more is tried than what could be saved is worth.
@@ -123,7 +126,17 @@ pub(super) struct Portfolio<'a, E> {
 impl<'a, E: FnMut(&[u32]) -> Cost> Portfolio<'a, E> {
     pub(super) fn new(shape: &'a Shape<'a>, links: &'a Links, bound: u64, evaluate: E) -> Self {
         let size = (shape.len() + shape.inputs.len()).max(1);
-        Portfolio { shape, links, bound, evaluate, size, left: WORK / size, thrifty: false, best: None }
+        Portfolio {
+            shape,
+            links,
+            bound,
+            evaluate,
+            size,
+            evaluation: if bound == 0 { PEAK } else { SIMULATION },
+            left: WORK / size,
+            thrifty: false,
+            best: None,
+        }
     }
 
     /// The same, for a run whose costs are bytes that are really moved: it tries no longer than a few percent of what moving them takes.
@@ -203,8 +216,8 @@ impl<'a, E: FnMut(&[u32]) -> Cost> Portfolio<'a, E> {
 
     /// Whether more is to be tried, and there is time for something of this weight; it is then counted.
     fn may(&mut self, weight: usize) -> bool {
-        let settling = if self.size < LARGE { 0 } else { PASS + EVALUATION };
-        let may = !self.is_free() && self.left >= weight + EVALUATION + settling;
+        let settling = if self.size < LARGE { 0 } else { PASS + self.evaluation };
+        let may = !self.is_free() && self.left >= weight + self.evaluation + settling;
         self.left -= if may { weight } else { 0 };
         may
     }
@@ -233,7 +246,7 @@ impl<'a, E: FnMut(&[u32]) -> Cost> Portfolio<'a, E> {
 
     /// Takes an order where its input and output, and its peak, compare with those of the best so far as they should.
     fn take(&mut self, name: &'static str, order: Vec<u32>, better: fn((u64, u64), (u64, u64)) -> bool) {
-        self.left = self.left.saturating_sub(EVALUATION);
+        self.left = self.left.saturating_sub(self.evaluation);
         let cost = (self.evaluate)(&order);
         if self.rank().is_none_or(|least| better(cost.rank(), least)) {
             self.best = Some(Choice { name, order, cost: Some(cost) });
@@ -265,7 +278,7 @@ impl<'a, E: FnMut(&[u32]) -> Cost> Portfolio<'a, E> {
         // At equal cost the hot one: it depends less on how fast each task happens to be.
         let hot = while_hot(self.links, &best.order);
         self.take("while hot", hot, |cost, least| cost.0 <= least.0);
-        if !self.may(2 * PASS + EVALUATION) {
+        if !self.may(2 * PASS + self.evaluation) {
             return;
         }
         let numbered = depth_first(self.links.len());
@@ -283,7 +296,7 @@ impl<'a, E: FnMut(&[u32]) -> Cost> Portfolio<'a, E> {
         let most = if self.size < 300_000 { 4 * passes.len() } else { passes.len() };
         let mut idle = 0;
         for pass in passes.iter().cycle().take(most) {
-            if least <= self.bound || idle == passes.len() || self.left < PASS + EVALUATION {
+            if least <= self.bound || idle == passes.len() || self.left < PASS + self.evaluation {
                 break;
             }
             self.left -= PASS;
