@@ -51,13 +51,6 @@ impl Disk {
         }
     }
 
-    /// Takes note of a key that was removed, under the lock.
-    pub(super) fn removed(&self, key: &[u8]) {
-        if let Disk::Saved(saved) = self {
-            saved.note(key, None);
-        }
-    }
-
     pub(super) fn write(&self, write: Write) -> Result<Written> {
         match (self, write.body) {
             (Disk::Saved(saved), body) => saved.write(Write { body, ..write }).map(Written::Each),

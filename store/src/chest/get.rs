@@ -3,7 +3,9 @@
 use super::core::{Got, Guard, Shared, Want, cost_alone};
 use super::index::{Home, Index, Loc, hash_of};
 use super::record::{self, Record};
+use super::saved::Saved;
 use super::unit::{Body, Homes};
+use crate::saved::Held;
 use crate::{Arena, Error, ErrorKind, Result};
 use parking_lot::MutexGuard;
 use std::sync::Arc;
@@ -32,8 +34,8 @@ impl Shared {
     fn find(&self, state: &mut Guard<'_>, hash: u64, key: &[u8], want: &mut Want<'_>, missed: &mut bool) -> Result<Got> {
         loop {
             let Some(loc) = state.index.find(hash, key).and_then(|at| state.index.loc(at)) else { return Ok(Got::Nothing) };
-            if let Some(generation) = loc.generation() {
-                return Ok(Got::Stream(generation));
+            if let Some(stream) = loc.is_stream().then(|| state.streams.get(key)).flatten() {
+                return Ok(Got::Stream(stream));
             }
             let Some(home) = loc.home() else {
                 match self.take(state, loc, want)? {
@@ -319,14 +321,15 @@ impl Shared {
         state.index.find(hash_of(key), key).and_then(|at| state.index.loc(at))
     }
 
-    /// Makes a key stand for a value that is on disk; `tell` is called under the lock.
-    pub(super) fn put_home(&self, key: &[u8], home: Home, tell: impl FnOnce()) -> Result<()> {
+    /// Makes a key stand for a value that is on disk at a path.
+    pub(super) fn put_home(&self, saved: &Saved, key: &[u8], held: Held) -> Result<()> {
         let hash = hash_of(key);
         let mut state = self.state.lock();
+        self.wait_for_flush(&mut state, hash, key);
         let room = self.make_index_room(&mut state, hash, key);
         if room.is_ok() {
-            self.point(&mut state, hash, key, Loc::unread(home));
-            tell();
+            self.point(&mut state, hash, key, Loc::unread(saved.new_home()));
+            state.note(saved, key, Some(held));
         }
         self.leave(state);
         room

@@ -21,6 +21,7 @@ mod saved;
 mod state;
 mod storable;
 mod stream;
+mod streams;
 mod table;
 mod unit;
 mod work;

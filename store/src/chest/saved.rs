@@ -14,11 +14,12 @@ use super::index::{Home, Index, Loc, hash_of};
 use super::record::{self, Draft};
 use super::state::{State, Write};
 use super::stream;
+use super::streams::{Head, Stream};
 use super::unit::Body;
 use crate::saved::{Held, KeyedWriter};
 use crate::segment::{FrameKind, Place};
 use crate::{Chunk, DatasetKind, Error, ErrorKind, Ledger, Result, Store};
-use parking_lot::Mutex;
+use parking_lot::{Mutex, MutexGuard};
 use rustc_hash::{FxHashMap, FxHashSet};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
@@ -73,7 +74,9 @@ impl Saved {
 
     /// Fills the index with the keys of the last flush.
     pub(super) fn load(&self, state: &mut State) -> Result<()> {
-        let mut streams: Vec<(bool, Box<[u8]>)> = Vec::new();
+        /// For each generation one more than the largest number of a part.
+        type Generations = Vec<(u64, u64)>;
+        let mut streams: FxHashMap<Box<[u8]>, Generations> = FxHashMap::default();
         let (mut hidden, memory) = (0, state.memory);
         let index: &mut Index = &mut state.index;
         self.keyed.each(|key, _| {
@@ -87,26 +90,43 @@ impl Saved {
             if is_part(key) {
                 hidden += 1;
             }
-            if let Some((generation, 0, base)) = part_base(key) {
-                streams.push((generation, base.into()));
+            if let Some((generation, number, base)) = part_base(key) {
+                let parts = number.saturating_add(1);
+                let known = match streams.get_mut(base) {
+                    Some(known) => known,
+                    None => streams.entry(base.into()).or_default(),
+                };
+                match known.iter_mut().find(|(known, _)| *known == generation) {
+                    Some((_, most)) => *most = parts.max(*most),
+                    None => known.push((generation, parts)),
+                }
             }
             Ok(())
         })?;
         state.hidden = hidden;
-        for (generation, key) in streams {
+        for (key, generations) in streams {
             let found = state.index.find(hash_of(&key), &key);
-            let head = match found {
-                Some(_) => self.keyed.get(&key)?.and_then(|chunk| stream::generation_of(&chunk)),
+            generations.iter().for_each(|(generation, _)| state.streams.used(*generation));
+            let head = match found.and_then(|_| self.keyed.get(&key).transpose()) {
+                Some(Ok(chunk)) => stream::head_of(&chunk),
+                // Whoever reads the value is told so.
+                Some(Err(e)) if matches!(e.kind(), ErrorKind::Corrupt | ErrorKind::Truncated) => continue,
+                Some(Err(e)) => return Err(e),
                 None => None,
             };
-            match (found, head == Some(generation)) {
-                (Some(at), true) => {
-                    if let Some(loc) = state.index.loc(at) {
-                        state.index.set(at, loc.stream(generation));
-                    }
+            if let (Some(at), Some((generation, rest))) = (found, head)
+                && let Some(loc) = state.index.loc(at)
+            {
+                let last = generations.iter().find(|(known, _)| *known == generation).map_or(1, |(_, parts)| *parts);
+                let (parts, bytes) = rest.map_or((last, None), |(parts, bytes)| (parts.max(last), Some(bytes)));
+                state.index.set(at, loc.stream());
+                state.streams.insert(&key, Stream { generation, parts, bytes, head: Head::Noted });
+            }
+            // Parts of a stream that was still being written, or being forgotten.
+            for (generation, parts) in generations {
+                if head.is_none_or(|(current, _)| current != generation) {
+                    state.forget_parts(&key, &Stream { generation, parts, bytes: None, head: Head::Unwritten }, Some(self));
                 }
-                // Parts of a stream that was still being written, or being forgotten.
-                _ => super::core::forget_parts(state, &key, generation, |part| self.note(part, None)),
             }
         }
         Ok(())
@@ -117,30 +137,17 @@ impl Saved {
         self.notes.lock().new.insert(key.into(), held);
     }
 
-    /// Tells the keyed writer what was noted.
-    pub(super) fn tell(&self) -> Result<()> {
-        let _one = self.telling.lock();
-        let batch = {
-            let mut notes = self.notes.lock();
-            notes.telling = Arc::new(std::mem::take(&mut notes.new));
-            Arc::clone(&notes.telling)
-        };
-        let mut told = 0;
-        let result = batch.iter().try_for_each(|(key, held)| {
-            match held {
-                Some(_) => drop(self.keyed.note(key, *held)?),
-                None => drop(self.keyed.remove(key)?),
-            }
-            told += 1;
-            Ok(())
-        });
-        let mut notes = self.notes.lock();
-        notes.telling = Arc::default();
-        // What could not be told is told again, unless there is something newer.
-        for (key, held) in batch.iter().skip(told) {
-            notes.new.entry(key.clone()).or_insert(*held);
-        }
-        result
+    /// The right to tell the keyed writer what was noted, of one at a time.
+    pub(super) fn teller(&self) -> Teller<'_> {
+        Teller { saved: self, _one: self.telling.lock() }
+    }
+
+    /// Tells the keyed writer what was noted, unless somebody else does or commits.
+    pub(super) fn tell_if_free(&self) -> Result<()> {
+        let Some(one) = self.telling.try_lock() else { return Ok(()) };
+        let teller = Teller { saved: self, _one: one };
+        teller.take();
+        teller.tell_taken()
     }
 
     /// Whether there is anything to tell.
@@ -207,6 +214,42 @@ impl Saved {
     }
 }
 
+/// Who tells the keyed writer what was noted; nobody else does meanwhile.
+pub(super) struct Teller<'a> {
+    saved: &'a Saved,
+    _one: MutexGuard<'a, ()>,
+}
+
+impl Teller<'_> {
+    /// Takes what is noted so far, to be told.
+    pub(super) fn take(&self) {
+        let mut notes = self.saved.notes.lock();
+        notes.telling = Arc::new(std::mem::take(&mut notes.new));
+    }
+
+    /// Tells what was taken.
+    pub(super) fn tell_taken(&self) -> Result<()> {
+        let saved = self.saved;
+        let batch = Arc::clone(&saved.notes.lock().telling);
+        let mut told = 0;
+        let result = batch.iter().try_for_each(|(key, held)| {
+            match held {
+                Some(_) => drop(saved.keyed.note(key, *held)?),
+                None => drop(saved.keyed.remove(key)?),
+            }
+            told += 1;
+            Ok(())
+        });
+        let mut notes = saved.notes.lock();
+        notes.telling = Arc::default();
+        // What could not be told is told again, unless there is something newer.
+        for (key, held) in batch.iter().skip(told) {
+            notes.new.entry(key.clone()).or_insert(*held);
+        }
+        result
+    }
+}
+
 /// Puts all values of one chest at a path into another: sealed segments are linked, frames of others are copied, and streams are read and
 /// written. Gives their number. What `from` holds is flushed.
 pub(super) fn update(from: &Shared, a: &Saved, to: &Shared, b: &Saved) -> Result<u64> {
@@ -223,19 +266,23 @@ pub(super) fn update(from: &Shared, a: &Saved, to: &Shared, b: &Saved) -> Result
         }
         match from.loc_of(key) {
             None => return Ok(()),
-            Some(loc) if loc.generation().is_some() => {
+            Some(loc) if loc.is_stream() => {
                 streams.push(key.to_vec());
                 return Ok(());
             }
             Some(_) => {}
         }
         let place = if linked.contains(&place.segment) { place } else { b.keyed.copy_from(&a.keyed, place)? };
-        // What is stored is a guess at what it holds that costs no reading; it is for the sums of the dataset only.
-        to.put_home(key, b.new_home(), || b.note(key, Some(Held { place, bytes: place.len })))?;
+        // Where its header is damaged, what is stored is a guess; it is for the sums of the dataset only.
+        let bytes = b.keyed.inner().segments.read_header(place).map_or(place.len, |header| header.chunk.payload_len());
+        to.put_home(b, key, Held { place, bytes })?;
         count += 1;
         Ok(())
     })?;
-    b.tell()?;
+    let teller = b.teller();
+    teller.take();
+    teller.tell_taken()?;
+    drop(teller);
     for key in streams {
         if let Some(mut reader) = stream::ChestReader::open(from, &key)? {
             stream::put(to, &key, &mut reader)?;

@@ -1,30 +1,44 @@
 //! Values that are larger than the memory of their chest: written and read in parts.
 //!
-//! A stream is a small value, its *head*, and parts that are values of their own under keys that no user can have. Its parts have one of two
-//! generations, so that a stream can be written while the one before is still there; the head of the new one replaces that of
-//! the old one, and the parts of the old one are forgotten then.
+//! A stream is a small value, its *head*, and parts that are values of their own under keys that no user can have. Each stream has a
+//! generation that no other one in the chest ever had, so that it can be written and read while there are others of its key; the head
+//! of the new one takes the place of what the key stood for, and the parts of an old one are forgotten then.
 
-use super::core::{Got, Shared, Want, bytes_of, part_key};
-use super::index::{Loc, hash_of};
+use super::core::{Got, Shared, Want, bytes_of, check_key, part_key};
 use super::key::{ChestKey, EncodeKey};
 use super::map::Chest;
 use super::record::{self, Draft};
 use super::storable::Storable;
+use super::streams::{Head, Stream};
 use super::unit::Pin;
 use crate::{Buffer, Bytes, Chunk, Error, ErrorKind, Records, Result};
 use std::borrow::Borrow;
 use std::io::Read;
 use std::sync::Arc;
 
-/// The number of records that the head of a stream claims, with its generation as the lowest bit; no records are so many.
-const HEAD: u64 = u64::MAX - 1;
+/// The number of records that the head of a stream claims; no records are so many. Its bytes are the generation, the number of parts and
+/// their bytes in all, each as a u64, little-endian.
+const HEAD: u64 = u64::MAX - 2;
 
-/// The generation of a stream, if a chunk is its head.
-pub(super) fn generation_of(chunk: &Chunk) -> Option<bool> {
-    match chunk {
-        Chunk::Records(Records { data, count }) if data.is_empty() && count | 1 == u64::MAX => Some(count & 1 == 1),
+/// As that, in files where there are two generations only, of which the lowest bit tells, and no bytes.
+const OLD_HEAD: u64 = u64::MAX - 1;
+
+/// What the head of a stream tells: its generation, and the number of its parts and of their bytes, where it does.
+pub(super) fn head_of(chunk: &Chunk) -> Option<(u64, Option<(u64, u64)>)> {
+    let Chunk::Records(Records { data, count }) = chunk else { return None };
+    match *count {
+        HEAD if data.len() == 24 => {
+            let mut words = data.chunks_exact(8).filter_map(|word| word.try_into().ok()).map(u64::from_le_bytes);
+            Some((words.next()?, Some((words.next()?, words.next()?))))
+        }
+        OLD_HEAD.. if data.is_empty() => Some((count & 1, None)),
         _ => None,
     }
+}
+
+/// Whether a chunk is the head of a stream, sound or not.
+pub(super) fn is_head(chunk: &Chunk) -> bool {
+    matches!(chunk, Chunk::Records(Records { count: HEAD.., .. }))
 }
 
 /// The longest part.
@@ -75,111 +89,135 @@ impl<K: ChestKey, V: Storable> Chest<K, V> {
     }
 }
 
+/// A stream that is being written. Where this is dropped before it is there, its parts are forgotten.
+struct Writing<'a> {
+    shared: &'a Shared,
+    key: &'a [u8],
+    stream: Stream,
+}
+
+impl Drop for Writing<'_> {
+    fn drop(&mut self) {
+        if self.stream.parts > 0 {
+            let mut state = self.shared.state.lock();
+            state.forget_parts(self.key, &self.stream, self.shared.disk.saved());
+            self.shared.changed.notify_all();
+            self.shared.leave(state);
+        }
+    }
+}
+
 /// Keeps what a reader gives.
 pub(super) fn put(shared: &Shared, key: &[u8], reader: &mut dyn Read) -> Result<u64> {
-    let mut state = shared.state.lock();
-    while !state.streaming.insert(key.into()) {
-        shared.changed.wait(&mut state);
-    }
-    let old = state.index.find(hash_of(key), key).and_then(|at| state.index.loc(at)).and_then(Loc::generation);
-    let generation = !old.unwrap_or(true);
-    shared.forget_parts(&mut state, key, generation);
-    let most = (state.memory / 8).min(LONGEST_PART);
-    shared.leave(state);
-    let result = put_parts(shared, key, generation, most, reader);
-    let mut state = shared.state.lock();
-    if result.is_err() {
-        shared.forget_parts(&mut state, key, generation);
-    }
-    state.streaming.remove(key);
-    shared.changed.notify_all();
-    shared.leave(state);
-    result
-}
-
-fn put_parts(shared: &Shared, key: &[u8], generation: bool, most: u64, reader: &mut dyn Read) -> Result<u64> {
-    let (mut total, mut number) = (0u64, 0u64);
+    check_key(key)?;
+    let (generation, most) = {
+        let mut state = shared.state.lock();
+        (state.streams.next(), (state.memory / 8).min(LONGEST_PART))
+    };
+    let mut writing = Writing { shared, key, stream: Stream { generation, parts: 0, bytes: None, head: Head::Unwritten } };
+    let mut total = 0;
     loop {
-        let cost = shared.reserve_alone(most)?;
-        let read = shared.retrying(|| shared.arena.alloc(most as usize)).and_then(|mut buffer| {
-            let mut used = 0;
-            while let Some(room) = buffer.get_mut(used..).filter(|room| !room.is_empty()) {
-                match reader.read(room) {
-                    Ok(0) => break,
-                    Ok(n) => used += n,
-                    Err(e) if e.kind() == std::io::ErrorKind::Interrupted => {}
-                    Err(e) => return Err(Error::io("what was to be kept cannot be read", e)),
-                }
-            }
-            Ok((buffer, used))
-        });
-        let (mut buffer, used) = match read {
-            Ok(read) => read,
-            Err(e) => {
-                shared.unreserve(cost);
-                return Err(e);
-            }
-        };
-        let last = (used as u64) < most;
-        if used > 0 || number == 0 {
-            let part = part_key(key, generation, number);
-            if last {
-                // Less than was reserved; a new, shorter reservation is made for it.
-                buffer.truncate(used);
-                shared.unreserve(cost);
-                shared.put_chunk(&part, &Chunk::Bytes(Bytes(buffer.freeze().slice(0, used).unwrap_or_else(|| Buffer::empty().clone()))))?;
-            } else {
-                shared.put_reserved(&part, Chunk::Bytes(Bytes(buffer.freeze())), cost)?;
-            }
-            total += used as u64;
-            number += 1;
-        } else {
-            shared.unreserve(cost);
-        }
-        if last {
-            let payload = Buffer::empty().clone();
-            let head = Chunk::Records(Records { data: payload, count: HEAD | u64::from(generation) });
-            let mut header = Vec::new();
-            let kind = record::header_of(&head, &mut header)?;
-            return shared.put_small(key, &Draft { kind, header: &header, payload: &[] }, |loc| loc.stream(generation)).map(|()| total);
+        let used = put_part(&mut writing, most, reader)?;
+        total += used;
+        if used < most {
+            break;
         }
     }
+    let stream = Stream { bytes: Some(total), ..writing.stream };
+    let words: Vec<u8> = [generation, stream.parts, total].into_iter().flat_map(u64::to_le_bytes).collect();
+    let data = record::filled(shared.retrying(|| shared.arena.alloc(words.len()))?, &words);
+    let head = Chunk::Records(Records { data, count: HEAD });
+    let mut header = Vec::new();
+    let kind = record::header_of(&head, &mut header)?;
+    shared.put_head(key, &Draft { kind, header: &header, payload: &words }, stream)?;
+    writing.stream.parts = 0;
+    Ok(total)
 }
 
-/// The bytes of a value, a part at a time.
+/// Puts a part of what a reader gives, if it gives any or there is none yet; how many bytes of `most` there were.
+fn put_part(writing: &mut Writing<'_>, most: u64, reader: &mut dyn Read) -> Result<u64> {
+    let (shared, number) = (writing.shared, writing.stream.parts);
+    let reserved = shared.reserve_alone(most)?;
+    let mut buffer = shared.retrying(|| shared.arena.alloc(most as usize))?;
+    let mut used = 0;
+    while let Some(room) = buffer.get_mut(used..).filter(|room| !room.is_empty()) {
+        match reader.read(room) {
+            Ok(0) => break,
+            Ok(n) => used += n,
+            Err(e) if e.kind() == std::io::ErrorKind::Interrupted => {}
+            Err(e) => return Err(Error::io("what was to be kept cannot be read", e)),
+        }
+    }
+    if used == 0 && number > 0 {
+        return Ok(0);
+    }
+    let part = part_key(writing.key, writing.stream.generation, number);
+    if used as u64 == most {
+        shared.put_reserved(&part, Chunk::Bytes(Bytes(buffer.freeze())), reserved)?;
+    } else {
+        // Less than was reserved; a new, shorter reservation is made for it.
+        buffer.truncate(used);
+        drop(reserved);
+        shared.put_chunk(&part, &Chunk::Bytes(Bytes(buffer.freeze().slice(0, used).unwrap_or_else(|| Buffer::empty().clone()))))?;
+    }
+    writing.stream.parts += 1;
+    Ok(used as u64)
+}
+
+/// The bytes of a value, a part at a time. After an error it goes on where it was.
 pub struct ChestReader<'a> {
     shared: &'a Shared,
     key: Box<[u8]>,
-    /// The generation and the number of the next part, of a stream.
-    next: Option<(bool, u64)>,
+    /// What is read part by part, the number of the next part, and the bytes of those before it.
+    stream: Option<(Stream, u64, u64)>,
     part: Option<(Chunk, Arc<Pin>)>,
     at: usize,
 }
 
 impl<'a> ChestReader<'a> {
     pub(super) fn open(shared: &'a Shared, key: &[u8]) -> Result<Option<Self>> {
-        let (next, part) = match shared.get(key, Want::Share)? {
+        let (stream, part) = match shared.get(key, Want::Share)? {
             Got::Nothing | Got::Copied(_) => return Ok(None),
+            Got::Chunk(chunk, _) if is_head(&chunk) => {
+                // No part of it was found when the chest was opened.
+                let (generation, rest) = head_of(&chunk).unwrap_or((0, None));
+                let (parts, bytes) = rest.map_or((1, None), |(parts, bytes)| (parts.max(1), Some(bytes)));
+                (Some((Stream { generation, parts, bytes, head: Head::Noted }, 0, 0)), None)
+            }
             Got::Chunk(chunk, pin) => (None, Some((chunk, pin))),
-            Got::Stream(generation) => (Some((generation, 0)), None),
+            Got::Stream(stream) => (Some((stream, 0, 0)), None),
         };
-        Ok(Some(ChestReader { shared, key: key.into(), next, part, at: 0 }))
+        Ok(Some(ChestReader { shared, key: key.into(), stream, part, at: 0 }))
     }
 
-    /// Gets the next part, if there is one.
-    fn advance(&mut self) -> Result<()> {
+    /// Gets the next part; false where there is none.
+    fn advance(&mut self) -> Result<bool> {
+        let Some((stream, number, before)) = self.stream else { return Ok(false) };
         (self.part, self.at) = (None, 0);
-        let Some((generation, number)) = self.next.take() else { return Ok(()) };
-        match self.shared.get(&part_key(&self.key, generation, number), Want::Share)? {
-            Got::Chunk(chunk, pin) => {
-                self.part = Some((chunk, pin));
-                self.next = Some((generation, number + 1));
-                Ok(())
-            }
-            _ => match self.shared.get(&self.key, Want::Share)? {
-                Got::Stream(now) if now == generation => Ok(()),
-                _ => Err(Error::new(ErrorKind::Invalid, "the value was replaced or removed while it was read").hint("read it again")),
-            },
+        let damaged = |message: String| {
+            let hint = "`chunkstore verify` tells what is damaged; put the value again";
+            Err(Error::new(ErrorKind::Corrupt, message).at(self.shared.disk.folder()).hint(hint))
+        };
+        if number == stream.parts {
+            return match stream.bytes {
+                Some(bytes) if bytes != before => damaged(format!("the parts of a stream are {before} bytes, not {bytes}")),
+                _ => Ok(false),
+            };
+        }
+        let got = self.shared.get(&part_key(&self.key, stream.generation, number), Want::Share)?;
+        if let Got::Chunk(chunk, pin) = got {
+            self.stream = Some((stream, number + 1, before + bytes_of(&chunk).len() as u64));
+            self.part = Some((chunk, pin));
+            return Ok(true);
+        }
+        let there = match self.shared.get(&self.key, Want::Share)? {
+            Got::Stream(now) => now.generation == stream.generation,
+            Got::Chunk(chunk, _) => head_of(&chunk).is_some_and(|(generation, _)| generation == stream.generation),
+            Got::Nothing | Got::Copied(_) => false,
+        };
+        match there {
+            true => damaged(format!("part {number} of the {} parts of a stream is missing", stream.parts)),
+            false => Err(Error::new(ErrorKind::Invalid, "the value was replaced or removed while it was read").hint("read it again")),
         }
     }
 }
@@ -196,16 +234,15 @@ impl Read for ChestReader<'_> {
                     return Ok(n);
                 }
             }
-            if self.next.is_none() {
+            if out.is_empty() || !self.advance().map_err(std::io::Error::other)? {
                 return Ok(0);
             }
-            self.advance().map_err(std::io::Error::other)?;
         }
     }
 }
 
 impl std::fmt::Debug for ChestReader<'_> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("ChestReader").field("next", &self.next).finish_non_exhaustive()
+        f.debug_struct("ChestReader").field("stream", &self.stream).finish_non_exhaustive()
     }
 }
