@@ -2,6 +2,7 @@
 
 use super::disk::Disk;
 use super::index::LONGEST_KEY;
+use super::key::check_depth;
 use super::state::State;
 use super::streams::{OLD_GENERATIONS, Stream};
 use super::unit::{Pin, UNIT_BYTES};
@@ -78,6 +79,7 @@ impl Core {
         }
         let mut state = State::new(memory, disk.writes_each(), &arena)?;
         if let Some(saved) = disk.saved() {
+            saved.set_small(state.small);
             saved.load(&mut state)?;
         }
         let (small, state) = (state.small, Mutex::new(state));
@@ -151,7 +153,7 @@ pub(super) fn is_part(key: &[u8]) -> bool {
 
 pub(super) fn check_key(key: &[u8]) -> Result<()> {
     if key.len() <= LONGEST_KEY {
-        return Ok(());
+        return check_depth(key);
     }
     let message = format!("a key of {} bytes; {LONGEST_KEY} are the most", key.len());
     Err(Error::new(ErrorKind::Invalid, message).hint("use a shorter key, such as a hash of it"))

@@ -3,7 +3,8 @@
 use super::core::{Got, Guard, Shared, Want, cost_alone};
 use super::index::{Home, Index, Loc, hash_of};
 use super::record::{self, Record};
-use super::saved::Saved;
+use super::saved::{InRow, Row, Saved};
+use super::state::State;
 use super::unit::{Body, Homes};
 use crate::saved::Held;
 use crate::{Arena, Error, ErrorKind, Result};
@@ -213,12 +214,12 @@ impl Shared {
             state.misses += 1;
         }
         let trash = std::mem::take(&mut state.trash);
-        let mut bytes = Vec::new();
+        let (mut bytes, most) = (Vec::new(), state.pack);
         let read = MutexGuard::unlocked(state, || {
             drop(trash);
-            self.disk.read_small(place.as_ref().map(|(slot, _)| &**slot), home, loc, key, hash, &mut bytes)
+            self.disk.read_small(place.as_ref().map(|(slot, _)| &**slot), home, loc, (key, hash), most, &mut bytes)
         });
-        read?;
+        let row = read?;
         // Places are used again, so that the same one may be another by now.
         let same = state.is_same_place(home, place.as_ref().map(|(slot, _)| slot));
         let damaged = || Error::new(ErrorKind::Corrupt, "a small value on disk is not what was written");
@@ -227,6 +228,7 @@ impl Shared {
             let loc = loc.with_len(record.len() as u64);
             state.remember(at, loc, home, bytes.get(..record.len()).unwrap_or(&bytes));
         }
+        self.remember_row(state, row);
         match want {
             Want::Warm => Ok(None),
             Want::Copy(out) if record.header.is_empty() => {
@@ -247,6 +249,29 @@ impl Shared {
                 let pin = state.lend(cost);
                 let chunk = record::chunk_of(record.kind, record.header, record::filled(buffer, record.payload))?;
                 Ok(Some(Got::Chunk(chunk, pin)))
+            }
+        }
+    }
+
+    /// Keeps what was read with another value, as far as it is still what its keys stand for.
+    fn remember_row(&self, state: &mut Guard<'_>, mut row: Row) {
+        let Some(saved) = self.disk.saved().filter(|_| !row.values.is_empty()) else { return };
+        let find = |state: &State, value: &InRow| {
+            let key = row.bytes.get(value.key.clone())?;
+            let at = state.index.find(value.hash, key)?;
+            let loc = state.index.loc(at).filter(|loc| loc.home().is_some() && !loc.is_alone() && !loc.is_stream())?;
+            Some((at, loc))
+        };
+        let values = std::mem::take(&mut row.values);
+        let mut there: Vec<(InRow, Loc)> = values.into_iter().filter_map(|value| find(state, &value).map(|(_, loc)| (value, loc))).collect();
+        // A place that a key has no longer than it has its home is that of its value.
+        MutexGuard::unlocked(state, || {
+            there.retain(|(value, _)| row.bytes.get(value.key.clone()).is_some_and(|key| saved.is_at(key, value.place)));
+        });
+        for (value, before) in there {
+            let Some((at, loc)) = find(state, &value).filter(|(_, loc)| *loc == before) else { continue };
+            if let (Some(home), Some(record)) = (loc.home(), row.bytes.get(value.record.clone())) {
+                state.remember(at, loc.with_len(record.len() as u64), home, record);
             }
         }
     }

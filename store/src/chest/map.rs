@@ -95,7 +95,7 @@ impl<K: ChestKey, V: Storable> Chest<K, V> {
     /// # Errors
     /// Out of memory for a value larger than the bound, which [`Chest::put_reader`] can keep, or where all that is in memory is pinned. Where
     /// a write for making room failed, its error: what could not be written stays in memory. Invalid where the value cannot be encoded, or
-    /// its key takes more than 64 KiB. In all these cases the chest has the same values as before.
+    /// its key takes more than 64 KiB, or has lists that are more than 64 deep. In all these cases the chest has the same values as before.
     pub fn put<Q>(&self, key: &Q, value: &V) -> Result<()>
     where
         K: Borrow<Q>,

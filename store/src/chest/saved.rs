@@ -22,7 +22,8 @@ use crate::{Chunk, DatasetKind, Error, ErrorKind, Ledger, Result, Store};
 use parking_lot::{Mutex, MutexGuard};
 use rustc_hash::{FxHashMap, FxHashSet};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::ops::Range;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed};
 
 /// Beyond the memory of a chest at a path, what its own ledger lets be booked for the store: buffers, and keys that are not in tables yet.
 pub(super) const STORE_BYTES: u64 = 32 << 20;
@@ -32,6 +33,47 @@ pub(super) const NAME: &str = "chest";
 
 /// A value that was written: where it begins in its unit, its key, and where it stands.
 pub(super) type Framed = (u32, Box<[u8]>, Held);
+
+/// Values that stand this near behind the one before are read in a row.
+const NEAR: u64 = 64 << 10;
+
+/// Where no value stands.
+const NOWHERE: Place = Place { segment: 0, offset: 0, len: 0 };
+
+/// Values that stand in a row, as records; which of them are still wanted is not known.
+pub(super) struct Row {
+    pub(super) bytes: Vec<u8>,
+    pub(super) values: Vec<InRow>,
+    end: Place,
+}
+
+#[derive(Clone)]
+pub(super) struct InRow {
+    pub(super) hash: u64,
+    pub(super) key: Range<usize>,
+    pub(super) record: Range<usize>,
+    pub(super) place: Place,
+}
+
+impl Default for Row {
+    fn default() -> Self {
+        Row { bytes: Vec::new(), values: Vec::new(), end: NOWHERE }
+    }
+}
+
+impl Row {
+    fn push(&mut self, key: &[u8], place: Place, chunk: &Chunk, header: &mut Vec<u8>) {
+        let Ok(kind) = record::header_of(chunk, header) else { return };
+        let draft = Draft { kind, header, payload: super::core::bytes_of(chunk) };
+        let (hash, begin) = (hash_of(key), self.bytes.len());
+        self.bytes.extend_from_slice(key);
+        let key = begin..self.bytes.len();
+        let record = key.end..key.end + draft.len();
+        self.bytes.resize(record.end, 0);
+        draft.write(hash, draft.check(), self.bytes.get_mut(record.clone()).unwrap_or_default());
+        self.values.push(InRow { hash, key, record, place });
+    }
+}
 
 /// Keys whose chunk, or whose removal, is not known to the keyed writer yet.
 #[derive(Default)]
@@ -49,6 +91,10 @@ pub(super) struct Saved {
     /// Held while notes are told.
     telling: Mutex<()>,
     homes: AtomicU64,
+    /// The last value that was read, or the last of a row.
+    last: Mutex<Place>,
+    /// The most bytes of a record.
+    small: AtomicUsize,
     /// The ledger, where it is the chest's own.
     own: Option<Ledger>,
 }
@@ -56,7 +102,7 @@ pub(super) struct Saved {
 impl Saved {
     pub(super) fn open(store: Store, kind: &DatasetKind, own: Option<Ledger>) -> Result<Self> {
         let keyed = store.keyed(NAME, kind)?;
-        Ok(Saved { store, keyed, notes: Mutex::default(), telling: Mutex::default(), homes: AtomicU64::new(0), own })
+        Ok(Saved { store, keyed, notes: Mutex::default(), telling: Mutex::default(), homes: AtomicU64::new(0), last: Mutex::new(NOWHERE), small: AtomicUsize::new(0), own })
     }
 
     /// Lets what is booked beside the `counted` bytes of the chest, such as mapped tables, take nothing of its memory.
@@ -202,15 +248,52 @@ impl Saved {
         self.keyed.read(self.place(key)?)
     }
 
-    /// The chunk of a key, as a record.
-    pub(super) fn read_record(&self, key: &[u8], hash: u64, out: &mut Vec<u8>) -> Result<()> {
-        let chunk = self.read(key)?;
+    /// The chunk of a key, as a record. Where it stands behind the one that was read before, what follows is read with it.
+    pub(super) fn read_record(&self, key: &[u8], hash: u64, most: usize, out: &mut Vec<u8>) -> Result<Row> {
+        let _layout = self.keyed.inner().layout.read();
+        let place = self.place(key)?;
+        let last = std::mem::replace(&mut *self.last.lock(), place);
+        let follows = last.segment == place.segment && place.offset.wrapping_sub(last.end()) < NEAR;
+        let mut row = Row::default();
+        if follows && place.len <= NEAR {
+            let mut header = Vec::new();
+            // What fails is read again, alone, for its error.
+            self.keyed
+                .inner()
+                .segments
+                .read_row(place, |frame, here, chunk| {
+                    if frame.kind == FrameKind::Chunk && chunk.nbytes() + 64 <= self.small.load(Relaxed) as u64 {
+                        row.push(&frame.key, here, &chunk, &mut header);
+                    }
+                    row.end = here;
+                    row.bytes.len() < most
+                })
+                .ok();
+        }
+        let front = row.values.first().filter(|value| value.place == place && row.bytes.get(value.key.clone()) == Some(key));
+        if let Some(value) = front.cloned() {
+            out.extend_from_slice(row.bytes.get(value.record.clone()).unwrap_or_default());
+            row.values.remove(0);
+            *self.last.lock() = row.end;
+            return Ok(row);
+        }
+        let chunk = self.keyed.read(place)?;
         let mut header = Vec::new();
         let kind = record::header_of(&chunk, &mut header)?;
         let draft = Draft { kind, header: &header, payload: super::core::bytes_of(&chunk) };
         out.resize(draft.len(), 0);
         draft.write(hash, draft.check(), out);
-        Ok(())
+        Ok(Row::default())
+    }
+
+    /// Whether the chunk of a key stands at a place.
+    pub(super) fn is_at(&self, key: &[u8], place: Place) -> bool {
+        self.place(key).is_ok_and(|now| now == place)
+    }
+
+    /// Says up to how many bytes a value can be a record.
+    pub(super) fn set_small(&self, small: usize) {
+        self.small.store(small, Relaxed);
     }
 }
 

@@ -246,3 +246,270 @@ impl std::fmt::Debug for ChestReader<'_> {
         f.debug_struct("ChestReader").field("stream", &self.stream).finish_non_exhaustive()
     }
 }
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+    use crate::chest::{ChestOptions, Encoder};
+    use crate::io::{Fault, FaultyBackend, MemoryBackend};
+    use crate::{DatasetKind, Encoding, ScratchOptions, Store};
+    use std::panic::{AssertUnwindSafe, catch_unwind};
+
+    const MIB: u64 = 1 << 20;
+
+    fn temporary<V: Storable>(memory: u64) -> (FaultyBackend, Chest<u64, V>) {
+        let backend = FaultyBackend::new(Arc::new(MemoryBackend::new(1 << 30)));
+        let options = ChestOptions::in_folder("/m").scratch(ScratchOptions::new("/m").encoding(Some(Encoding::Raw)));
+        (backend.clone(), Chest::temporary_on(Arc::new(backend), memory, options).unwrap())
+    }
+
+    fn bytes(len: u64, seed: u64) -> Vec<u8> {
+        let mut x = seed * 2 + 88_172_645_463_325_252;
+        let mut next = || {
+            x ^= x << 13;
+            x ^= x >> 7;
+            x ^= x << 17;
+            x as u8
+        };
+        (0..len).map(|_| next()).collect()
+    }
+
+    fn read(chest: &Chest<u64, Vec<u8>>, key: u64) -> std::io::Result<Vec<u8>> {
+        let mut all = Vec::new();
+        chest.get_reader(&key).unwrap().unwrap().read_to_end(&mut all).map(|_| all)
+    }
+
+    /// Defect: a reader went on in the stream after the next one of its key, as generations were one bit.
+    #[test]
+    fn a_reader_meets_no_other_stream() {
+        let (_, chest) = temporary::<Vec<u8>>(MIB);
+        chest.put_reader(&1, std::io::repeat(1).take(3 * MIB)).unwrap();
+        let mut reader = chest.get_reader(&1).unwrap().unwrap();
+        let mut first = vec![0; 100_000];
+        reader.read_exact(&mut first).unwrap();
+        chest.put_reader(&1, std::io::repeat(2).take(3 * MIB)).unwrap();
+        chest.put_reader(&1, std::io::repeat(3).take(3 * MIB)).unwrap();
+        let mut rest = Vec::new();
+        assert!(reader.read_to_end(&mut rest).is_err());
+        assert!(rest.iter().all(|byte| *byte == 1) && read(&chest, 1).unwrap() == vec![3; 3 << 20]);
+    }
+
+    /// Defect: after a repair took a damaged part out, a stream ended there without an error.
+    #[test]
+    fn a_stream_that_lost_a_part_is_an_error() {
+        let folder = crate::testing::folder();
+        let path = folder.path().join("chest");
+        let open = || Chest::<u64, Vec<u8>>::open_with(&path, 4 * MIB, Store::options().encoding(Some(Encoding::Raw)), 2).unwrap();
+        let whole = bytes(6 * MIB, 1);
+        {
+            let chest = open();
+            chest.put_reader(&1, &whole[..]).unwrap();
+            chest.put(&2, &vec![2; 100]).unwrap();
+            chest.flush().unwrap();
+        }
+        let segment = std::fs::read_dir(path.join("segments")).unwrap().map(|entry| entry.unwrap().path());
+        let segment = segment.max_by_key(|path| std::fs::metadata(path).unwrap().len()).unwrap();
+        let mut file = std::fs::read(&segment).unwrap();
+        file[1 << 20] ^= 1;
+        std::fs::write(&segment, file).unwrap();
+        for _ in 0..2 {
+            let chest = open();
+            let error = read(&chest, 1).unwrap_err();
+            let error = error.get_ref().and_then(|error| error.downcast_ref::<Error>()).unwrap();
+            assert_eq!(error.kind(), ErrorKind::Corrupt, "{error}");
+            assert!(error.path().is_some());
+            assert_eq!((chest.len(), chest.get(&2).unwrap().unwrap().len()), (2, 100));
+            drop(chest);
+            Store::options().repair(&path).unwrap();
+        }
+        let chest = open();
+        chest.put_reader(&1, &whole[..]).unwrap();
+        assert!(read(&chest, 1).unwrap() == whole);
+        // All parts of a stream of one part.
+        chest.put_reader(&3, &whole[..10]).unwrap();
+        chest.flush().unwrap();
+        let Got::Stream(stream) = chest.shared().get(&key_of(3), Want::Share).unwrap() else { panic!("no stream") };
+        chest.shared().remove(&part_key(&key_of(3), stream.generation, 0));
+        assert!(read(&chest, 3).is_err());
+        chest.flush().unwrap();
+        drop(chest);
+        let chest = open();
+        assert!(read(&chest, 3).is_err() && chest.get(&3).is_err());
+        assert!(read(&chest, 1).unwrap() == whole);
+    }
+
+    fn key_of(key: u64) -> Vec<u8> {
+        let mut bytes = Vec::new();
+        key.encode_key(&mut bytes);
+        bytes
+    }
+
+    /// Defect: after an error, reading again gave the end of the stream.
+    #[test]
+    fn reading_goes_on_after_an_error() {
+        let (backend, chest) = temporary::<Vec<u8>>(MIB);
+        let whole = bytes(2 * MIB, 3);
+        chest.put_reader(&1, &whole[..]).unwrap();
+        chest.shrink(0).unwrap();
+        let mut reader = chest.get_reader(&1).unwrap().unwrap();
+        let (mut found, mut errors, mut room) = (Vec::new(), 0, vec![0; 50_000]);
+        while found.len() < whole.len() {
+            if errors * 200_000 < found.len() {
+                backend.fail(Fault::Io, 0, 1);
+            }
+            match reader.read(&mut room) {
+                Ok(0) => break,
+                Ok(n) => found.extend_from_slice(&room[..n]),
+                Err(_) => errors += 1,
+            }
+            assert!(errors < 100);
+            backend.heal();
+        }
+        assert!(errors > 2 && found == whole, "{errors} errors, {} bytes", found.len());
+        assert_eq!(reader.read(&mut room).unwrap(), 0);
+    }
+
+    struct Panics(usize);
+
+    impl Read for Panics {
+        fn read(&mut self, out: &mut [u8]) -> std::io::Result<usize> {
+            assert!(self.0 > 0, "as it should");
+            let n = out.len().min(self.0);
+            self.0 -= n;
+            Ok(n)
+        }
+    }
+
+    #[derive(Debug, PartialEq)]
+    struct Fickle(usize, bool);
+
+    impl Storable for Fickle {
+        fn encode(&self, out: &mut Encoder) -> Result<()> {
+            static SECOND: std::sync::atomic::AtomicBool = std::sync::atomic::AtomicBool::new(false);
+            let second = self.1 && SECOND.fetch_xor(true, std::sync::atomic::Ordering::Relaxed);
+            assert!(!second, "as it should");
+            out.put(&vec![1; self.0]);
+            Ok(())
+        }
+
+        fn decode(bytes: &[u8]) -> Result<Self> {
+            Ok(Fickle(bytes.len(), false))
+        }
+    }
+
+    /// Defect: after a reader panicked, its key could not be put any more, and memory stayed reserved.
+    #[test]
+    fn what_panics_leaves_nothing_behind() {
+        let (_, chest) = temporary::<Vec<u8>>(4 * MIB);
+        chest.put_reader(&1, std::io::repeat(1).take(10)).unwrap();
+        let before = chest.stats();
+        for _ in 0..20 {
+            assert!(catch_unwind(AssertUnwindSafe(|| chest.put_reader(&1, Panics(1 << 20)))).is_err());
+            assert_eq!((chest.stats().held, chest.stats().keys), (before.held, 1));
+        }
+        chest.put_reader(&1, std::io::repeat(2).take(MIB)).unwrap();
+        assert!(read(&chest, 1).unwrap() == vec![2; 1 << 20] && chest.len() == 1);
+        let (_, chest) = temporary::<Fickle>(4 * MIB);
+        for _ in 0..20 {
+            assert!(catch_unwind(AssertUnwindSafe(|| chest.put(&1, &Fickle(1 << 20, true)))).is_err());
+            assert_eq!(chest.stats().held, 0);
+        }
+        chest.put(&1, &Fickle(2 << 20, false)).unwrap();
+        assert_eq!(chest.get(&1).unwrap().unwrap().0, 2 << 20);
+    }
+
+    /// Streams as they were written before generations were counted.
+    #[test]
+    fn streams_of_two_generations_are_read() {
+        let folder = crate::testing::folder();
+        let open = || Chest::<u64, Vec<u8>>::open(folder.path().join("chest"), 4 * MIB).unwrap();
+        drop(open());
+        {
+            let store = Store::open(folder.path().join("chest")).unwrap();
+            let meta = serde_json::json!({ "key": "u64", "value": std::any::type_name::<Vec<u8>>() });
+            let keyed = store.keyed("chest", &DatasetKind::new("chest", meta)).unwrap();
+            let arena = crate::Arena::new(crate::Ledger::new(1 << 30));
+            let chunk = |len: u64, seed| Chunk::Bytes(Bytes(record::filled(arena.alloc(len as usize).unwrap(), &bytes(len, seed))));
+            for key in [1, 2] {
+                let base = key_of(key);
+                for number in 0..3u64 {
+                    let mut part = vec![0xFF, key as u8 - 1];
+                    part.extend(number.to_be_bytes());
+                    part.extend_from_slice(&base);
+                    keyed.put(&part, &chunk(1000 - number, number)).unwrap();
+                }
+                let data = Buffer::empty().clone();
+                keyed.put(&base, &Chunk::Records(Records { data, count: u64::MAX - 2 + key })).unwrap();
+            }
+            // Of the other generation, and of a key without a stream.
+            keyed.put(&part_key(&key_of(1), 1, 0), &chunk(5, 5)).unwrap();
+            keyed.put(&part_key(&key_of(3), 0, 0), &chunk(5, 5)).unwrap();
+            keyed.commit().unwrap();
+        }
+        let want = [bytes(1000, 0), bytes(999, 1), bytes(998, 2)].concat();
+        for round in 0..3 {
+            let chest = open();
+            assert_eq!(chest.len(), 2);
+            assert!(read(&chest, 1).unwrap() == if round < 2 { want.clone() } else { bytes(9, 9) });
+            assert!(read(&chest, 2).unwrap() == want);
+            if round == 1 {
+                chest.put_reader(&1, &bytes(9, 9)[..]).unwrap();
+            }
+            chest.flush().unwrap();
+        }
+    }
+
+    /// Defect: of 2146 flushes beside threads that put, 1401 failed.
+    #[test]
+    fn flushes_end_while_others_put() {
+        let folder = crate::testing::folder();
+        let chest = Chest::<u64, Vec<u8>>::open(folder.path().join("chest"), 16 * MIB).unwrap();
+        let stop = std::sync::atomic::AtomicBool::new(false);
+        let relaxed = std::sync::atomic::Ordering::Relaxed;
+        std::thread::scope(|scope| {
+            for thread in 0..3u64 {
+                let (chest, stop) = (&chest, &stop);
+                scope.spawn(move || {
+                    for i in 0u64.. {
+                        chest.put(&(thread * 100 + i % 20), &vec![i as u8; 100_000]).unwrap();
+                        if stop.load(relaxed) {
+                            break;
+                        }
+                    }
+                });
+            }
+            let flushed: Vec<Result<()>> = (0..60).map(|_| chest.flush()).collect();
+            stop.store(true, relaxed);
+            assert!(flushed.iter().all(Result::is_ok), "{flushed:?}");
+        });
+    }
+
+    /// What was put before a flush is there after it, also where something else was put in its place meanwhile.
+    #[test]
+    fn a_flush_covers_what_was_put_before_it() {
+        let folder = crate::testing::folder();
+        let path = folder.path().join("chest");
+        for round in 0..8u64 {
+            let chest = Chest::<u64, Vec<u8>>::open(&path, 16 * MIB).unwrap();
+            let begin = std::sync::Barrier::new(2);
+            (0..40).for_each(|key| chest.put(&key, &vec![round as u8 * 2; 100 + 40_000 * (key as usize % 3)]).unwrap());
+            std::thread::scope(|scope| {
+                scope.spawn(|| {
+                    begin.wait();
+                    for key in (0..40).rev() {
+                        chest.put(&key, &vec![round as u8 * 2 + 1; 100 + 40_000 * (key as usize % 3)]).unwrap();
+                    }
+                });
+                begin.wait();
+                chest.flush().unwrap();
+            });
+            drop(chest);
+            let chest = Chest::<u64, Vec<u8>>::open(&path, 16 * MIB).unwrap();
+            for key in 0..40 {
+                let found = chest.get(&key).unwrap().unwrap()[0];
+                assert!(found / 2 == round as u8, "key {key}, round {round}: {found}");
+            }
+        }
+    }
+}
