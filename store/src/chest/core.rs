@@ -84,7 +84,17 @@ impl Core {
         }
         let (small, state) = (state.small, Mutex::new(state));
         let (hooks, watched) = (Mutex::default(), AtomicBool::new(false));
-        let shared = Arc::new(Shared { state, work: Condvar::new(), changed: Condvar::new(), disk, arena, hooks, watched, flushes: Mutex::new(()), small });
+        let shared = Arc::new(Shared {
+            state,
+            work: Condvar::new(),
+            changed: Condvar::new(),
+            disk,
+            arena,
+            hooks,
+            watched,
+            flushes: Mutex::new(()),
+            small,
+        });
         let mut core = Core { shared, threads: Vec::new() };
         for number in 0..threads {
             let shared = Arc::clone(&core.shared);
@@ -131,7 +141,7 @@ pub(super) fn part_key(key: &[u8], generation: u64, number: u64) -> Vec<u8> {
 }
 
 /// What the key of a part begins with.
-pub(crate) const PART: u8 = 0xFF;
+const PART: u8 = 0xFF;
 
 /// What follows where generations are counted; otherwise the generation follows, 0 or 1.
 const COUNTED: u8 = OLD_GENERATIONS as u8;
@@ -147,7 +157,8 @@ pub(super) fn part_base(part: &[u8]) -> Option<(u64, u64, &[u8])> {
     Some((generation, u64::from_be_bytes(*number), key))
 }
 
-pub(super) fn is_part(key: &[u8]) -> bool {
+/// Whether a key is that of a part of a stream.
+pub(crate) fn is_part(key: &[u8]) -> bool {
     key.first() == Some(&PART)
 }
 

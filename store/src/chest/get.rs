@@ -3,8 +3,7 @@
 use super::core::{Got, Guard, Shared, Want, cost_alone};
 use super::index::{Home, Index, Loc, hash_of};
 use super::record::{self, Record};
-use super::saved::{InRow, Row, Saved};
-use super::state::State;
+use super::saved::{Row, Saved, home_at};
 use super::unit::{Body, Homes};
 use crate::saved::Held;
 use crate::{Arena, Error, ErrorKind, Result};
@@ -228,7 +227,7 @@ impl Shared {
             let loc = loc.with_len(record.len() as u64);
             state.remember(at, loc, home, bytes.get(..record.len()).unwrap_or(&bytes));
         }
-        self.remember_row(state, row);
+        self.remember_row(state, &row);
         match want {
             Want::Warm => Ok(None),
             Want::Copy(out) if record.header.is_empty() => {
@@ -253,24 +252,15 @@ impl Shared {
         }
     }
 
-    /// Keeps what was read with another value, as far as it is still what its keys stand for.
-    fn remember_row(&self, state: &mut Guard<'_>, mut row: Row) {
-        let Some(saved) = self.disk.saved().filter(|_| !row.values.is_empty()) else { return };
-        let find = |state: &State, value: &InRow| {
-            let key = row.bytes.get(value.key.clone())?;
-            let at = state.index.find(value.hash, key)?;
-            let loc = state.index.loc(at).filter(|loc| loc.home().is_some() && !loc.is_alone() && !loc.is_stream())?;
-            Some((at, loc))
-        };
-        let values = std::mem::take(&mut row.values);
-        let mut there: Vec<(InRow, Loc)> = values.into_iter().filter_map(|value| find(state, &value).map(|(_, loc)| (value, loc))).collect();
-        // A place that a key has no longer than it has its home is that of its value.
-        MutexGuard::unlocked(state, || {
-            there.retain(|(value, _)| row.bytes.get(value.key.clone()).is_some_and(|key| saved.is_at(key, value.place)));
-        });
-        for (value, before) in there {
-            let Some((at, loc)) = find(state, &value).filter(|(_, loc)| *loc == before) else { continue };
-            if let (Some(home), Some(record)) = (loc.home(), row.bytes.get(value.record.clone())) {
+    /// Keeps what was read with another value, as far as it is what its keys stand for.
+    fn remember_row(&self, state: &mut Guard<'_>, row: &Row) {
+        for value in &row.values {
+            let (Some(key), Some(record)) = (row.bytes.get(value.key.clone()), row.bytes.get(value.record.clone())) else { continue };
+            let home = home_at(value.place);
+            let known = |loc: &Loc| loc.home() == Some(home) && !loc.is_alone() && !loc.is_stream();
+            if let Some(at) = state.index.find(value.hash, key)
+                && let Some(loc) = state.index.loc(at).filter(known)
+            {
                 state.remember(at, loc.with_len(record.len() as u64), home, record);
             }
         }
@@ -353,7 +343,7 @@ impl Shared {
         self.wait_for_flush(&mut state, hash, key);
         let room = self.make_index_room(&mut state, hash, key);
         if room.is_ok() {
-            self.point(&mut state, hash, key, Loc::unread(saved.new_home()));
+            self.point(&mut state, hash, key, Loc::unread(home_at(held.place)));
             state.note(saved, key, Some(held));
         }
         self.leave(state);

@@ -642,7 +642,9 @@ mod tests {
     #[test]
     fn what_is_too_deep_to_be_read_is_not_put() {
         let nested = |depth: usize, mut key: AnyKey| {
-            (0..depth).for_each(|i| key = if i % 2 == 0 { AnyKey::List(vec![0.into(), key.clone()]) } else { AnyKey::Some(Box::new(key.clone())) });
+            (0..depth).for_each(|i| {
+                key = if i % 2 == 0 { AnyKey::List(vec![0.into(), key.clone()]) } else { AnyKey::Some(Box::new(key.clone())) }
+            });
             key
         };
         for (depth, sound) in [(0, true), (1, true), (63, true), (64, true), (65, false), (200, false)] {

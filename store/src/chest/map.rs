@@ -157,7 +157,9 @@ impl<K: ChestKey, V: Storable> Chest<K, V> {
             Got::Chunk(chunk, pin) if !super::stream::is_head(&chunk) => {
                 V::from_chunk(chunk).map(|value| Some(Pinned::new(value, V::SHARES.then_some(pin))))
             }
-            Got::Chunk(..) | Got::Stream(_) => Err(Error::new(ErrorKind::Invalid, "the value was put as a stream").hint("read it by get_reader")),
+            Got::Chunk(..) | Got::Stream(_) => {
+                Err(Error::new(ErrorKind::Invalid, "the value was put as a stream").hint("read it by get_reader"))
+            }
         }
     }
 

@@ -27,6 +27,7 @@ mod unit;
 mod work;
 mod writing;
 
+pub(crate) use self::core::is_part;
 pub use entry::{Left, Residence};
 pub use key::{AnyKey, ChestKey, EncodeKey};
 pub use keys::Keys;

@@ -2,7 +2,7 @@
 
 use super::index::hash_of;
 use super::record;
-use super::saved::{Framed, Saved};
+use super::saved::{Framed, Saved, home_at};
 use super::state::{PLACE_BYTES, Place, State, Trash, Write};
 use super::streams::Head;
 use super::unit::{Body, Homes};
@@ -144,7 +144,7 @@ impl State {
                 true => self.head_is_written(&key, held),
                 false => self.note(saved, &key, Some(held)),
             }
-            homes.push((offset, saved.new_home()));
+            homes.push((offset, home_at(held.place)));
         }
         self.end_write(id, Ok(Homes::Each(homes)));
     }

@@ -49,7 +49,7 @@ pub(crate) fn work(folder: &Path) {
     std::thread::scope(|scope| {
         for (key, n) in (0..).zip(first) {
             let chest = &chest;
-            scope.spawn(move || (n + 1..).for_each(|n| put(chest, key, n)));
+            scope.spawn(move || (n + 1..u64::MAX).for_each(|n| put(chest, key, n)));
         }
         loop {
             println!("flush");
