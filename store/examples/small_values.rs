@@ -1,5 +1,5 @@
-//! Puts and gets of a million values of 1 KiB: in memory, by one thread and by two, and through disk. Each line of JSON is one round.
-//! `small_values [FOLDER] [VALUES]`
+//! Puts and gets of a million values of 1 KiB: at a path, in memory, by one thread and by two, and through disk. Each line of JSON is one round.
+//! `small_values [FOLDER] [VALUES] [path]`; with `path`, only those at a path.
 
 use chunkstore_store::{Arena, Buffer, Bytes, Chest, ChestOptions, Ledger, Result, peak_resident_bytes};
 use std::sync::Arc;
@@ -44,10 +44,46 @@ fn round<V: chunkstore_store::Storable + Sync>(
     Ok(())
 }
 
+/// Puts and gets at a path: in order before and after it is opened again, and at random.
+fn at_a_path(folder: &str, n: u64) -> Result<()> {
+    let path = format!("{folder}/small-values-{}", std::process::id());
+    let open = || Chest::<u64, Vec<u8>>::open(&path, "128MiB");
+    let rate = |n: u64, work: &mut dyn FnMut(u64) -> Result<()>| -> Result<f64> {
+        let start = Instant::now();
+        (0..n).try_for_each(work)?;
+        Ok(n as f64 / start.elapsed().as_secs_f64() / 1e3)
+    };
+    let chest = open()?;
+    let put = rate(n, &mut |k| chest.put(&k, &vec![k as u8; EACH]))?;
+    let start = Instant::now();
+    chest.flush()?;
+    let flush = start.elapsed().as_secs_f64();
+    let check = |chest: &Chest<u64, Vec<u8>>, k: u64| -> Result<()> {
+        assert!(chest.get(&k)?.is_some_and(|value| value.first() == Some(&(k as u8))), "{k}");
+        Ok(())
+    };
+    let get = rate(n / 4, &mut |k| check(&chest, k))?;
+    drop(chest);
+    let start = Instant::now();
+    let chest = open()?;
+    let opened = start.elapsed().as_secs_f64();
+    let again = rate(n / 4, &mut |k| check(&chest, k))?;
+    let random = rate(20_000, &mut |k| check(&chest, (k.wrapping_mul(0x9E37_79B9_7F4A_7C15) >> 20) % n))?;
+    println!(
+        "{{\"round\": \"at a path, Vec<u8>\", \"put_k_s\": {put:.0}, \"flush_s\": {flush:.2}, \"get_k_s\": {get:.0}, \"open_s\": {opened:.2}, \"get_again_k_s\": {again:.0}, \"random_get_k_s\": {random:.0}, \"resident_MiB\": {}}}",
+        peak_resident_bytes() >> 20,
+    );
+    chest.destroy()
+}
+
 fn main() -> Result<()> {
     let args: Vec<String> = std::env::args().skip(1).collect();
     let folder = args.first().map_or("/var/tmp", String::as_str);
     let n: u64 = args.get(1).and_then(|arg| arg.parse().ok()).unwrap_or(1_000_000);
+    at_a_path(folder, n)?;
+    if args.get(2).is_some_and(|arg| arg == "path") {
+        return Ok(());
+    }
     let options = || ChestOptions::in_folder(folder);
     let vector = |k: u64| vec![k as u8; EACH];
     {

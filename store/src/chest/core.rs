@@ -1,8 +1,10 @@
 //! What a chest does, whatever the types of its keys and values: put, get and remove by the bytes of a key.
 
 use super::disk::Disk;
-use super::index::{LONGEST_KEY, hash_of};
+use super::index::LONGEST_KEY;
+use super::key::check_depth;
 use super::state::State;
+use super::streams::{OLD_GENERATIONS, Stream};
 use super::unit::{Pin, UNIT_BYTES};
 use crate::{Arena, Buffer, Chunk, ChunkKind, Error, ErrorKind, Result};
 use parking_lot::{Condvar, Mutex, MutexGuard};
@@ -33,6 +35,8 @@ pub(super) struct Shared {
     pub(super) arena: Arena,
     pub(super) hooks: Mutex<Hooks>,
     pub(super) watched: AtomicBool,
+    /// Held by who flushes, until all is written.
+    pub(super) flushes: Mutex<()>,
     /// The most bytes of a value that goes in a pack.
     pub(super) small: usize,
 }
@@ -53,8 +57,8 @@ pub(super) enum Got {
     Copied(ChunkKind),
     /// The value, and what keeps it counted.
     Chunk(Chunk, Arc<Pin>),
-    /// A stream of a generation.
-    Stream(bool),
+    /// A stream, to be read part by part.
+    Stream(Stream),
 }
 
 /// How a value is wanted.
@@ -75,11 +79,22 @@ impl Core {
         }
         let mut state = State::new(memory, disk.writes_each(), &arena)?;
         if let Some(saved) = disk.saved() {
+            saved.set_small(state.small);
             saved.load(&mut state)?;
         }
         let (small, state) = (state.small, Mutex::new(state));
         let (hooks, watched) = (Mutex::default(), AtomicBool::new(false));
-        let shared = Arc::new(Shared { state, work: Condvar::new(), changed: Condvar::new(), disk, arena, hooks, watched, small });
+        let shared = Arc::new(Shared {
+            state,
+            work: Condvar::new(),
+            changed: Condvar::new(),
+            disk,
+            arena,
+            hooks,
+            watched,
+            flushes: Mutex::new(()),
+            small,
+        });
         let mut core = Core { shared, threads: Vec::new() };
         for number in 0..threads {
             let shared = Arc::clone(&core.shared);
@@ -111,9 +126,15 @@ pub(super) fn cost_alone(bytes: u64) -> u64 {
 }
 
 /// The key of a part of a stream; no key of a user's begins so.
-pub(super) fn part_key(key: &[u8], generation: bool, number: u64) -> Vec<u8> {
-    let mut part = Vec::with_capacity(key.len() + 10);
-    part.extend([PART, u8::from(generation)]);
+pub(super) fn part_key(key: &[u8], generation: u64, number: u64) -> Vec<u8> {
+    let mut part = Vec::with_capacity(key.len() + 18);
+    part.push(PART);
+    if generation < OLD_GENERATIONS {
+        part.push(generation as u8);
+    } else {
+        part.push(COUNTED);
+        part.extend(generation.to_be_bytes());
+    }
     part.extend(number.to_be_bytes());
     part.extend_from_slice(key);
     part
@@ -122,32 +143,28 @@ pub(super) fn part_key(key: &[u8], generation: bool, number: u64) -> Vec<u8> {
 /// What the key of a part begins with.
 const PART: u8 = 0xFF;
 
+/// What follows where generations are counted; otherwise the generation follows, 0 or 1.
+const COUNTED: u8 = OLD_GENERATIONS as u8;
+
 /// The generation, the number, and the key of the stream of the key of a part.
-pub(super) fn part_base(part: &[u8]) -> Option<(bool, u64, &[u8])> {
-    let (PART, rest) = part.split_first().map(|(first, rest)| (*first, rest))? else { return None };
-    let (generation, rest) = rest.split_first()?;
+pub(super) fn part_base(part: &[u8]) -> Option<(u64, u64, &[u8])> {
+    let (&PART, rest) = part.split_first()? else { return None };
+    let (generation, rest) = match rest.split_first()? {
+        (&COUNTED, rest) => rest.split_first_chunk::<8>().map(|(bytes, rest)| (u64::from_be_bytes(*bytes), rest))?,
+        (old, rest) => (u64::from(*old), rest),
+    };
     let (number, key) = rest.split_first_chunk::<8>()?;
-    Some((*generation != 0, u64::from_be_bytes(*number), key))
+    Some((generation, u64::from_be_bytes(*number), key))
 }
 
-/// Forgets the parts of a stream, and tells the key of each.
-pub(super) fn forget_parts(state: &mut State, key: &[u8], generation: bool, mut tell: impl FnMut(&[u8])) {
-    for number in 0u64.. {
-        let part = part_key(key, generation, number);
-        let Some(at) = state.index.find(hash_of(&part), &part) else { return };
-        tell(&part);
-        state.remove(at);
-        state.hidden -= 1;
-    }
-}
-
-pub(super) fn is_part(key: &[u8]) -> bool {
+/// Whether a key is that of a part of a stream.
+pub(crate) fn is_part(key: &[u8]) -> bool {
     key.first() == Some(&PART)
 }
 
 pub(super) fn check_key(key: &[u8]) -> Result<()> {
     if key.len() <= LONGEST_KEY {
-        return Ok(());
+        return check_depth(key);
     }
     let message = format!("a key of {} bytes; {LONGEST_KEY} are the most", key.len());
     Err(Error::new(ErrorKind::Invalid, message).hint("use a shorter key, such as a hash of it"))

@@ -2,7 +2,7 @@
 
 use super::index::{Home, Loc};
 use super::record::Record;
-use super::saved::{Framed, Saved};
+use super::saved::{Framed, Row, Saved};
 use super::state::Write;
 use super::unit::{Body, Homes};
 use crate::{Buffer, Bytes, Chunk, Error, ErrorKind, Result, Scratch, ScratchStats, Slot};
@@ -51,13 +51,6 @@ impl Disk {
         }
     }
 
-    /// Takes note of a key that was removed, under the lock.
-    pub(super) fn removed(&self, key: &[u8]) {
-        if let Disk::Saved(saved) = self {
-            saved.note(key, None);
-        }
-    }
-
     pub(super) fn write(&self, write: Write) -> Result<Written> {
         match (self, write.body) {
             (Disk::Saved(saved), body) => saved.write(Write { body, ..write }).map(Written::Each),
@@ -98,10 +91,19 @@ impl Disk {
         }
     }
 
-    /// Reads one record.
-    pub(super) fn read_small(&self, slot: Option<&Slot>, home: Home, loc: Loc, key: &[u8], hash: u64, out: &mut Vec<u8>) -> Result<()> {
+    /// Reads one record, and gives others that were read with it, of at most about `most` bytes.
+    pub(super) fn read_small(
+        &self,
+        slot: Option<&Slot>,
+        home: Home,
+        loc: Loc,
+        key: (&[u8], u64),
+        most: usize,
+        out: &mut Vec<u8>,
+    ) -> Result<Row> {
+        let (key, hash) = key;
         let (scratch, slot) = match (self, slot) {
-            (Disk::Saved(saved), _) => return saved.read_record(key, hash, out),
+            (Disk::Saved(saved), _) => return saved.read_record(key, hash, most, out),
             (Disk::Scratch(scratch), Some(slot)) => (scratch, slot),
             (Disk::Scratch(_), None) => return Err(lost()),
         };
@@ -115,7 +117,7 @@ impl Disk {
             out.extend_from_slice(bytes.get(..loc.bytes() as usize).unwrap_or(bytes));
         }
         if Record::at(out, 0).is_some_and(|record| record.hash == hash && record.is_sound()) {
-            return Ok(());
+            return Ok(Row::default());
         }
         let message = format!("a spilled value of {} bytes is not what was written: its checksum differs", out.len());
         let hint = "the disk or the memory of this machine may be faulty; run again, with the scratch folder on another disk";

@@ -3,7 +3,9 @@
 use super::core::{Got, Guard, Shared, Want, cost_alone};
 use super::index::{Home, Index, Loc, hash_of};
 use super::record::{self, Record};
+use super::saved::{Row, Saved, home_at};
 use super::unit::{Body, Homes};
+use crate::saved::Held;
 use crate::{Arena, Error, ErrorKind, Result};
 use parking_lot::MutexGuard;
 use std::sync::Arc;
@@ -32,8 +34,8 @@ impl Shared {
     fn find(&self, state: &mut Guard<'_>, hash: u64, key: &[u8], want: &mut Want<'_>, missed: &mut bool) -> Result<Got> {
         loop {
             let Some(loc) = state.index.find(hash, key).and_then(|at| state.index.loc(at)) else { return Ok(Got::Nothing) };
-            if let Some(generation) = loc.generation() {
-                return Ok(Got::Stream(generation));
+            if let Some(stream) = loc.is_stream().then(|| state.streams.get(key)).flatten() {
+                return Ok(Got::Stream(stream));
             }
             let Some(home) = loc.home() else {
                 match self.take(state, loc, want)? {
@@ -211,12 +213,12 @@ impl Shared {
             state.misses += 1;
         }
         let trash = std::mem::take(&mut state.trash);
-        let mut bytes = Vec::new();
+        let (mut bytes, most) = (Vec::new(), state.pack);
         let read = MutexGuard::unlocked(state, || {
             drop(trash);
-            self.disk.read_small(place.as_ref().map(|(slot, _)| &**slot), home, loc, key, hash, &mut bytes)
+            self.disk.read_small(place.as_ref().map(|(slot, _)| &**slot), home, loc, (key, hash), most, &mut bytes)
         });
-        read?;
+        let row = read?;
         // Places are used again, so that the same one may be another by now.
         let same = state.is_same_place(home, place.as_ref().map(|(slot, _)| slot));
         let damaged = || Error::new(ErrorKind::Corrupt, "a small value on disk is not what was written");
@@ -225,6 +227,7 @@ impl Shared {
             let loc = loc.with_len(record.len() as u64);
             state.remember(at, loc, home, bytes.get(..record.len()).unwrap_or(&bytes));
         }
+        self.remember_row(state, &row);
         match want {
             Want::Warm => Ok(None),
             Want::Copy(out) if record.header.is_empty() => {
@@ -245,6 +248,20 @@ impl Shared {
                 let pin = state.lend(cost);
                 let chunk = record::chunk_of(record.kind, record.header, record::filled(buffer, record.payload))?;
                 Ok(Some(Got::Chunk(chunk, pin)))
+            }
+        }
+    }
+
+    /// Keeps what was read with another value, as far as it is what its keys stand for.
+    fn remember_row(&self, state: &mut Guard<'_>, row: &Row) {
+        for value in &row.values {
+            let (Some(key), Some(record)) = (row.bytes.get(value.key.clone()), row.bytes.get(value.record.clone())) else { continue };
+            let home = home_at(value.place);
+            let known = |loc: &Loc| loc.home() == Some(home) && !loc.is_alone() && !loc.is_stream();
+            if let Some(at) = state.index.find(value.hash, key)
+                && let Some(loc) = state.index.loc(at).filter(known)
+            {
+                state.remember(at, loc.with_len(record.len() as u64), home, record);
             }
         }
     }
@@ -319,14 +336,15 @@ impl Shared {
         state.index.find(hash_of(key), key).and_then(|at| state.index.loc(at))
     }
 
-    /// Makes a key stand for a value that is on disk; `tell` is called under the lock.
-    pub(super) fn put_home(&self, key: &[u8], home: Home, tell: impl FnOnce()) -> Result<()> {
+    /// Makes a key stand for a value that is on disk at a path.
+    pub(super) fn put_home(&self, saved: &Saved, key: &[u8], held: Held) -> Result<()> {
         let hash = hash_of(key);
         let mut state = self.state.lock();
+        self.wait_for_flush(&mut state, hash, key);
         let room = self.make_index_room(&mut state, hash, key);
         if room.is_ok() {
-            self.point(&mut state, hash, key, Loc::unread(home));
-            tell();
+            self.point(&mut state, hash, key, Loc::unread(home_at(held.place)));
+            state.note(saved, key, Some(held));
         }
         self.leave(state);
         room

@@ -22,9 +22,7 @@ const ON_DISK: u32 = 1 << 31;
 const ALONE: u32 = 1 << 31;
 /// The value is the head of a stream.
 const STREAM: u32 = 1 << 30;
-/// Which of two generations of parts the stream has.
-const GENERATION: u32 = 1 << 29;
-const LENGTH: u32 = GENERATION - 1;
+const LENGTH: u32 = STREAM - 1;
 
 /// Marks a slot that is empty.
 const EMPTY: u32 = u32::MAX;
@@ -70,18 +68,17 @@ impl Loc {
         Loc { len: self.len | ALONE, ..self }
     }
 
-    /// The head of a stream of a generation.
-    pub(super) fn stream(self, generation: bool) -> Self {
-        Loc { len: self.len | STREAM | if generation { GENERATION } else { 0 }, ..self }
+    /// The head of a stream.
+    pub(super) fn stream(self) -> Self {
+        Loc { len: self.len | STREAM, ..self }
     }
 
     pub(super) fn is_alone(self) -> bool {
         self.len & ALONE != 0
     }
 
-    /// The generation, if it is a stream.
-    pub(super) fn generation(self) -> Option<bool> {
-        (self.len & STREAM != 0).then_some(self.len & GENERATION != 0)
+    pub(super) fn is_stream(self) -> bool {
+        self.len & STREAM != 0
     }
 
     /// The unit in memory, and the byte in it.
@@ -409,12 +406,11 @@ mod tests {
     #[test]
     fn places_keep_what_they_are_told() {
         let loc = Loc::in_memory(7, 64, 100);
-        assert_eq!((loc.memory(), loc.home(), loc.bytes(), loc.is_alone(), loc.generation()), (Some((7, 64)), None, 104, false, None));
+        assert_eq!((loc.memory(), loc.home(), loc.bytes(), loc.is_alone(), loc.is_stream()), (Some((7, 64)), None, 104, false, false));
         let home = Home { place: 9, offset: 3 };
-        let far = loc.alone().stream(true).at_home(home);
-        assert_eq!((far.memory(), far.home(), far.bytes(), far.is_alone(), far.generation()), (None, Some(home), 104, true, Some(true)));
+        let far = loc.alone().stream().at_home(home);
+        assert_eq!((far.memory(), far.home(), far.bytes(), far.is_alone(), far.is_stream()), (None, Some(home), 104, true, true));
         assert_eq!(far.moved(1, 0).memory(), Some((1, 0)));
-        assert_eq!(loc.stream(false).generation(), Some(false));
     }
 
     proptest! {

@@ -495,6 +495,55 @@ fn take_list(bytes: &mut &[u8], depth: u32) -> Result<(usize, u32)> {
     Ok((n, depth.checked_sub(1).ok_or_else(deep)?))
 }
 
+/// Refuses the bytes of a key whose lists are deeper than they may be when they are read.
+pub(super) fn check_depth(mut bytes: &[u8]) -> Result<()> {
+    if !matches!(bytes.first(), Some(&(LIST | SOME))) {
+        return Ok(());
+    }
+    // How many keys are still to come at each depth.
+    let mut open = [0usize; DEEPEST as usize + 1];
+    let (mut depth, mut left) = (0usize, 1usize);
+    loop {
+        while left == 0 {
+            if depth == 0 {
+                return Ok(());
+            }
+            depth -= 1;
+            left = open.get(depth).copied().unwrap_or(0);
+        }
+        left -= 1;
+        let inside = match take_byte(&mut bytes)? {
+            LIST => take_length(&mut bytes)?,
+            SOME => 1,
+            TEXT | BYTES => {
+                take_framed(&mut bytes)?;
+                continue;
+            }
+            CHARACTER => {
+                bytes = bytes.get(4..).ok_or_else(cut)?;
+                continue;
+            }
+            tag @ POSITIVE..=0x20 => {
+                bytes = bytes.get(usize::from(tag - POSITIVE)..).ok_or_else(cut)?;
+                continue;
+            }
+            tag @ NEGATIVE..=0x40 => {
+                bytes = bytes.get(usize::from(tag - NEGATIVE)..).ok_or_else(cut)?;
+                continue;
+            }
+            _ => continue,
+        };
+        match open.get_mut(depth) {
+            Some(place) if depth < DEEPEST as usize => *place = left,
+            _ => {
+                let message = format!("a key whose lists are more than {DEEPEST} deep");
+                return Err(Error::new(ErrorKind::Invalid, message).hint("use a flatter key, such as a path in text"));
+            }
+        }
+        (depth, left) = (depth + 1, inside);
+    }
+}
+
 fn wrong(message: impl fmt::Display) -> Error {
     Error::new(ErrorKind::Corrupt, format!("these bytes are no key of the expected type: {message}"))
         .hint("open the chest with the type of keys that it was made with, or with AnyKey")
@@ -589,6 +638,32 @@ mod tests {
         assert!(String::from_key(&bytes(&1)).is_err() && <(u8, u8)>::from_key(&bytes(&(1, 2, 3))).is_err());
     }
 
+    /// Defect: keys were put that could not be listed.
+    #[test]
+    fn what_is_too_deep_to_be_read_is_not_put() {
+        let nested = |depth: usize, mut key: AnyKey| {
+            (0..depth).for_each(|i| {
+                key = if i % 2 == 0 { AnyKey::List(vec![0.into(), key.clone()]) } else { AnyKey::Some(Box::new(key.clone())) }
+            });
+            key
+        };
+        for (depth, sound) in [(0, true), (1, true), (63, true), (64, true), (65, false), (200, false)] {
+            for inner in [AnyKey::from("text"), AnyKey::List(vec![])] {
+                let inside = depth + usize::from(matches!(inner, AnyKey::List(_)));
+                let encoded = bytes(&nested(depth, inner));
+                assert_eq!(AnyKey::from_key(&encoded).is_ok(), inside <= 64);
+                assert_eq!(check_depth(&encoded).is_ok(), inside <= 64, "{depth}");
+                assert!(sound || check_depth(&encoded).unwrap_err().kind() == ErrorKind::Invalid);
+            }
+        }
+        let folder = crate::testing::folder();
+        let chest = crate::Chest::<AnyKey, u8>::temporary("1MiB", crate::ChestOptions::in_folder(folder.path())).unwrap();
+        assert_eq!(chest.put(&nested(200, 1.into()), &1).unwrap_err().kind(), ErrorKind::Invalid);
+        assert!(chest.put_reader(&nested(200, 1.into()), std::io::empty()).is_err());
+        chest.put(&nested(64, 1.into()), &1).unwrap();
+        assert_eq!(chest.keys().collect::<Result<Vec<_>>>().unwrap(), [nested(64, 1.into())]);
+    }
+
     #[test]
     fn deep_lists_are_refused() {
         let deep = [LIST, 1].repeat(10_000);
@@ -602,6 +677,7 @@ mod tests {
         #[test]
         fn bytes_tell_the_key(a in any_key(), b in any_key()) {
             prop_assert_eq!(AnyKey::from_key(&bytes(&a)).unwrap(), a.clone());
+            prop_assert!(check_depth(&bytes(&a)).is_ok());
             prop_assert_eq!(bytes(&a) == bytes(&b), a == b);
         }
 

@@ -95,7 +95,7 @@ impl<K: ChestKey, V: Storable> Chest<K, V> {
     /// # Errors
     /// Out of memory for a value larger than the bound, which [`Chest::put_reader`] can keep, or where all that is in memory is pinned. Where
     /// a write for making room failed, its error: what could not be written stays in memory. Invalid where the value cannot be encoded, or
-    /// its key takes more than 64 KiB. In all these cases the chest has the same values as before.
+    /// its key takes more than 64 KiB, or has lists that are more than 64 deep. In all these cases the chest has the same values as before.
     pub fn put<Q>(&self, key: &Q, value: &V) -> Result<()>
     where
         K: Borrow<Q>,
@@ -113,22 +113,17 @@ impl<K: ChestKey, V: Storable> Chest<K, V> {
         if let Some(chunk) = value.as_chunk() {
             return shared.put_chunk(&work.key, &chunk);
         }
-        let mut cost = 0;
+        let mut reserved = None;
         let encoded = work.encoder.run(value, shared.small, &shared.arena, |bytes| {
-            cost = shared.reserve_alone(bytes)?;
+            reserved = Some(shared.reserve_alone(bytes)?);
             Ok(())
         });
-        match encoded {
-            Ok(Some(chunk)) => shared.put_reserved(&work.key, chunk, cost),
-            Ok(None) => {
+        match (encoded?, reserved) {
+            (Some(chunk), Some(reserved)) => shared.put_reserved(&work.key, chunk, reserved),
+            (Some(chunk), None) => shared.put_alone(&work.key, chunk),
+            (None, _) => {
                 let kind = if V::is_bytes() { ChunkKind::Bytes } else { ChunkKind::Records };
-                shared.put_small(&work.key, &Draft { kind, header: &[], payload: work.encoder.bytes() }, |loc| loc)
-            }
-            Err(e) => {
-                if cost > 0 {
-                    shared.unreserve(cost);
-                }
-                Err(e)
+                shared.put_small(&work.key, &Draft { kind, header: &[], payload: work.encoder.bytes() })
             }
         }
     }
@@ -159,8 +154,12 @@ impl<K: ChestKey, V: Storable> Chest<K, V> {
             Got::Copied(_) => {
                 Err(Error::new(ErrorKind::Invalid, "the value is an array block or a scalar, not one of the values of this chest"))
             }
-            Got::Chunk(chunk, pin) => V::from_chunk(chunk).map(|value| Some(Pinned::new(value, V::SHARES.then_some(pin)))),
-            Got::Stream(_) => Err(Error::new(ErrorKind::Invalid, "the value was put as a stream").hint("read it by get_reader")),
+            Got::Chunk(chunk, pin) if !super::stream::is_head(&chunk) => {
+                V::from_chunk(chunk).map(|value| Some(Pinned::new(value, V::SHARES.then_some(pin))))
+            }
+            Got::Chunk(..) | Got::Stream(_) => {
+                Err(Error::new(ErrorKind::Invalid, "the value was put as a stream").hint("read it by get_reader"))
+            }
         }
     }
 

@@ -21,11 +21,13 @@ mod saved;
 mod state;
 mod storable;
 mod stream;
+mod streams;
 mod table;
 mod unit;
 mod work;
 mod writing;
 
+pub(crate) use self::core::is_part;
 pub use entry::{Left, Residence};
 pub use key::{AnyKey, ChestKey, EncodeKey};
 pub use keys::Keys;

@@ -90,20 +90,31 @@ impl<K: ChestKey, V: Storable> Chest<K, V> {
         self.shared().disk.saved().map(|saved| &saved.store)
     }
 
-    /// Writes all that is in memory only. At a path, what the chest holds then is committed, and survives a crash and a loss of power;
-    /// what others put or remove meanwhile may be part of it or not. Values that are in memory stay there.
+    /// Writes all that is in memory only. At a path, what the chest holds when this begins is committed, and survives a crash and a loss of
+    /// power; what others put or remove meanwhile may be part of it or not. Who puts something in the place of a value that was not
+    /// written yet when the flush began waits until it is. Of a value that is put by [`Chest::put_reader`] all is committed or nothing. Values
+    /// that are in memory stay there.
     ///
     /// # Errors
-    /// Those of failed writes; disk full, after which it can be tried again; unusable after a failed sync. The chest has the same values as
+    /// Those of writes that failed meanwhile; disk full, after which it can be tried again; unusable after a failed sync. The chest has the same values as
     /// before.
     pub fn flush(&self) -> Result<()> {
         let shared = self.shared();
-        shared.write_all()?;
-        if let Some(saved) = shared.disk.saved() {
-            saved.tell()?;
-            saved.keyed.commit()?;
-            self.adjust();
-        }
+        let one = shared.flushes.lock();
+        let Some(saved) = shared.disk.saved() else { return shared.write_all(|| (), |_, ()| ()) };
+        let teller = shared.write_all(
+            || saved.teller(),
+            |state, teller| {
+                state.note_heads(saved);
+                teller.take();
+            },
+        )?;
+        drop(one);
+        // Nobody else tells until that is committed: else a part of what belongs together might be.
+        teller.tell_taken()?;
+        saved.keyed.commit()?;
+        drop(teller);
+        self.adjust();
         Ok(())
     }
 

@@ -1,23 +1,75 @@
 //! Keeping and forgetting values.
 
-use super::core::{Guard, Shared, bytes_of, check_key, cost_alone, forget_parts, is_part};
+use super::core::{Guard, Shared, bytes_of, check_key, cost_alone, is_part};
 use super::index::{Loc, hash_of};
 use super::record::{self, Draft};
 use super::state::State;
+use super::streams::{Stream, Streams};
 use super::unit::Homes;
 use crate::{Chunk, Error, ErrorKind, Result};
 
+/// Memory that is reserved until this is dropped.
+pub(super) struct Reserved<'a> {
+    shared: &'a Shared,
+    cost: u64,
+}
+
+impl Reserved<'_> {
+    /// Says that it is counted elsewhere from here on; how much it is.
+    fn used(mut self) -> u64 {
+        std::mem::take(&mut self.cost)
+    }
+}
+
+impl Drop for Reserved<'_> {
+    fn drop(&mut self) {
+        if self.cost > 0 {
+            let mut state = self.shared.state.lock();
+            state.held -= self.cost;
+            self.shared.changed.notify_all();
+            self.shared.leave(state);
+        }
+    }
+}
+
 impl Shared {
     /// Keeps a small value, given as what a record is made of.
-    pub(super) fn put_small(&self, key: &[u8], draft: &Draft<'_>, flags: impl Fn(Loc) -> Loc) -> Result<()> {
+    pub(super) fn put_small(&self, key: &[u8], draft: &Draft<'_>) -> Result<()> {
         check_key(key)?;
         let (hash, check, len) = (hash_of(key), draft.check(), draft.len());
         let mut state = self.state.lock();
         let result = self.put_record(&mut state, hash, key, len).map(|()| {
             if let Some(loc) = state.append(hash, draft, check) {
-                self.point(&mut state, hash, key, flags(loc));
+                self.point(&mut state, hash, key, loc);
             }
         });
+        self.leave(state);
+        result
+    }
+
+    /// Keeps the head of a stream whose parts are put, unless not all of them are there any more.
+    pub(super) fn put_head(&self, key: &[u8], draft: &Draft<'_>, stream: Stream) -> Result<()> {
+        check_key(key)?;
+        let (hash, check, len, cost) = (hash_of(key), draft.check(), draft.len(), Streams::cost(key));
+        let mut state = self.state.lock();
+        let result = loop {
+            if let Err(e) = self.put_record(&mut state, hash, key, len) {
+                break Err(e);
+            }
+            // What is reserved is counted with the streams from here on.
+            if state.reserve(cost) {
+                state.held -= cost;
+                if let Some(loc) = state.append(hash, draft, check) {
+                    self.point(&mut state, hash, key, loc.stream());
+                    state.streams.insert(key, stream);
+                }
+                break Ok(());
+            }
+            match self.make_room(&mut state, cost) {
+                Ok(()) => state.held -= cost,
+                Err(e) => break Err(e),
+            }
+        };
         self.leave(state);
         result
     }
@@ -25,7 +77,11 @@ impl Shared {
     /// Makes room for a record of `len` bytes in the open pack, and for its key in the index.
     fn put_record(&self, state: &mut Guard<'_>, hash: u64, key: &[u8], len: usize) -> Result<()> {
         loop {
+            self.wait_for_flush(state, hash, key);
             self.make_index_room(state, hash, key)?;
+            if state.is_flushing(hash, key) {
+                continue;
+            }
             if state.open_has_room(len) {
                 return Ok(());
             }
@@ -41,21 +97,13 @@ impl Shared {
         }
     }
 
-    /// Reserves memory for a value on its own, and gives what that is.
-    pub(super) fn reserve_alone(&self, bytes: u64) -> Result<u64> {
+    /// Reserves memory for a value on its own.
+    pub(super) fn reserve_alone(&self, bytes: u64) -> Result<Reserved<'_>> {
         let cost = cost_alone(bytes);
         let mut state = self.state.lock();
         let result = self.fits(&state, bytes, cost).and_then(|()| self.make_room(&mut state, cost));
         self.leave(state);
-        result.map(|()| cost)
-    }
-
-    /// Gives back what was reserved.
-    pub(super) fn unreserve(&self, cost: u64) {
-        let mut state = self.state.lock();
-        state.held -= cost;
-        self.changed.notify_all();
-        self.leave(state);
+        result.map(|()| Reserved { shared: self, cost })
     }
 
     /// Keeps a value on its own.
@@ -64,11 +112,18 @@ impl Shared {
         self.put_reserved(key, chunk, cost)
     }
 
-    /// Keeps a value on its own, for which `cost` is reserved.
-    pub(super) fn put_reserved(&self, key: &[u8], chunk: Chunk, cost: u64) -> Result<()> {
-        let hash = hash_of(key);
+    /// Keeps a value on its own, for which memory is reserved.
+    pub(super) fn put_reserved(&self, key: &[u8], chunk: Chunk, reserved: Reserved<'_>) -> Result<()> {
+        let (hash, cost) = (hash_of(key), reserved.used());
         let mut state = self.state.lock();
-        let room = check_key(key).and_then(|()| self.make_index_room(&mut state, hash, key));
+        let mut room = check_key(key);
+        while room.is_ok() {
+            self.wait_for_flush(&mut state, hash, key);
+            room = self.make_index_room(&mut state, hash, key);
+            if !state.is_flushing(hash, key) {
+                break;
+            }
+        }
         match room {
             Ok(()) => {
                 let loc = state.keep(hash, chunk, Homes::Nowhere, cost, false);
@@ -101,7 +156,7 @@ impl Shared {
         let payload = bytes_of(chunk);
         match header.len() + payload.len() > self.small && !payload.is_empty() {
             true => self.put_alone(key, chunk.clone()),
-            false => self.put_small(key, &Draft { kind, header: &header, payload }, |loc| loc),
+            false => self.put_small(key, &Draft { kind, header: &header, payload }),
         }
     }
 
@@ -112,16 +167,9 @@ impl Shared {
             state.hidden += 1;
         }
         state.point(hash, key, loc);
-        if let Some(generation) = old.and_then(Loc::generation)
-            && loc.generation() != Some(generation)
-        {
-            self.forget_parts(state, key, generation);
+        if old.is_some_and(Loc::is_stream) {
+            state.end_stream(key, self.disk.saved());
         }
-    }
-
-    /// Forgets the parts of a stream.
-    pub(super) fn forget_parts(&self, state: &mut State, key: &[u8], generation: bool) {
-        forget_parts(state, key, generation, |part| self.disk.removed(part));
     }
 
     /// Forgets a key; whether it had a value.
@@ -132,11 +180,13 @@ impl Shared {
         let found = state.index.find(hash, key);
         let was = found.is_some();
         if let Some(at) = found {
-            let generation = state.index.loc(at).and_then(Loc::generation);
-            self.disk.removed(key);
+            let stream = state.index.loc(at).is_some_and(Loc::is_stream);
             state.remove(at);
-            if let Some(generation) = generation {
-                self.forget_parts(&mut state, key, generation);
+            if stream {
+                state.end_stream(key, self.disk.saved());
+            }
+            if let Some(saved) = self.disk.saved() {
+                state.note(saved, key, None);
             }
         }
         self.changed.notify_all();

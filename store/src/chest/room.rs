@@ -93,33 +93,37 @@ impl Shared {
         result
     }
 
-    /// Writes all that is in memory only.
-    pub(super) fn write_all(&self) -> Result<()> {
+    /// Writes all that is in memory only, and no more than what is when it begins. Whoever puts something in the place of a value that is
+    /// still to be written waits for that meanwhile. `then` is called under the lock when all is written, with what `before` gave, which is
+    /// called without it. Calls must not overlap.
+    pub(super) fn write_all<T>(&self, before: impl FnOnce() -> T, then: impl FnOnce(&mut State, &T)) -> Result<T> {
         let mut state = self.state.lock();
-        state.failed = None;
-        let mut left = state.write_everything();
-        let mut tries = 0;
-        let result = loop {
-            self.work.notify_all();
-            while left.iter().any(|id| state.is_unwritten(*id).0) {
-                self.changed.wait(&mut state);
+        let failures = state.failures;
+        state.flushing = true;
+        state.write_everything();
+        self.work.notify_all();
+        while state.flush_left > 0 {
+            self.changed.wait(&mut state);
+        }
+        let result = match state.last_failure.take() {
+            Some(error) if state.failures > failures => Err(error),
+            _ => {
+                let given = MutexGuard::unlocked(&mut state, before);
+                then(&mut state, &given);
+                Ok(given)
             }
-            // A write that failed may have been reported to another who waited for it.
-            left.retain(|id| state.is_unwritten(*id).1);
-            if left.is_empty() {
-                break Ok(());
-            }
-            tries += 1;
-            if let Some(e) = state.failed.take() {
-                break Err(e);
-            }
-            if tries == 4 {
-                break Err(Error::new(ErrorKind::Io, "what is in memory cannot be written").hint("a call that needs room tells why"));
-            }
-            left = state.write_everything();
         };
+        state.flushing = false;
+        self.changed.notify_all();
         self.leave(state);
         result
+    }
+
+    /// Waits while a flush still has to write what a key stands for.
+    pub(super) fn wait_for_flush(&self, state: &mut Guard<'_>, hash: u64, key: &[u8]) {
+        while state.is_flushing(hash, key) {
+            self.changed.wait(state);
+        }
     }
 
     /// Tries again after others gave memory back that was counted as free already.

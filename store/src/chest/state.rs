@@ -20,6 +20,7 @@
 
 use super::index::{At, Home, Index, Loc};
 use super::record::{self, Draft};
+use super::streams::Streams;
 use super::unit::{Body, Homes, Slab, UNIT_BYTES, Unit};
 use crate::{Arena, Buffer, Chunk, Error, Result, Slot};
 use lru::LruCache;
@@ -96,8 +97,13 @@ pub(super) struct State {
     /// Places less than half of which is alive.
     pub(super) sparse: Vec<u32>,
     pub(super) dead_bytes: u64,
-    /// Keys of streams that are being written.
-    pub(super) streaming: FxHashSet<Box<[u8]>>,
+    pub(super) streams: Streams,
+    /// Whether a flush writes what was put before it began, and how many of its units are not written yet.
+    pub(super) flushing: bool,
+    pub(super) flush_left: usize,
+    /// How many writes have failed, and the error of the last one.
+    pub(super) failures: u64,
+    pub(super) last_failure: Option<Error>,
     /// Keys to be read ahead, in order; those that are no longer in `wanted` are passed over.
     pub(super) ahead: VecDeque<Box<[u8]>>,
     pub(super) wanted: FxHashSet<Box<[u8]>>,
@@ -150,7 +156,11 @@ impl State {
             loading: FxHashSet::default(),
             sparse: Vec::new(),
             dead_bytes: 0,
-            streaming: FxHashSet::default(),
+            streams: Streams::default(),
+            flushing: false,
+            flush_left: 0,
+            failures: 0,
+            last_failure: None,
             ahead: VecDeque::new(),
             wanted: FxHashSet::default(),
             next_packs: VecDeque::new(),
@@ -173,7 +183,7 @@ impl State {
 
     /// The bytes of the index, and of what is known of places on disk.
     pub(super) fn fixed(&self) -> u64 {
-        self.index.bytes() + self.places.len() as u64 * PLACE_BYTES
+        self.index.bytes() + self.places.len() as u64 * PLACE_BYTES + self.streams.bytes()
     }
 
     /// All that is counted.

@@ -75,6 +75,8 @@ pub(super) struct Unit {
     pub(super) tick: u64,
     /// Whether it is being written.
     pub(super) writing: bool,
+    /// Whether a flush waits until it is written.
+    pub(super) flushing: bool,
     /// Whether it was read ahead of its use, and not used yet.
     pub(super) ahead: bool,
     /// The hash of the key, of a value on its own.
@@ -85,7 +87,21 @@ pub(super) struct Unit {
 impl Unit {
     pub(super) fn new(body: Body, homes: Homes, bytes: u64, lent: &Arc<AtomicU64>) -> Self {
         let pin = Pin::new(lent);
-        Unit { body, homes, bytes, used: 0, records: 0, live: 0, live_bytes: 0, tick: 0, writing: false, ahead: false, hash: 0, pin }
+        Unit {
+            body,
+            homes,
+            bytes,
+            used: 0,
+            records: 0,
+            live: 0,
+            live_bytes: 0,
+            tick: 0,
+            writing: false,
+            flushing: false,
+            ahead: false,
+            hash: 0,
+            pin,
+        }
     }
 
     pub(super) fn is_pinned(&self) -> bool {

@@ -51,7 +51,7 @@ fn write(chest: &Shared, state: &mut Guard<'_>) -> bool {
     chest.changed.notify_all();
     if let Some(saved) = chest.disk.saved().filter(|saved| saved.has_notes()) {
         // An error comes again, and is reported, when the chest is flushed.
-        MutexGuard::unlocked(state, || saved.tell()).ok();
+        MutexGuard::unlocked(state, || saved.tell_if_free()).ok();
     }
     true
 }
@@ -71,7 +71,7 @@ fn read_ahead(chest: &Shared, state: &mut Guard<'_>) -> bool {
         let Some(key) = state.ahead.front().cloned() else { return false };
         let hash = hash_of(&key);
         let found = state.index.find(hash, &key).and_then(|at| state.index.loc(at)).filter(|_| state.wanted.contains(&key));
-        let Some((loc, home)) = found.filter(|loc| loc.generation().is_none()).and_then(|loc| Some((loc, loc.home()?))) else {
+        let Some((loc, home)) = found.filter(|loc| !loc.is_stream()).and_then(|loc| Some((loc, loc.home()?))) else {
             state.ahead.pop_front();
             state.wanted.remove(&key);
             continue;

@@ -1,9 +1,10 @@
 //! What of a chest is written next, and what becomes of it; see the picture in `state`.
 
-use super::index::{Loc, hash_of};
+use super::index::hash_of;
 use super::record;
-use super::saved::{Framed, Saved};
+use super::saved::{Framed, Saved, home_at};
 use super::state::{PLACE_BYTES, Place, State, Trash, Write};
+use super::streams::Head;
 use super::unit::{Body, Homes};
 use crate::{Result, Slot};
 use std::sync::Arc;
@@ -27,18 +28,29 @@ impl State {
         while self.writing_bytes < bytes && self.queue_write(true) {}
     }
 
-    /// Queues the writes of all that is in memory only, without moving any of it, and gives the units.
-    pub(super) fn write_everything(&mut self) -> Vec<u32> {
+    /// Queues the writes of all that is in memory only, without moving any of it, for a flush that waits for them.
+    pub(super) fn write_everything(&mut self) {
         self.resting = false;
         self.seal_open();
         while self.queue_write(false) {}
-        (0..self.units.numbers()).filter(|id| self.units.get(*id).is_some_and(|unit| unit.writing)).collect()
+        for id in 0..self.units.numbers() {
+            if let Some(unit) = self.units.get_mut(id).filter(|unit| unit.writing && !unit.flushing) {
+                unit.flushing = true;
+                self.flush_left += 1;
+            }
+        }
     }
 
-    /// Whether a unit is being written, or else still has to be.
-    pub(super) fn is_unwritten(&self, id: u32) -> (bool, bool) {
-        let unit = self.units.get(id);
-        (unit.is_some_and(|unit| unit.writing), unit.is_some_and(|unit| !unit.is_clean() && unit.live > 0 && self.open != Some(id)))
+    /// Whether a flush still has to write, or to note, what a key stands for.
+    pub(super) fn is_flushing(&self, hash: u64, key: &[u8]) -> bool {
+        if !self.flushing {
+            return false;
+        }
+        let Some(loc) = self.index.find(hash, key).and_then(|at| self.index.loc(at)) else { return false };
+        if loc.is_stream() {
+            return self.streams.get(key).is_some_and(|stream| !matches!(stream.head, Head::Noted));
+        }
+        loc.memory().and_then(|(id, _)| self.units.get(id)).is_some_and(|unit| unit.flushing)
     }
 
     pub(super) fn dirty_is_due(&self) -> bool {
@@ -126,10 +138,13 @@ impl State {
     pub(super) fn end_each(&mut self, id: u32, values: Vec<Framed>, saved: &Saved) {
         let mut homes = Vec::with_capacity(values.len());
         for (offset, key, held) in values {
-            if self.index.find(hash_of(&key), &key).and_then(|at| self.index.loc(at)).and_then(Loc::memory) == Some((id, offset)) {
-                saved.note(&key, Some(held));
-                homes.push((offset, saved.new_home()));
+            let loc = self.index.find(hash_of(&key), &key).and_then(|at| self.index.loc(at));
+            let Some(loc) = loc.filter(|loc| loc.memory() == Some((id, offset))) else { continue };
+            match loc.is_stream() {
+                true => self.head_is_written(&key, held),
+                false => self.note(saved, &key, Some(held)),
             }
+            homes.push((offset, home_at(held.place)));
         }
         self.end_write(id, Ok(Homes::Each(homes)));
     }
@@ -140,6 +155,9 @@ impl State {
         let Some(unit) = self.units.get_mut(id) else { return };
         self.writing_bytes -= unit.bytes;
         unit.writing = false;
+        if std::mem::take(&mut unit.flushing) {
+            self.flush_left -= 1;
+        }
         match result {
             Ok(homes) => {
                 if let Homes::Place(_) = homes {
@@ -150,6 +168,8 @@ impl State {
                 unit.homes = homes;
             }
             Err(e) => {
+                self.failures += 1;
+                self.last_failure = Some(e.copy());
                 self.failed = Some(e);
                 self.resting = true;
             }

@@ -132,6 +132,23 @@ impl Dataset {
         Err(error.hint("save the dataset anew, or put the chunk again; what a repair moved aside is in the folder `lost`"))
     }
 
+    /// How many values there are: of a chest the keys, without the parts of its streams, which are gone through for that; of others the
+    /// chunks.
+    ///
+    /// # Errors
+    /// Those of reading tables.
+    pub fn values(&self) -> Result<u64> {
+        if self.info.kind != "chest" {
+            return Ok(self.info.chunks);
+        }
+        let mut values = 0;
+        self.each(|key, _| {
+            values += u64::from(!crate::chest::is_part(key));
+            Ok(())
+        })?;
+        Ok(values)
+    }
+
     /// Where the chunk of a key stands.
     ///
     /// # Errors

@@ -59,7 +59,7 @@ pub struct DatasetInfo {
     pub meta: Value,
     /// What the user said of it.
     pub attributes: Map<String, Value>,
-    /// How many chunks there are.
+    /// How many chunks there are; of a chest with the parts of its streams, see [`Dataset::values`](crate::Dataset::values).
     pub chunks: u64,
     /// Their bytes in memory. Where keys were put again or removed, it is what the others would take at the mean ratio.
     pub bytes: u64,

@@ -50,6 +50,34 @@ impl Segments {
         inner.read_frame(place, arena).map_err(|e| inner.name(e, place))
     }
 
+    /// Gives the sound chunks that stand in a row from a short frame on in its file, as far as they can be read at once, until
+    /// `visit` says no. There is none where the frame is not in a file yet.
+    ///
+    /// # Errors
+    /// Those of reading.
+    pub(crate) fn read_row(&self, place: Place, mut visit: impl FnMut(FrameHeader, Place, Chunk) -> bool) -> Result<()> {
+        let inner = &*self.0;
+        let Some((file, readable)) = self.readable_of(place)? else { return Ok(()) };
+        let len = readable.saturating_sub(place.offset).min(WHOLE_BYTES);
+        let mut bytes = self.arena().alloc(len as usize)?;
+        file.read_at(place.offset, &mut bytes)?;
+        let bytes = bytes.freeze();
+        let mut at = 0u64;
+        while at < len {
+            // Where nothing sound follows, the row ends.
+            let rest = bytes.get(at as usize..).unwrap_or_default();
+            let Ok(header) = decode_head(rest, place.offset + at) else { break };
+            let here = Place { segment: place.segment, offset: place.offset + at, len: header.frame_len() };
+            let Some(frame) = bytes.slice(at as usize, here.len as usize).filter(|_| here.len > 0) else { break };
+            let Ok((header, chunk)) = inner.read_whole(&Origin::Memory(frame), here, self.arena()) else { break };
+            if !visit(header, here, chunk) {
+                break;
+            }
+            at += here.len;
+        }
+        Ok(())
+    }
+
     /// The header of a frame; its payload is not looked at.
     ///
     /// # Errors

@@ -7,6 +7,7 @@ mod chest;
 mod content;
 mod log;
 mod store;
+mod stream;
 
 use chunkstore_store::ErrorKind;
 use content::Dice;
@@ -81,6 +82,7 @@ fn child() {
         store::Stores::ROLE => store::Stores::work(&folder, lane, &mut dice),
         chest::Chests::ROLE => chest::Chests::work(&folder, lane, &mut dice),
         log::Logs::ROLE => log::Logs::work(&folder, lane, &mut dice),
+        stream::ROLE => stream::work(&folder),
         other => panic!("{other}"),
     }
 }

@@ -95,6 +95,7 @@ fn of_dataset(dataset: &Dataset, folder: &Path, output: &mut Output) -> Result {
         let more = json!({
             "store": folder, "id": format!("{:016x}", info.id), "grid": grid.as_ref().map(|grid| grid.chunks.numblocks().to_vec()), "missing": missing,
             "attributes": info.attributes, "meta": info.meta, "encodings": encodings, "encodings_of": looked_at,
+            "values": dataset.values()?,
         });
         if let (Some(document), Value::Object(more)) = (document.as_object_mut(), more) {
             document.extend(more);
@@ -111,7 +112,8 @@ fn of_dataset(dataset: &Dataset, folder: &Path, output: &mut Output) -> Result {
             if !content.is_empty() {
                 item(output, "content", content)?;
             }
-            item(output, if info.kind == "chest" { "keys" } else { "chunks" }, format!("{}{}", count(info.chunks), told(missing, output)))?;
+            let named = if info.kind == "chest" { "keys" } else { "chunks" };
+            item(output, named, format!("{}{}", count(dataset.values()?), told(missing, output)))?;
         }
     }
     item(output, "data", format!("{} in {} ({})", bytes(info.bytes), bytes(info.stored_bytes), ratio_text(info.bytes, info.stored_bytes)))?;
