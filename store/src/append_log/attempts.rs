@@ -163,3 +163,12 @@ impl Attempts {
         self.winners.get(&(attempt.kind, attempt.task)).is_some_and(|winner| winner.rank.0 == attempt.attempt)
     }
 }
+
+impl Attempts {
+    /// Whether what a partition has only once is visible in it.
+    pub(super) fn is_set(&self, partition: u32) -> bool {
+        let winner = self.winners.get(&(Kind::Set, u64::from(partition)));
+        let number = winner.and_then(|winner| self.live.get(&winner.instance).map(|number| (winner.instance.0, *number)));
+        number.is_some_and(|(writer, number)| !is_covered(self.covered(partition), writer, number))
+    }
+}

@@ -189,7 +189,6 @@ impl Shared {
         if let Some(total) = table.attempts.totals.get_mut(partition as usize) {
             *total = Default::default();
         }
-        table.set.remove(&partition);
         table.version += 1;
         // What is not committed stays, and may become visible later.
         if !table.open.values().any(|open| open.counts.contains_key(&partition))
@@ -247,6 +246,11 @@ impl Shared {
                 return Err(Error::new(ErrorKind::Invalid, message).at(path).hint("open it with the number that it was made with"));
             }
             table.others.push((other, 0));
+            let number = table.others.len() as u32;
+            let unknown = std::mem::take(&mut table.unknown);
+            let (now, later): (Vec<_>, Vec<_>) = unknown.into_iter().partition(|((of, _), _)| *of == id);
+            table.unknown.extend(later);
+            now.into_iter().for_each(|((_, partition), until)| table.attempts.cover(partition, &[(number, until)]));
         }
         self.read_news(&mut table, own)
     }
@@ -286,9 +290,8 @@ impl Shared {
                     }
                     Record::Commit(commit) => {
                         *last = commit.number.max(*last);
-                        if commit.attempt.kind == Kind::Set {
-                            table.set.insert(u32::try_from(commit.attempt.task).unwrap_or(u32::MAX));
-                        }
+                        // What is committed here from now on comes later, whatever the clocks say.
+                        table.last_time = table.last_time.max(commit.time);
                         table.attempts.commit((writer, id), &commit, false)?;
                     }
                     Record::Delete(partition, commits) => {
@@ -297,9 +300,16 @@ impl Shared {
                             true => Some(0),
                             false => ids.iter().position(|other| *other == id).map(|at| at as u32 + 1),
                         };
-                        let covered: Vec<_> = commits.into_iter().filter_map(|(id, last)| Some((number(id)?, last))).collect();
-                        table.attempts.cover(partition, &covered);
-                        table.set.remove(&partition);
+                        for (id, last) in commits {
+                            match number(id) {
+                                Some(writer) => table.attempts.cover(partition, &[(writer, last)]),
+                                // Its index may be read later than the one that deletes.
+                                None => {
+                                    let until = table.unknown.entry((id, partition)).or_default();
+                                    *until = last.max(*until);
+                                }
+                            }
+                        }
                     }
                     Record::Length(..) => {}
                 }

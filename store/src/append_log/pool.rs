@@ -1,7 +1,7 @@
 //! The bounded buffer: pages that buckets are made of.
 //!
 //! `used` counts pages in use, memory that users handed over, and the heads of entries; with the pages that are free it never passes
-//! the limit, but for one handed-over piece of memory that is larger than that.
+//! the limit. What is larger than that is refused.
 
 use crate::{Arena, BufferMut, Error, ErrorKind, Result};
 use parking_lot::{Condvar, Mutex};
@@ -126,8 +126,8 @@ impl Pool {
 
     /// The error of an append that can never fit.
     pub(super) fn too_small(&self, bytes: usize) -> Error {
-        let message = format!("an append of {bytes} bytes does not fit in a buffer of {} bytes", self.limit);
-        Error::new(ErrorKind::OutOfMemory, message).hint("give the log more memory, or append less at a time")
+        let message = format!("an append of {bytes} bytes does not fit in the buffer of the log, of {} bytes", self.limit);
+        Error::new(ErrorKind::OutOfMemory, message).hint("give the log more memory, or append it in several entries")
     }
 }
 

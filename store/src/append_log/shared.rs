@@ -41,11 +41,13 @@ pub(super) struct Table {
     /// The other writers; the first has the number 1.
     pub(super) others: Vec<(Other, u64)>,
     pub(super) open: FxHashMap<Attempt, Open>,
-    /// Partitions that were set.
-    pub(super) set: FxHashSet<u32>,
+    /// Partitions that are being set.
+    pub(super) setting: FxHashSet<u32>,
     next_instance: u64,
     next_number: u64,
-    last_time: u64,
+    pub(super) last_time: u64,
+    /// For partitions and writers that are not known yet, the last commit that was deleted there.
+    pub(super) unknown: FxHashMap<(u64, u32), u64>,
     /// Commits and deletions that are not in the index yet.
     pub(super) news: Vec<Record>,
     /// Blocks on disk that are not in the index yet.
@@ -115,10 +117,11 @@ impl Table {
             blocks: vec![Vec::new(); partitions as usize],
             others: Vec::new(),
             open: FxHashMap::default(),
-            set: FxHashSet::default(),
+            setting: FxHashSet::default(),
             next_instance: 1,
             next_number: 1,
             last_time: 0,
+            unknown: FxHashMap::default(),
             news: Vec::new(),
             unindexed: Vec::new(),
             lengths: Vec::new(),
