@@ -115,6 +115,27 @@ fn a_damaged_index_is_repaired_from_its_second_copy() {
 }
 
 #[test]
+fn verify_says_where_an_index_tells_of_less_than_there_is() {
+    let folder = folder();
+    let path = folder.path().join("log");
+    make(&path);
+    assert!(open(&path).unwrap().verify().unwrap().warnings.is_empty());
+    // As of a log from before there was a second copy.
+    std::fs::remove_file(files(&path, ".mirror").remove(0)).unwrap();
+    let (index, data) = (files(&path, ".index").remove(0), data_bytes(&path));
+    let whole = std::fs::read(&index).unwrap();
+    let frame = 64 + 40 + u64::from_le_bytes(whole[64 + 16..64 + 24].try_into().unwrap()) as usize + 24;
+    for cut in [64, frame] {
+        std::fs::write(&index, &whole[..cut]).unwrap();
+        let log = open(&path).unwrap();
+        assert_eq!((entries(&log), data_bytes(&path)), (if cut == 64 { 0 } else { 80 }, data));
+        let verified = log.verify().unwrap();
+        assert!(verified.warnings.iter().any(|e| e.path().unwrap().extension().unwrap() == "data"), "{cut} {:?}", verified.warnings);
+        std::fs::remove_file(index.with_extension("mirror")).ok();
+    }
+}
+
+#[test]
 fn what_was_never_committed_goes() {
     let folder = folder();
     let path = folder.path().join("log");

@@ -193,19 +193,23 @@ impl Other {
         Ok(Some(Other { header, index, cursor: Cursor::start(), data: Vec::new() }))
     }
 
-    /// What was made known since the last time.
-    pub(super) fn news(&mut self, backend: &dyn Backend, folder: &Path) -> Result<Vec<Record>> {
-        let mut news = Vec::new();
-        loop {
-            let begin = self.cursor.end;
-            let Some(payload) = self.cursor.next(&*self.index)? else { break };
-            news.extend(records(&payload).map_err(|e| at(e, self.index.path(), begin))?);
+    /// What the next frame makes known, if there is one.
+    pub(super) fn news(&mut self, backend: &dyn Backend, folder: &Path) -> Result<Option<Vec<Record>>> {
+        let begin = self.cursor;
+        let Some(payload) = self.cursor.next(&*self.index)? else { return Ok(None) };
+        let news = records(&payload).map_err(|e| at(e, self.index.path(), begin.end));
+        let news = news.and_then(|news| {
+            if self.data.is_empty() && news.iter().any(|record| matches!(record, Record::Block(_))) {
+                let open = |number| backend.open(&data_path(folder, self.header.writer, number), Open::Read);
+                self.data = (0..self.header.files).map(open).collect::<Result<Vec<_>>>()?;
+            }
+            Ok(news)
+        });
+        if news.is_err() {
+            // It is an error the next time, too.
+            self.cursor = begin;
         }
-        if self.data.is_empty() && news.iter().any(|record| matches!(record, Record::Block(_))) {
-            let open = |number| backend.open(&data_path(folder, self.header.writer, number), Open::Read);
-            self.data = (0..self.header.files).map(open).collect::<Result<Vec<_>>>()?;
-        }
-        Ok(news)
+        news.map(Some)
     }
 }
 

@@ -9,13 +9,16 @@
 
 use super::attempt::{Attempt, Kind};
 use super::block::{Block, Body, Place};
-use super::files::Other;
+use super::files::{Other, Writer};
 use super::index::{BlockRecord, Record};
 use super::shared::{Shared, Table};
 use super::work::Patience;
 use crate::{Error, ErrorKind, Result};
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
+
+/// The most blocks that one frame of an index tells of.
+const FRAME_BLOCKS: usize = 8192;
 
 impl Shared {
     pub(super) fn commit(&self, attempt: Attempt) -> Result<()> {
@@ -118,6 +121,29 @@ impl Shared {
             let mut table = self.table.lock();
             (std::mem::take(&mut table.unindexed), table.lengths.clone())
         };
+        if blocks.iter().all(|block| block.is_gone()) && news.is_empty() && !seal {
+            return Ok(());
+        }
+        let mut rest = blocks.as_slice();
+        // Blocks mean nothing without commits: of many, most are made known before, so that no frame is long.
+        while let (now, later) = rest.split_at(rest.len().min(FRAME_BLOCKS))
+            && !later.is_empty()
+        {
+            self.write_frame(writer, now, &[], (&lengths, false)).inspect_err(|_| self.table.lock().unindexed.extend_from_slice(rest))?;
+            rest = later;
+        }
+        self.write_frame(writer, rest, news, (&lengths, seal)).inspect_err(|_| self.table.lock().unindexed.extend_from_slice(rest))?;
+        if seal {
+            // Room that was reserved and not needed; to keep it does no harm.
+            for (file, len) in writer.data.iter().zip(lengths) {
+                file.truncate(len).ok();
+            }
+        }
+        Ok(())
+    }
+
+    /// Writes one frame of the index.
+    fn write_frame(&self, writer: &mut Writer, blocks: &[Arc<Block>], news: &[Record], (lengths, seal): (&[u64], bool)) -> Result<()> {
         let known = blocks.iter().filter(|block| !block.is_gone());
         let records: Vec<_> = (known.filter_map(|block| match block.body() {
             Body::Memory(_) => None,
@@ -135,9 +161,6 @@ impl Shared {
         .chain(news.iter().cloned())
         .chain(lengths.iter().enumerate().map(|(file, len)| Record::Length(file as u32, *len)))
         .collect();
-        if records.len() == lengths.len() && !seal {
-            return Ok(());
-        }
         let Some(index) = writer.index.as_mut() else { return Ok(()) };
         let frame = index.frame(&records, seal);
         let written = match index.reserve(&frame) {
@@ -148,32 +171,26 @@ impl Shared {
                 synced.and_then(|()| index.append(&frame)).map_err(|e| (e, true))
             }
         };
-        match written {
-            Ok(()) => {
-                // The index names their room, so that it is never used for anything else.
-                let rooms = blocks.iter().filter_map(|block| match block.body() {
-                    Body::Disk(place) => place.room.clone(),
-                    Body::Memory(_) => None,
-                });
-                writer.named.extend(rooms);
-                if seal {
-                    // Room that was reserved and not needed; to keep it does no harm.
-                    for (file, len) in writer.data.iter().zip(lengths) {
-                        file.truncate(len).ok();
-                    }
-                }
-                Ok(())
+        written.map_err(|(e, broken)| {
+            self.broken.store(broken, Relaxed);
+            match broken && e.kind() == ErrorKind::DiskFull {
+                // It cannot be tried again, as a full disk otherwise can.
+                true => Error::new(ErrorKind::Io, e.to_string()).hint("open the log again: all that was flushed before is there"),
+                false => e,
             }
-            Err((e, broken)) => {
-                self.broken.store(broken, Relaxed);
-                self.table.lock().unindexed.extend(blocks);
-                Err(match broken && e.kind() == ErrorKind::DiskFull {
-                    // It cannot be tried again, as a full disk otherwise can.
-                    true => Error::new(ErrorKind::Io, e.to_string()).hint("open the log again: all that was flushed before is there"),
-                    false => e,
-                })
+        })?;
+        // The index names their room, so that it is never used for anything else.
+        let rooms = blocks.iter().filter_map(|block| match block.body() {
+            Body::Disk(place) => place.room.clone(),
+            Body::Memory(_) => None,
+        });
+        for room in rooms {
+            // The blocks of a stretch share one.
+            if !writer.named.last().is_some_and(|last| Arc::ptr_eq(last, &room)) {
+                writer.named.push(room);
             }
         }
+        Ok(())
     }
 
     pub(super) fn delete(&self, partition: u32) -> Result<()> {
@@ -258,63 +275,71 @@ impl Shared {
     /// Takes in what the writers that are known have made known.
     fn read_news(&self, table: &mut Table, own: Option<u64>) -> Result<bool> {
         let mut others = std::mem::take(&mut table.others);
-        let result = self.take_news(table, &mut others, own);
+        let (mut changed, mut deleted) = (false, false);
+        let result = self.take_news(table, &mut others, own, (&mut changed, &mut deleted));
         table.others = others;
-        let (changed, deleted) = result?;
         if deleted {
             let open = table.open_visible();
             table.attempts.recount(&open)?;
         }
         table.version += u64::from(changed);
-        Ok(changed)
+        table.account()?;
+        result.map(|()| changed)
     }
 
-    /// Whether there was anything, and whether anything was deleted.
-    fn take_news(&self, table: &mut Table, others: &mut [(Other, u64)], own: Option<u64>) -> Result<(bool, bool)> {
+    /// Says whether there was anything, and whether anything was deleted.
+    fn take_news(
+        &self,
+        table: &mut Table,
+        others: &mut [(Other, u64)],
+        own: Option<u64>,
+        (changed, deleted): (&mut bool, &mut bool),
+    ) -> Result<()> {
         let ids: Vec<_> = others.iter().map(|(other, _)| other.header.writer).collect();
-        let (mut changed, mut deleted) = (false, false);
         for (number, (other, last)) in others.iter_mut().enumerate() {
             let (writer, id) = (number as u32 + 1, other.header.writer);
-            for record in other.news(&*self.backend, self.folder())? {
-                changed = true;
-                match record {
-                    Record::Block(block) => {
-                        self.check_partition(block.partition)?;
-                        let (file, offset, stored, head) = (block.file, block.offset, block.stored, block.head);
-                        let place = Place { file, offset, stored, head, room: None };
-                        let block = Block::on_disk(block.partition, writer, block.first, block.last, block.raw, place);
-                        if let Some(blocks) = table.blocks.get_mut(block.partition as usize) {
-                            blocks.push(Arc::new(block));
-                            table.block_count += 1;
+            while let Some(news) = other.news(&*self.backend, self.folder())? {
+                *changed = true;
+                for record in news {
+                    match record {
+                        Record::Block(block) => {
+                            self.check_partition(block.partition)?;
+                            let (file, offset, stored, head) = (block.file, block.offset, block.stored, block.head);
+                            let place = Place { file, offset, stored, head, room: None };
+                            let block = Block::on_disk(block.partition, writer, block.first, block.last, block.raw, place);
+                            if let Some(blocks) = table.blocks.get_mut(block.partition as usize) {
+                                blocks.push(Arc::new(block));
+                                table.block_count += 1;
+                            }
                         }
-                    }
-                    Record::Commit(commit) => {
-                        *last = commit.number.max(*last);
-                        // What is committed here from now on comes later, whatever the clocks say.
-                        table.last_time = table.last_time.max(commit.time);
-                        table.attempts.commit((writer, id), &commit, false)?;
-                    }
-                    Record::Delete(partition, commits) => {
-                        deleted = true;
-                        let number = |id: u64| match Some(id) == own {
-                            true => Some(0),
-                            false => ids.iter().position(|other| *other == id).map(|at| at as u32 + 1),
-                        };
-                        for (id, last) in commits {
-                            match number(id) {
-                                Some(writer) => table.attempts.cover(partition, &[(writer, last)]),
-                                // Its index may be read later than the one that deletes.
-                                None => {
-                                    let until = table.unknown.entry((id, partition)).or_default();
-                                    *until = last.max(*until);
+                        Record::Commit(commit) => {
+                            *last = commit.number.max(*last);
+                            // What is committed here from now on comes later, whatever the clocks say.
+                            table.last_time = table.last_time.max(commit.time);
+                            table.attempts.commit((writer, id), &commit, false)?;
+                        }
+                        Record::Delete(partition, commits) => {
+                            *deleted = true;
+                            let number = |id: u64| match Some(id) == own {
+                                true => Some(0),
+                                false => ids.iter().position(|other| *other == id).map(|at| at as u32 + 1),
+                            };
+                            for (id, last) in commits {
+                                match number(id) {
+                                    Some(writer) => table.attempts.cover(partition, &[(writer, last)]),
+                                    // Its index may be read later than the one that deletes.
+                                    None => {
+                                        let until = table.unknown.entry((id, partition)).or_default();
+                                        *until = last.max(*until);
+                                    }
                                 }
                             }
                         }
+                        Record::Length(..) => {}
                     }
-                    Record::Length(..) => {}
                 }
             }
         }
-        Ok((changed, deleted))
+        Ok(())
     }
 }

@@ -69,27 +69,37 @@ struct Window {
     range: Option<(Order, Order)>,
 }
 
-/// A window that is read by a background thread.
+/// Windows of at most so many bytes together are one job, so that small ones do not cost a change of threads each.
+const JOB_BYTES: u64 = 256 << 10;
+const JOB_WINDOWS: usize = 256;
+
+/// Windows that are read by a background thread.
 #[derive(Debug)]
 pub(super) struct Job {
-    window: Window,
-    result: Mutex<Option<Result<Decoded>>>,
+    windows: Vec<Window>,
+    bytes: u64,
+    /// What is in each window, up to the first that cannot be read.
+    result: Mutex<Option<VecDeque<(u32, Result<Decoded>)>>>,
     done: Condvar,
     reading: Arc<AtomicU64>,
 }
 
 impl Job {
-    fn bytes(window: &Window) -> u64 {
-        window.block.raw
-    }
-
     pub(super) fn run(&self, shared: &Shared, desk: &mut Desk) {
-        let decoded = caught(|| shared.decode(&self.window, desk));
-        *self.result.lock() = Some(decoded);
+        let mut all = VecDeque::with_capacity(self.windows.len());
+        for window in &self.windows {
+            let decoded = caught(|| shared.decode(window, desk));
+            let failed = decoded.is_err();
+            all.push_back((window.block.writer, decoded));
+            if failed {
+                break;
+            }
+        }
+        *self.result.lock() = Some(all);
         self.done.notify_all();
     }
 
-    fn wait(&self) -> Result<Decoded> {
+    fn wait(&self) -> VecDeque<(u32, Result<Decoded>)> {
         let mut result = self.result.lock();
         loop {
             match result.take() {
@@ -102,7 +112,7 @@ impl Job {
 
 impl Drop for Job {
     fn drop(&mut self) {
-        self.reading.fetch_sub(Job::bytes(&self.window), Relaxed);
+        self.reading.fetch_sub(self.bytes, Relaxed);
     }
 }
 
@@ -133,15 +143,22 @@ impl Stream {
     fn issue(&mut self, shared: &Shared, at_least_one: bool) -> bool {
         let mut issued = false;
         while let Some(window) = self.windows.front() {
-            let bytes = Job::bytes(window);
+            let mut bytes = window.block.raw;
             let first = at_least_one && self.jobs.is_empty();
             if !first && shared.reading.load(Relaxed) + bytes > shared.read_bytes {
                 break;
             }
-            let Some(window) = self.windows.pop_front() else { break };
+            let mut windows: Vec<_> = self.windows.pop_front().into_iter().collect();
+            while windows.len() < JOB_WINDOWS
+                && let Some(next) = self.windows.front()
+                && bytes + next.block.raw <= JOB_BYTES
+            {
+                bytes += next.block.raw;
+                windows.extend(self.windows.pop_front());
+            }
             shared.reading.fetch_add(bytes, Relaxed);
             let reading = Arc::clone(&shared.reading);
-            let job = Arc::new(Job { window, result: Mutex::new(None), done: Condvar::new(), reading });
+            let job = Arc::new(Job { windows, bytes, result: Mutex::new(None), done: Condvar::new(), reading });
             self.jobs.push_back(Arc::clone(&job));
             shared.work.lock().reads.push_back(job);
             issued = true;
@@ -161,7 +178,9 @@ impl Stream {
 pub struct Gather {
     log: ByteLog,
     stream: Stream,
-    current: Option<(Decoded, usize, u32, Arc<Job>)>,
+    current: Option<(Decoded, usize, u32)>,
+    /// The job whose windows come next, and what it read.
+    job: Option<(Arc<Job>, VecDeque<(u32, Result<Decoded>)>)>,
     partial: Option<(Head, BufferMut, usize)>,
     found: LogSizes,
     ended: bool,
@@ -175,7 +194,8 @@ impl Gather {
             Some(stream) => stream,
             None => shared.plan(partition)?.0,
         };
-        let mut gather = Gather { log: log.clone(), stream, current: None, partial: None, found: LogSizes::default(), ended: false };
+        let mut gather =
+            Gather { log: log.clone(), stream, current: None, job: None, partial: None, found: LogSizes::default(), ended: false };
         gather.look_ahead();
         Ok(gather)
     }
@@ -188,7 +208,7 @@ impl Gather {
     /// Gives nothing more.
     pub(super) fn stop(&mut self) {
         self.ended = true;
-        self.current = None;
+        (self.current, self.job) = (None, None);
     }
 
     fn look_ahead(&mut self) {
@@ -200,11 +220,16 @@ impl Gather {
 
     fn entry(&mut self) -> Result<Option<LogEntry>> {
         loop {
-            let Some((decoded, at, writer, _)) = &mut self.current else {
+            let Some((decoded, at, writer)) = &mut self.current else {
+                if let Some((writer, decoded)) = self.job.as_mut().and_then(|(_, read)| read.pop_front()) {
+                    self.current = Some((decoded?, 0, writer));
+                    continue;
+                }
+                self.job = None;
                 self.look_ahead();
                 let Some(job) = self.stream.jobs.pop_front() else { return self.end() };
-                let decoded = job.wait()?;
-                self.current = Some((decoded, 0, job.window.block.writer, job));
+                let read = job.wait();
+                self.job = Some((job, read));
                 self.look_ahead();
                 continue;
             };
@@ -283,7 +308,7 @@ impl Iterator for Gather {
         let entry = self.entry().transpose();
         self.ended = !matches!(entry, Some(Ok(_)));
         if self.ended {
-            self.current = None;
+            (self.current, self.job) = (None, None);
         }
         entry
     }

@@ -84,7 +84,7 @@ impl Record {
                 out.extend(commit.number.to_le_bytes());
                 out.extend(commit.time.to_le_bytes());
                 out.extend((commit.counts.0.len() as u32).to_le_bytes());
-                out.extend(&commit.counts.0);
+                out.extend(&*commit.counts.0);
             }
             Record::Delete(partition, commits) => {
                 out.push(3);
@@ -231,10 +231,8 @@ impl IndexWriter {
     /// Appends a frame, and returns once it is durable. After an error, the index must not be written again.
     pub(super) fn append(&mut self, frame: &[u8]) -> Result<()> {
         self.mirror.write_at(self.end, frame)?;
-        if self.sequence == 1 {
-            // So the second copy tells for certain whether anything was ever committed.
-            self.mirror.sync()?;
-        }
+        // So the second copy tells for certain whether anything was ever committed.
+        self.mirror.sync()?;
         self.file.write_at(self.end, frame)?;
         self.file.sync()?;
         let acknowledgement = acknowledgement(self.sequence);

@@ -15,7 +15,6 @@ use super::stats::LogStats;
 use super::tidy::tidy;
 use super::verify::LogVerified;
 use super::work;
-use crate::format::BLOCK_BYTES;
 use crate::io::{Backend, FileBackend};
 use crate::scratch::{OwnedFolder, sweep};
 use crate::{Arena, Buffer, Error, ErrorKind, Ledger, Result};
@@ -26,7 +25,10 @@ use std::sync::atomic::Ordering::Relaxed;
 use std::thread::JoinHandle;
 
 /// The bytes that a page of the buffer may have: parts of a piece, so that a full page is encoded where it stands.
-const PAGES: [usize; 6] = [252 << 10, 84 << 10, 36 << 10, 28 << 10, 12 << 10, 4 << 10];
+const PAGES: [usize; 10] = [252 << 10, 84 << 10, 36 << 10, 28 << 10, 12 << 10, 4 << 10, 2 << 10, 1 << 10, 512, LEAST_PAGE];
+
+/// For logs of many partitions and little memory.
+const LEAST_PAGE: usize = 256;
 
 /// With a buffer of at least this many bytes, pages share large mappings.
 const MANY_PAGES: u64 = 128 << 20;
@@ -159,17 +161,18 @@ impl ByteLog {
             false => Arena::with_pool(Ledger::new(u64::MAX), idle),
         });
         let fits = limit / 4 / u64::from(partitions);
-        let page = PAGES.into_iter().find(|page| *page as u64 <= fits).unwrap_or(BLOCK_BYTES);
+        let page = PAGES.into_iter().find(|page| *page as u64 <= fits).unwrap_or(LEAST_PAGE);
         let desks = (0..options.threads).map(|_| Desk::new(&arena)).collect::<Result<Vec<_>>>()?;
+        let pool = Pool::new(arena.clone(), page, limit);
         let shared = Arc::new(Shared {
             backend,
             home,
             partitions,
-            pool: Pool::new(arena.clone(), page, limit),
+            table: Mutex::new(Table::new(partitions, arena.ledger(), pool.charge_anyway(0))?),
+            pool,
             pace: Pace::new(options.encoding),
             buckets: (0..partitions).map(|_| Mutex::default()).collect(),
             weights: (0..partitions).map(|_| Default::default()).collect(),
-            table: Mutex::new(Table::new(partitions, arena.ledger())?),
             work: Mutex::default(),
             todo: Condvar::new(),
             ended: Condvar::new(),

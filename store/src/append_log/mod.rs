@@ -15,6 +15,7 @@ mod head;
 mod index;
 mod kind;
 mod log;
+mod near;
 mod options;
 mod pace;
 mod pool;

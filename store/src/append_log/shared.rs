@@ -13,7 +13,7 @@ use super::gather::Ahead;
 use super::index::Record;
 use super::options::LogOptions;
 use super::pace::Pace;
-use super::pool::Pool;
+use super::pool::{Charge, Pool};
 use super::sizes::{Counts, LogSizes};
 use super::work::Work;
 use crate::io::{Backend, BackendFile};
@@ -61,6 +61,8 @@ pub(super) struct Table {
     pub(super) block_count: u64,
     /// For blocks and commits.
     booking: Booking,
+    /// The same as a part of the buffer.
+    charge: Charge,
 }
 
 /// What is known of a block takes about so much memory; and memory is booked in such steps.
@@ -111,7 +113,7 @@ impl std::fmt::Debug for Shared {
 impl Table {
     /// # Errors
     /// None that can be met, as nothing is booked yet.
-    pub(super) fn new(partitions: u32, ledger: &Ledger) -> Result<Self> {
+    pub(super) fn new(partitions: u32, ledger: &Ledger, charge: Charge) -> Result<Self> {
         Ok(Table {
             attempts: Attempts::new(partitions),
             blocks: vec![Vec::new(); partitions as usize],
@@ -129,6 +131,7 @@ impl Table {
             version: 0,
             block_count: 0,
             booking: ledger.book(0)?,
+            charge,
         })
     }
 
@@ -138,6 +141,7 @@ impl Table {
     /// Out of memory.
     pub(super) fn account(&mut self) -> Result<()> {
         let (need, have) = (BLOCK_MEMORY * self.block_count + self.attempts.bytes, self.booking.bytes());
+        self.charge.set_up_to_half(need.next_multiple_of(STEP));
         match need > have {
             true => self.booking.grow((need - have).next_multiple_of(STEP)),
             false => {

@@ -143,7 +143,11 @@ fn settle(backend: &dyn Backend, folder: &Path, id: u64, parts: &BTreeSet<Part>)
     let path = index_path(folder, id);
     // A damaged header is told by who reads it.
     let Ok(index) = Copy::read(backend, &path, id) else { return Ok(()) };
-    let mirror = Copy::read(backend, &mirror_path(folder, id), id).ok().flatten();
+    let mirror = match (Copy::read(backend, &mirror_path(folder, id), id), &index) {
+        (Ok(mirror), _) => mirror,
+        (Err(_), Some(_)) => return Ok(()),
+        (Err(e), None) => return Err(e),
+    };
     let (mut index, mirror) = match (index, mirror) {
         (None, None) => {
             return match filled(backend, folder, id, parts)? {
@@ -167,7 +171,14 @@ fn settle(backend: &dyn Backend, folder: &Path, id: u64, parts: &BTreeSet<Part>)
             (index, mirror)
         }
         (Some(index), None) => {
-            if index.damage.is_none() && index.header.mirrored && index.has_frames() {
+            let longer = |(number, length): (usize, &u64)| -> Result<bool> {
+                Ok(backend.len_of(&data_path(folder, id, number as u32))?.is_some_and(|len| len > *length))
+            };
+            let mut known = true;
+            for file in index.lengths.iter().enumerate() {
+                known &= !longer(file)?;
+            }
+            if index.damage.is_none() && index.header.mirrored && index.has_frames() && known {
                 let file = backend.open(&mirror_path(folder, id), Open::Create)?;
                 file.truncate(0)?;
                 index.copy_to(&*file, 0)?;
@@ -189,7 +200,7 @@ fn settle(backend: &dyn Backend, folder: &Path, id: u64, parts: &BTreeSet<Part>)
         mirror.copy_to(&*index.file, index.cursor.end)?;
         (index.cursor, index.lengths) = (mirror.cursor, mirror.lengths.clone());
     } else if mirror.cursor.sequence < index.cursor.sequence {
-        // The second copy is not synced with each frame.
+        // It was lost or cut.
         index.copy_to(&*mirror.file, mirror.cursor.end)?;
     }
     for (number, length) in index.lengths.iter().enumerate() {
