@@ -59,6 +59,8 @@ pub(crate) const LOG_MIRROR_SUFFIX: &str = ".mirror";
 pub(crate) const LOG_GONE_SUFFIX: &str = ".gone";
 /// The ending of files that a repair has set aside.
 pub(crate) const LOG_ASIDE_SUFFIX: &str = ".aside";
+/// The file that is locked while a log is compacted.
+pub(crate) const LOG_COMPACT_NAME: &str = "compact.lock";
 /// In the header of an index: it has a second copy.
 pub(crate) const LOG_MIRRORED: u32 = 1;
 /// The file in the folder of a log that names the type of its records.

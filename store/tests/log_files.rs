@@ -201,3 +201,69 @@ fn large_entries_of_many_threads_stay_in_the_buffer() {
         assert!(log.gather(partition).unwrap().all(|entry| *entry.unwrap() == *large));
     }
 }
+
+#[test]
+fn compacting_keeps_what_counts_and_gives_room_back() {
+    let folder = folder();
+    let path = folder.path().join("log");
+    let noise = |seed: u64| -> Vec<u8> { (0..100_000u64).map(|i| ((seed + i).wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 37) as u8).collect() };
+    let rounds = 6;
+    for round in 0..rounds {
+        let log = open(&path).unwrap();
+        for partition in 0..PARTITIONS {
+            for task in [1, 2] {
+                log.append(partition, (task, round), &noise(u64::from(round * 100 + partition) + task)).unwrap();
+            }
+            log.append(partition, (), format!("loose {round}").as_bytes()).unwrap();
+        }
+        log.iset(5, format!("set {round}").as_bytes()).unwrap();
+        log.commit((1, round)).unwrap();
+        log.commit((2, round)).unwrap();
+        log.flush().unwrap();
+        if round == 3 {
+            log.delete(4).unwrap();
+            log.delete(5).unwrap();
+        }
+        log.seal().unwrap();
+    }
+    // A task whose last attempt has no entries.
+    let log = open(&path).unwrap();
+    log.commit((2, 9)).unwrap();
+    log.flush().unwrap();
+    let content = |log: &ByteLog| -> Vec<Vec<_>> {
+        let of = |p| {
+            log.gather(p).unwrap().map(|entry| entry.map(|entry| (entry.attempt(), entry.records(), entry.to_vec())).unwrap()).collect()
+        };
+        (0..PARTITIONS).map(of).collect()
+    };
+    let (want, sizes) = (content(&log), log.all_sizes());
+    assert!(want[5][0].2 == b"set 4" && want[4].len() == 3 && want[0].len() == 7);
+    let error = ByteLog::compact(&path, LogOptions::new()).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Unusable, "it is open");
+    drop(log);
+    let reader = open(&path).unwrap();
+    let before = data_bytes(&path);
+    let done = ByteLog::compact(&path, LogOptions::new()).unwrap();
+    assert!(done.bytes_after < done.bytes_before / 3 && data_bytes(&path) < before / 3 && done.copied == 49, "{done:?}");
+    assert_eq!(files(&path, ".index").len(), 1);
+    assert!(content(&reader) == want);
+    reader.refresh().unwrap();
+    assert!(content(&reader) == want && reader.all_sizes() == sizes);
+    drop(reader);
+    let log = open(&path).unwrap();
+    assert!(content(&log) == want && log.all_sizes() == sizes && log.verify().unwrap().is_sound());
+    // An attempt that comes late is still late.
+    log.append(0, (2, 7), b"late").unwrap();
+    log.commit((2, 7)).unwrap();
+    assert!(content(&log) == want && !log.iset(5, b"again").unwrap());
+    log.clear().unwrap();
+    log.seal().unwrap();
+    drop(log);
+    // Nothing counts: the data files go when it is opened.
+    let log = open(&path).unwrap();
+    assert_eq!((entries(&log), data_bytes(&path)), (0, 0));
+    drop(log);
+    assert!(open(&path).unwrap().verify().unwrap().is_sound());
+    ByteLog::compact(&path, LogOptions::new()).unwrap();
+    assert_eq!(entries(&open(&path).unwrap()), 0);
+}

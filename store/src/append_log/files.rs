@@ -175,6 +175,8 @@ pub(super) struct Other {
     pub(super) cursor: Cursor,
     /// Its data files, once they were needed.
     pub(super) data: Vec<Arc<dyn BackendFile>>,
+    /// Why they cannot be opened: those of a writer of which nothing counts are removed.
+    pub(super) missing: Option<Error>,
 }
 
 impl Other {
@@ -190,7 +192,14 @@ impl Other {
         if header.writer != id || header.files > 99 {
             return Err(Error::new(ErrorKind::Corrupt, "the index of another writer has this name").at(path));
         }
-        Ok(Some(Other { header, index, cursor: Cursor::start(), data: Vec::new() }))
+        // Open files stay when they are compacted away.
+        let folder = path.parent().unwrap_or(path);
+        let data = Self::open_data(backend, folder, &header).unwrap_or_default();
+        Ok(Some(Other { header, index, cursor: Cursor::start(), data, missing: None }))
+    }
+
+    fn open_data(backend: &dyn Backend, folder: &Path, header: &IndexHeader) -> Result<Vec<Arc<dyn BackendFile>>> {
+        (0..header.files).map(|number| backend.open(&data_path(folder, header.writer, number), Open::Read)).collect()
     }
 
     /// What the next frame makes known, if there is one.
@@ -199,9 +208,11 @@ impl Other {
         let Some(payload) = self.cursor.next(&*self.index)? else { return Ok(None) };
         let news = records(&payload).map_err(|e| at(e, self.index.path(), begin.end));
         let news = news.and_then(|news| {
-            if self.data.is_empty() && news.iter().any(|record| matches!(record, Record::Block(_))) {
-                let open = |number| backend.open(&data_path(folder, self.header.writer, number), Open::Read);
-                self.data = (0..self.header.files).map(open).collect::<Result<Vec<_>>>()?;
+            if self.data.is_empty() && self.missing.is_none() && news.iter().any(|record| matches!(record, Record::Block(_))) {
+                match Self::open_data(backend, folder, &self.header) {
+                    Ok(data) => self.data = data,
+                    Err(e) => self.missing = Some(e),
+                }
             }
             Ok(news)
         });

@@ -9,16 +9,20 @@
 
 use super::attempt::{Attempt, Kind};
 use super::block::{Block, Body, Place};
-use super::files::{Other, Writer};
+use super::files::{Other, Writer, data_path};
 use super::index::{BlockRecord, Record};
 use super::shared::{Shared, Table};
 use super::work::Patience;
+use crate::io::Open;
 use crate::{Error, ErrorKind, Result};
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 
 /// The most blocks that one frame of an index tells of.
 const FRAME_BLOCKS: usize = 8192;
+
+/// So often a log that is compacted meanwhile is looked at again.
+const REFRESHES: usize = 20;
 
 impl Shared {
     pub(super) fn commit(&self, attempt: Attempt) -> Result<()> {
@@ -244,9 +248,32 @@ impl Shared {
             return Ok(false);
         }
         let own = self.writer.lock().as_ref().map(|writer| writer.header.writer);
+        let mut changed = false;
+        for _ in 0..REFRESHES {
+            let mut table = self.table.lock();
+            let whole = self.find_writers(&mut table, own)?;
+            changed |= self.read_news(&mut table, own)?;
+            // Where files were removed meanwhile, what was in them is in others now.
+            let counts = match table.others.iter().any(|(other, _)| other.missing.is_some()) {
+                true => table.attempts.writers_that_count()?,
+                false => Default::default(),
+            };
+            let numbered = (1u32..).zip(&table.others);
+            let missing = numbered.filter(|(number, _)| counts.contains(number)).find_map(|(_, (other, _))| other.missing.as_ref());
+            match missing {
+                None if whole => return Ok(changed),
+                Some(e) if whole => return Err(Error::new(e.kind(), e.to_string()).at(e.path().unwrap_or(self.folder()))),
+                _ => {}
+            }
+        }
+        Ok(changed)
+    }
+
+    /// Looks for writers that are not known yet. Whether none went while they were looked for.
+    fn find_writers(&self, table: &mut Table, own: Option<u64>) -> Result<bool> {
         let mut all = super::files::writers(&*self.backend, self.folder())?;
+        let mut whole = true;
         all.retain(|(id, _)| Some(*id) != own);
-        let mut table = self.table.lock();
         for (id, path) in all {
             if table.others.iter().any(|(other, _)| other.header.writer == id) {
                 continue;
@@ -254,8 +281,11 @@ impl Shared {
             let other = match Other::open(&*self.backend, &path, id) {
                 Ok(Some(other)) => other,
                 Ok(None) => continue,
-                // One that was dead and made nothing known was removed meanwhile.
-                Err(_) if !self.backend.exists(&path)? => continue,
+                // One that was dead and made nothing known was removed meanwhile, or it was compacted.
+                Err(_) if !self.backend.exists(&path)? => {
+                    whole = false;
+                    continue;
+                }
                 Err(e) => return Err(e),
             };
             if other.header.partitions != self.partitions {
@@ -269,7 +299,35 @@ impl Shared {
             table.unknown.extend(later);
             now.into_iter().for_each(|((_, partition), until)| table.attempts.cover(partition, &[(number, until)]));
         }
-        self.read_news(&mut table, own)
+        Ok(whole)
+    }
+
+    /// Removes the data files of dead writers of which nothing counts.
+    pub(super) fn reclaim(&self) -> Result<()> {
+        let table = self.table.lock();
+        let with_data = |other: &Other| !other.data.is_empty() && other.cursor.sequence > 1;
+        if !table.others.iter().any(|(other, _)| with_data(other)) {
+            return Ok(());
+        }
+        let counts = table.attempts.writers_that_count()?;
+        let idle = (1u32..).zip(&table.others).filter(|(number, (other, _))| !counts.contains(number) && with_data(other));
+        let idle: Vec<_> = idle.map(|(_, (other, _))| (other.header, other.index.path().to_path_buf())).collect();
+        if idle.is_empty() {
+            return Ok(());
+        }
+        // What says that it does not count is not lost any more.
+        for (other, _) in &table.others {
+            self.backend.open(other.index.path(), Open::Existing)?.sync()?;
+        }
+        drop(table);
+        for (header, path) in idle {
+            if let Some(_lock) = self.backend.lock(&path)? {
+                for number in 0..header.files {
+                    self.backend.remove(&data_path(self.folder(), header.writer, number)).ok();
+                }
+            }
+        }
+        Ok(())
     }
 
     /// Takes in what the writers that are known have made known.

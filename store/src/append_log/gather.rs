@@ -362,7 +362,9 @@ impl Shared {
         self.close(partition, &mut bucket);
         self.weigh(partition, &bucket);
         let table = self.table.lock();
-        let blocks = table.blocks.get(partition as usize).cloned().unwrap_or_default();
+        let mut blocks = table.blocks.get(partition as usize).cloned().unwrap_or_default();
+        // Of a writer whose data files were removed nothing counts.
+        blocks.retain(|block| !table.is_removed(block.writer));
         let mut stream = Stream {
             partition,
             live: Arc::clone(&table.attempts.live),

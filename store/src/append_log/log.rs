@@ -2,6 +2,7 @@
 
 use super::append::Entry;
 use super::attempt::{Attempt, Kind};
+use super::compact::{LogCompacted, compact};
 use super::desk::Desk;
 use super::files::{Home, all_writers, index_path, remove_writer};
 use super::gather::Gather;
@@ -139,7 +140,13 @@ impl ByteLog {
         tidy(&*backend, &folder)?;
         let log = Self::with(backend, Home::Kept(folder), partitions, options)?;
         log.refresh()?;
+        log.shared().reclaim()?;
         Ok(log)
+    }
+
+    /// A log that knows of no other writer of its folder.
+    pub(super) fn new_on(backend: Arc<dyn Backend>, folder: &Path, partitions: u32, options: LogOptions) -> Result<Self> {
+        Self::with(backend, Home::Kept(folder.to_path_buf()), partitions, options)
     }
 
     fn with(backend: Arc<dyn Backend>, home: Home, partitions: u32, mut options: LogOptions) -> Result<Self> {
@@ -352,6 +359,26 @@ impl ByteLog {
             Err(e) if e.kind() != std::io::ErrorKind::DirectoryNotEmpty => Err(Error::io("the folder cannot be removed", e).at(folder)),
             _ => Ok(()),
         }
+    }
+
+    /// Writes what counts of a log anew, and removes the files that it was in: what was replaced or deleted gives its room back. It can be
+    /// killed at any point, and loses nothing. Logs that are open for reading go on to show what they showed, and see the new files when
+    /// they are [refreshed](ByteLog::refresh). It takes the memory of the options, and as much room as what counts until it is done.
+    ///
+    /// Of a writer of which nothing counts any more, the next opening removes the data files without this.
+    ///
+    /// # Errors
+    /// Unusable while some process has it open for appending; Corrupt where something is damaged, and disk full: the log is as it was.
+    pub fn compact(folder: impl AsRef<Path>, options: LogOptions) -> Result<LogCompacted> {
+        Self::compact_on(Arc::new(FileBackend::new()), folder, options)
+    }
+
+    /// As [`ByteLog::compact`], on another backend.
+    ///
+    /// # Errors
+    /// As for [`ByteLog::compact`].
+    pub fn compact_on(backend: Arc<dyn Backend>, folder: impl AsRef<Path>, options: LogOptions) -> Result<LogCompacted> {
+        compact(&backend, &absolute(folder.as_ref())?, options)
     }
 
     /// Makes a log that cannot be opened, or of which an index is damaged, usable again: indexes come back from their second copies, or are

@@ -5,6 +5,7 @@ mod attempt;
 mod attempts;
 mod block;
 mod bucket;
+mod compact;
 mod decode;
 mod desk;
 mod encode;
@@ -30,6 +31,7 @@ mod wire;
 mod work;
 
 pub use attempt::Attempt;
+pub use compact::LogCompacted;
 pub use gather::{Gather, LogEntry};
 pub use log::ByteLog;
 pub use options::LogOptions;

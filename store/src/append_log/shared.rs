@@ -8,7 +8,7 @@ use super::attempts::{Attempts, Commit, OPEN};
 use super::block::Block;
 use super::bucket::Bucket;
 use super::desk::Desk;
-use super::files::{Home, Other, Writer, now};
+use super::files::{Home, Other, Writer, now, remove_writer};
 use super::gather::Ahead;
 use super::index::Record;
 use super::options::LogOptions;
@@ -16,6 +16,7 @@ use super::pace::Pace;
 use super::pool::{Charge, Pool};
 use super::sizes::{Counts, LogSizes};
 use super::work::Work;
+use crate::format::LOG_COMPACT_NAME;
 use crate::io::{Backend, BackendFile};
 use crate::scratch::Space;
 use crate::{Arena, Booking, Error, ErrorKind, Ledger, Result};
@@ -164,6 +165,12 @@ impl Table {
         })
     }
 
+    /// Whether the data files of a writer were removed, since nothing of it counted.
+    pub(super) fn is_removed(&self, writer: u32) -> bool {
+        let number = writer.checked_sub(1).map(|number| number as usize);
+        number.and_then(|number| self.others.get(number)).is_some_and(|(other, _)| other.missing.is_some())
+    }
+
     /// Counts an entry of an attempt; gives the instance and the entry's number. One that is joined to the last has no number.
     pub(super) fn note(&mut self, attempt: Attempt, partition: u32, sizes: LogSizes, joined: bool) -> (u64, u64) {
         let open = self.instance(attempt);
@@ -183,7 +190,12 @@ impl Table {
     /// Commits an instance that was open.
     pub(super) fn commit(&mut self, attempt: Attempt, open: Open, writer: u64, kept: bool) -> Result<()> {
         self.last_time = now().max(self.last_time + 1);
-        let (number, time) = (self.next_number, self.last_time);
+        self.commit_at(attempt, open, (writer, kept), self.last_time)
+    }
+
+    /// As [`Table::commit`], at a time that is given.
+    pub(super) fn commit_at(&mut self, attempt: Attempt, open: Open, (writer, kept): (u64, bool), time: u64) -> Result<()> {
+        let number = self.next_number;
         self.next_number += 1;
         self.version += 1;
         let counts = Counts::pack(open.counts.into_iter().collect());
@@ -265,9 +277,29 @@ impl Shared {
         let mut writer = self.writer.lock();
         if writer.is_none() {
             let files = self.options.threads.clamp(1, 4) as u32;
-            *writer = Some(Writer::make(&*self.backend, &self.home, self.partitions, files, self.options.quota)?);
+            let made = Writer::make(&*self.backend, &self.home, self.partitions, files, self.options.quota)?;
+            // Who compacts looks for writers after it has taken its lock; so one of both sees the other.
+            if !self.options.compacting && self.is_kept() && self.is_being_compacted()? {
+                remove_writer(&*self.backend, self.folder(), made.header.writer)?;
+                let hint = "append when that has ended";
+                return Err(Error::new(ErrorKind::Unusable, "the log is being compacted").at(self.folder()).hint(hint));
+            }
+            *writer = Some(made);
         }
         Ok(writer)
+    }
+
+    /// Whether somebody holds the lock for compacting; the file of one who was killed goes.
+    fn is_being_compacted(&self) -> Result<bool> {
+        let path = self.folder().join(LOG_COMPACT_NAME);
+        if !self.backend.exists(&path)? {
+            return Ok(false);
+        }
+        let lock = self.backend.lock(&path)?;
+        if lock.is_some() {
+            self.backend.remove(&path).ok();
+        }
+        Ok(lock.is_none())
     }
 
     /// The room of this writer, and its id.

@@ -44,7 +44,9 @@ type Placed = (Arc<Block>, Arc<Place>);
 /// Reads all blocks on disk, what pads them, and the indexes.
 pub(super) fn verify(shared: &Shared) -> Result<LogVerified> {
     let mut verified = LogVerified::default();
-    let blocks: Vec<_> = shared.table.lock().blocks.iter().flatten().cloned().collect();
+    let table = shared.table.lock();
+    let blocks: Vec<_> = table.blocks.iter().flatten().filter(|block| !table.is_removed(block.writer)).cloned().collect();
+    drop(table);
     let mut files: BTreeMap<(u32, u32), Vec<Placed>> = BTreeMap::new();
     for block in blocks {
         if let Body::Disk(place) = block.body() {
