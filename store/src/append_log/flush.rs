@@ -19,7 +19,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 
 /// The most blocks that one frame of an index tells of.
-const FRAME_BLOCKS: usize = 8192;
+const FRAME_BLOCKS: usize = 4096;
 
 /// So often a log that is compacted meanwhile is looked at again.
 const REFRESHES: usize = 20;

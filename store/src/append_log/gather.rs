@@ -121,7 +121,12 @@ impl Drop for Job {
 pub(super) struct Ahead {
     queue: VecDeque<u32>,
     ready: VecDeque<(u32, u64, Stream)>,
+    /// The partition that was asked for last.
+    last: Option<u32>,
 }
+
+/// So many partitions are read ahead where they are gathered one after the other.
+const ROW: u32 = 16;
 
 /// What is left to read of a partition.
 #[derive(Debug)]
@@ -318,13 +323,19 @@ impl Shared {
     /// Says which partitions will be gathered next.
     pub(super) fn prefetch(&self, partitions: impl Iterator<Item = u32>) {
         let partitions = partitions.filter(|partition| *partition < self.partitions);
-        *self.ahead.lock() = Ahead { queue: partitions.collect(), ready: VecDeque::new() };
+        *self.ahead.lock() = Ahead { queue: partitions.collect(), ready: VecDeque::new(), last: None };
         self.look_ahead();
     }
 
     /// The stream of a partition that was read ahead, if it shows what there is now.
     fn ready(&self, partition: u32) -> Option<Stream> {
         let mut ahead = self.ahead.lock();
+        let follows = ahead.last.is_some_and(|last| last.checked_add(1) == Some(partition));
+        ahead.last = Some(partition);
+        if follows && ahead.queue.is_empty() {
+            let begin = ahead.ready.iter().map(|(ready, ..)| ready.saturating_add(1)).fold(partition.saturating_add(1), u32::max);
+            ahead.queue = (begin..self.partitions.min(partition.saturating_add(ROW))).collect();
+        }
         if let Some(at) = ahead.queue.iter().position(|other| *other == partition) {
             ahead.queue.remove(at);
         }

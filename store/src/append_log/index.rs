@@ -62,6 +62,16 @@ fn order(reader: &mut Fields<'_>) -> Result<Order> {
 }
 
 impl Record {
+    /// At least the bytes that it is encoded to.
+    fn most_bytes(&self) -> usize {
+        match self {
+            Record::Block(_) => 120,
+            Record::Commit(commit) => 48 + commit.counts.0.len(),
+            Record::Delete(_, commits) => 16 + 16 * commits.len(),
+            Record::Length(..) => 16,
+        }
+    }
+
     pub(super) fn encode(&self, out: &mut Vec<u8>) {
         match self {
             Record::Block(block) => {
@@ -208,16 +218,20 @@ impl IndexWriter {
 
     /// The frame of what a flush makes known.
     pub(super) fn frame(&self, records: &[Record], sealed: bool) -> Vec<u8> {
-        let mut payload = (records.len() as u32).to_le_bytes().to_vec();
-        records.iter().for_each(|record| record.encode(&mut payload));
-        payload.resize(payload.len().next_multiple_of(8), 0);
-        let mut frame = LOG_FRAME_MAGIC.to_vec();
-        frame.extend([u8::from(sealed), 0, 0, 0]);
-        frame.extend(self.sequence.to_le_bytes());
-        frame.extend((payload.len() as u64).to_le_bytes());
-        frame.extend(checksum(&payload).to_le_bytes());
-        frame.extend(checksum(&frame).to_le_bytes());
-        frame.extend(payload);
+        let mut frame = Vec::with_capacity(LOG_FRAME_BYTES + 16 + records.iter().map(Record::most_bytes).sum::<usize>());
+        frame.resize(LOG_FRAME_BYTES, 0);
+        frame.extend((records.len() as u32).to_le_bytes());
+        records.iter().for_each(|record| record.encode(&mut frame));
+        frame.resize(LOG_FRAME_BYTES + (frame.len() - LOG_FRAME_BYTES).next_multiple_of(8), 0);
+        let payload = frame.get(LOG_FRAME_BYTES..).unwrap_or_default();
+        let (bytes, sum) = (payload.len() as u64, checksum(payload));
+        let mut header = LOG_FRAME_MAGIC.to_vec();
+        header.extend([u8::from(sealed), 0, 0, 0]);
+        header.extend(self.sequence.to_le_bytes());
+        header.extend(bytes.to_le_bytes());
+        header.extend(sum.to_le_bytes());
+        header.extend(checksum(&header).to_le_bytes());
+        frame.iter_mut().zip(header).for_each(|(to, from)| *to = from);
         frame
     }
 
