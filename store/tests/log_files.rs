@@ -267,3 +267,31 @@ fn compacting_keeps_what_counts_and_gives_room_back() {
     ByteLog::compact(&path, LogOptions::new()).unwrap();
     assert_eq!(entries(&open(&path).unwrap()), 0);
 }
+
+#[test]
+fn many_partitions_share_little_memory() {
+    let folder = folder();
+    let path = folder.path().join("log");
+    let partitions = 1000u32;
+    let log = ByteLog::open_with(&path, partitions, LogOptions::new().memory(ByteLog::LEAST_MEMORY)).unwrap();
+    let tasks = 60u64;
+    for task in 0..tasks {
+        for partition in 0..partitions {
+            log.append(partition, task, &task.to_le_bytes()).unwrap();
+        }
+        log.commit(task).unwrap();
+    }
+    log.seal().unwrap();
+    let stats = log.stats();
+    let entries = u64::from(partitions) * tasks;
+    assert!(stats.blocks < entries / 6, "blocks have several entries: {stats:?}");
+    assert!(stats.written_stored < 40 * entries, "{stats:?}");
+    assert!(stats.held_peak < ByteLog::LEAST_MEMORY / 2, "{stats:?}");
+    let again = ByteLog::open(&path, partitions).unwrap();
+    for log in [&log, &again] {
+        for partition in (0..partitions).step_by(7) {
+            let got: Vec<u64> = log.gather(partition).unwrap().map(|e| u64::from_le_bytes((*e.unwrap()).try_into().unwrap())).collect();
+            assert!(got.iter().copied().eq(0..tasks), "{partition}");
+        }
+    }
+}

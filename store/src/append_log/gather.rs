@@ -73,13 +73,16 @@ struct Window {
 const JOB_BYTES: u64 = 256 << 10;
 const JOB_WINDOWS: usize = 256;
 
+/// What was read of windows, and who wrote each.
+type Windows = VecDeque<(u32, Result<Decoded>)>;
+
 /// Windows that are read by a background thread.
 #[derive(Debug)]
 pub(super) struct Job {
     windows: Vec<Window>,
     bytes: u64,
     /// What is in each window, up to the first that cannot be read.
-    result: Mutex<Option<VecDeque<(u32, Result<Decoded>)>>>,
+    result: Mutex<Option<Windows>>,
     done: Condvar,
     reading: Arc<AtomicU64>,
 }
@@ -99,7 +102,7 @@ impl Job {
         self.done.notify_all();
     }
 
-    fn wait(&self) -> VecDeque<(u32, Result<Decoded>)> {
+    fn wait(&self) -> Windows {
         let mut result = self.result.lock();
         loop {
             match result.take() {
@@ -185,7 +188,7 @@ pub struct Gather {
     stream: Stream,
     current: Option<(Decoded, usize, u32)>,
     /// The job whose windows come next, and what it read.
-    job: Option<(Arc<Job>, VecDeque<(u32, Result<Decoded>)>)>,
+    job: Option<(Arc<Job>, Windows)>,
     partial: Option<(Head, BufferMut, usize)>,
     found: LogSizes,
     ended: bool,
