@@ -207,14 +207,13 @@ impl Other {
         let begin = self.cursor;
         let Some(payload) = self.cursor.next(&*self.index)? else { return Ok(None) };
         let news = records(&payload).map_err(|e| at(e, self.index.path(), begin.end));
-        let news = news.map(|news| {
+        let news = news.inspect(|news| {
             if self.data.is_empty() && self.missing.is_none() && news.iter().any(|record| matches!(record, Record::Block(_))) {
                 match Self::open_data(backend, folder, &self.header) {
                     Ok(data) => self.data = data,
                     Err(e) => self.missing = Some(e),
                 }
             }
-            news
         });
         if news.is_err() {
             // It is an error the next time, too.
