@@ -109,7 +109,7 @@ fn a_damaged_index_is_repaired_from_its_second_copy() {
         damaged[at] ^= 1;
         std::fs::write(&index, damaged).unwrap();
         assert_eq!(open(&path).unwrap_err().kind(), ErrorKind::Corrupt, "{at}");
-        assert_eq!(ByteLog::repair(&path).unwrap().restored, [index.clone()]);
+        assert_eq!(ByteLog::repair(&path).unwrap().restored, std::slice::from_ref(&index));
         assert_eq!(entries(&open(&path).unwrap()), 400);
     }
 }

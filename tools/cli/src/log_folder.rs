@@ -22,8 +22,6 @@ pub(crate) struct LogFolder {
     /// Who has written to it, and how many of them have it open.
     pub(crate) writers: u64,
     pub(crate) running: u64,
-    /// What its files take on disk.
-    pub(crate) disk_bytes: u64,
 }
 
 /// A log that was opened, and what is in each of its partitions.
@@ -49,7 +47,6 @@ impl LogFolder {
             partitions: indexes.iter().find_map(|index| partitions(index)),
             writers: indexes.len() as u64,
             running: indexes.iter().filter(|index| is_locked(index) == Some(true)).count() as u64,
-            disk_bytes: sizes(path).1,
         })
     }
 
