@@ -34,7 +34,7 @@ pub mod report;
 pub use chunkstore_store as store;
 pub use chunkstore_store::Store;
 pub use collection::{Collected, Collection, Kept, Persist};
-pub use engine::{Engine, init};
+pub use engine::{Engine, init, visualize};
 pub use error::{Error, ErrorKind, Result};
 
 /// The programs in the README compile.

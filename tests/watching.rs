@@ -51,6 +51,14 @@ fn engine(memory: &str, threads: usize) -> Engine {
     Engine::builder().memory(memory).threads(threads).scratch(scratch()).progress(false).build().unwrap()
 }
 
+/// An engine with two threads and so many bytes for tasks, whatever the other tests of this process hold.
+fn tight(bytes: u64) -> Engine {
+    let engine = engine("2GiB", 2);
+    let outside = engine.memory() - engine.memory_for_tasks();
+    engine.set_memory(outside + bytes).unwrap();
+    engine
+}
+
 /// A folder on a disk, for what spills.
 fn scratch() -> std::path::PathBuf {
     std::path::Path::new(env!("CARGO_TARGET_TMPDIR")).join("watching")
@@ -104,7 +112,7 @@ fn callbacks_are_told_of_errors_and_may_fail_themselves() {
             assert_ne!(task.name(), "y", "not that one");
         }
         fn start_state(&self, _run: &RunInfo<'_>) {
-            assert_eq!(self.0.explain(&Array::<f64>::ones([10], 5).sum(..)).unwrap_err().kind(), ErrorKind::Invalid);
+            assert_eq!(self.0.explain(Array::<f64>::ones([10], 5).sum(..)).unwrap_err().kind(), ErrorKind::Invalid);
         }
     }
     let mut g = Graph::new();
@@ -117,7 +125,7 @@ fn callbacks_are_told_of_errors_and_may_fail_themselves() {
 
 #[test]
 fn a_recording_tells_the_story_of_a_spilled_chunk() {
-    let engine = engine("112MiB", 2);
+    let engine = tight(72 << 20);
     let recording = engine.record();
     // 128 MiB that a closure makes once and that are needed twice.
     let x = Array::<f64>::ones([64, 262_144], [1, 262_144]).map_blocks(|block| block.to_owned() + 1.0);
@@ -174,7 +182,7 @@ fn other_bounds_are_forecast() {
     let engine = engine("512MiB", 2);
     let x = Array::<f64>::ones([128, 131_072], [1, 131_072]).map_blocks(|block| block.to_owned() + 1.0);
     let z = &x - x.mean(0);
-    let explain = engine.explain(&z.abs().sum(..)).unwrap();
+    let explain = engine.explain(z.abs().sum(..)).unwrap();
     let curve = explain.curve();
     assert!(curve.windows(2).all(|pair| pair[0].memory < pair[1].memory), "{curve:?}");
     assert!(curve[0].spilled_bytes > 100 << 20, "{curve:?}");
@@ -185,17 +193,17 @@ fn other_bounds_are_forecast() {
     assert!(made.bytes == 128 << 20 && made.peak_bytes == made.bytes && made.seconds > 0.0, "{explain}");
     // The rates of a run are learned.
     engine.compute(&z.abs().sum(..)).unwrap();
-    let learned = engine.explain(&z.abs().sum(..)).unwrap();
+    let learned = engine.explain(z.abs().sum(..)).unwrap();
     assert_ne!(learned.seconds, explain.seconds);
 }
 
 #[test]
 fn what_is_made_faster_than_it_is_read_back_is_made_again() {
-    let engine = engine("224MiB", 2);
+    let engine = tight(96 << 20);
     // Wanted twice, far apart, and not fused into what uses it: the second time it is made again, not read from scratch.
     let x = random::random([64, 262_144]).chunks([1, 262_144]).seed(3).array();
     let far = x.map_blocks(|block| block.to_owned()) - x.mean(0);
-    let explain = engine.explain(&far.abs().sum(..)).unwrap();
+    let explain = engine.explain(far.abs().sum(..)).unwrap();
     let made = explain.layers.iter().find(|layer| layer.name == "uniform").unwrap();
     assert!(made.bytes == 128 << 20 && made.spilled_bytes == 0, "{explain}");
     engine.compute(&far.abs().sum(..).item_collection()).unwrap();

@@ -1,6 +1,7 @@
 //! How an engine is set up.
 
 use super::Engine;
+use super::cache::Cache;
 use super::checkpoint::Checkpoint;
 use super::event_log::event_log;
 use super::memory::parse_bytes;
@@ -48,6 +49,7 @@ pub struct EngineBuilder {
     progress: Option<bool>,
     speculative_spill: bool,
     follow_pressure: bool,
+    cache: Option<String>,
     futures: Option<usize>,
     host: Host,
 }
@@ -167,6 +169,26 @@ impl EngineBuilder {
         self
     }
 
+    /// An opportunistic cache of at most so many bytes (`"64MiB"`): results on the way that took long for their size are kept in memory, and later computations that
+    /// need the same (equal keys: the same work on the same inputs) find them. It counts in the engine's memory, and is emptied before a computation
+    /// is refused for want of memory. The default is none.
+    ///
+    /// ```
+    /// use chunkstore::{Engine, array::random};
+    /// let engine = Engine::builder().memory("256MiB").cache("16MiB").build()?;
+    /// let x = random::random([1000, 1000]).seed(7).chunks(250).array();
+    /// let spread = engine.compute(&x.std(0).max(..).item_collection())?;
+    /// let tasks = engine.last_run().expect("one ran").tasks;
+    /// assert!(engine.cached_bytes() > 0);
+    /// assert_eq!(engine.compute(&x.std(0).max(..).item_collection())?, spread);
+    /// assert!(engine.last_run().expect("one ran").tasks < tasks);
+    /// # Ok::<(), chunkstore::Error>(())
+    /// ```
+    pub fn cache(mut self, bytes: impl ToString) -> Self {
+        self.cache = Some(bytes.to_string());
+        self
+    }
+
     /// Whether the engine lowers its bound while memory is short in the control group, or on the machine, that it runs in: where tasks of the group
     /// wait for memory more than a tenth of the time, or less than a twentieth of its limit is free. It is lowered by a tenth twice a second, as far as
     /// computations under way allow, and raised again, up to what was named, when memory has been plentiful for three seconds. The
@@ -242,7 +264,9 @@ impl EngineBuilder {
             shared.core.recorder.describe(&json!({ "what": "engine", "memory": memory, "threads": settings.threads }));
         }
         let pressure = if self.follow_pressure { Some(Pressure::follow(&shared, memory)) } else { None };
+        let cache = self.cache.as_deref().map(parse_bytes).transpose()?;
         let mut engine = Engine::new(shared, self.scheduler, self.progress, checkpoint, self.futures.unwrap_or(4).max(1));
+        engine.cache = cache.map(|bytes| Arc::new(Cache::new(bytes)));
         engine.pressure = pressure.transpose().map_err(no_thread)?.map(Arc::new);
         Ok(engine)
     }

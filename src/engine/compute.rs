@@ -68,9 +68,9 @@ impl Engine {
         let finish = collections.parts(&mut parts)?;
         let result_bytes: u64 = parts.iter().map(|part| part.bytes).sum();
         self.remeasure(result_bytes)?;
-        let results = self.reserve_results(result_bytes)?;
+        let results = self.or_without_cache(|| self.reserve_results(result_bytes))?;
         let mut roots = Roots::begin(parts)?;
-        let linked = optimised(std::mem::take(&mut roots.layers), |layers| self.optimised(layers))?;
+        let linked = optimised(std::mem::take(&mut roots.layers), |layers| self.cached(self.optimised(layers)))?;
         let (saving, linked) = self.saving(linked, |layers| Saving::new(self.checkpoint.as_ref(), layers, &[]))?;
         let lowered = lower_optimised(&linked)?;
         let wanted = roots.tasks(&lowered.roots)?;
@@ -112,7 +112,7 @@ impl Engine {
         let mut layers = Vec::new();
         collections.layers(&mut layers)?;
         let keys: Vec<Key> = layers.iter().map(|layer| layer.key()).collect();
-        let linked = optimised(layers.clone(), |layers| self.optimised(layers))?;
+        let linked = optimised(layers.clone(), |layers| self.cached(self.optimised(layers)))?;
         let (saving, linked) = self.saving(linked, |layers| Saving::new(self.checkpoint.as_ref(), layers, &keys))?;
         let lowered = lower_optimised(&linked)?;
         let roots = lowered.roots.clone();
@@ -168,9 +168,9 @@ impl Engine {
         let mut parts = Vec::new();
         let _ = collections.parts(&mut parts)?;
         let result_bytes: u64 = parts.iter().map(|part| part.bytes).sum();
-        let results = self.reserve_results(result_bytes)?;
+        let results = self.or_without_cache(|| self.reserve_results(result_bytes))?;
         let mut roots = Roots::new(parts.into_iter().map(|part| (part.layer, part.keep)).collect());
-        let linked = optimised(std::mem::take(&mut roots.layers), |layers| self.optimised(layers))?;
+        let linked = optimised(std::mem::take(&mut roots.layers), |layers| self.cached(self.optimised(layers)))?;
         let (saving, linked) = self.saving(linked, |layers| Saving::look(self.checkpoint.as_ref(), layers))?;
         let mut lowered = lower_optimised(&linked)?;
         self.rates.settle_sources(&mut lowered.table, &self.shared.core);
@@ -184,6 +184,14 @@ impl Engine {
             explain.settle(Curve::new(lowered, situation, outside));
         }
         Ok(explain)
+    }
+
+    /// The layers with those that are in the cache taken from there.
+    fn cached(&self, layers: Vec<LayerRef>) -> Vec<LayerRef> {
+        match &self.cache {
+            Some(cache) => cache.find(layers),
+            None => layers,
+        }
     }
 
     /// Layers that have gone through the optimiser's passes, with those worth saving as ones that find and save blocks.
@@ -301,7 +309,14 @@ impl Engine {
         let graph = if table.len() > 1000 { Some(self.reserve_graph(graph_bytes, table.len())?) } else { None };
         let moved: u64 = table.out.iter().sum::<u64>() + table.load.iter().sum::<u64>();
         self.remeasure(moved)?;
-        let prepared = self.shared.prepare(table, keep, &lowered.barriers, moved > SMALL)?;
+        let candidates = match &self.cache {
+            Some(cache) => cache.candidates(table, &self.rates.expect(table), keep),
+            None => Vec::new(),
+        };
+        let wanted = keep.len();
+        let keep: Vec<u32> = keep.iter().chain(candidates.iter().flat_map(|candidate| &candidate.tasks)).copied().collect();
+        let keep = keep.as_slice();
+        let prepared = self.or_without_cache(|| self.shared.prepare(table, keep, &lowered.barriers, moved > SMALL))?;
         let explain = self.explain_plan(&lowered, &prepared, result_bytes);
         planned(prepared.bound)?;
         let names: Vec<Arc<str>> = table.layers.iter().map(|layer| layer.name().into()).collect();
@@ -321,6 +336,14 @@ impl Engine {
         });
         let mut executed = executed?;
         executed.notes.extend(saving.notes());
+        let mut also = executed.kept.split_off(wanted.min(executed.kept.len())).into_iter();
+        for candidate in candidates {
+            let held: Vec<_> = also.by_ref().take(candidate.tasks.len()).collect();
+            if let Some(cache) = self.cache.as_ref().filter(|_| held.len() == candidate.tasks.len()) {
+                // What finds no room is not cached.
+                let _ = cache.keep(candidate, held, &self.shared);
+            }
+        }
         *self.last.lock() = Some(RunReport::new(explain, executed.facts, std::mem::take(&mut executed.notes)));
         drop(graph);
         Ok(executed)

@@ -244,6 +244,41 @@ impl RunReport {
     }
 }
 
+/// How much more than was forecast is no finding.
+const TOLERANCE: f64 = 0.15;
+
+impl RunReport {
+    /// Where the run was not as forecast, in words; empty where it was. Of sizes that are exact, no more may be booked than was forecast; spilled and read
+    /// again may be 15 % more, since when tasks and transfers end differs. Sizes that are learned are held to the bound alone.
+    ///
+    /// ```
+    /// use chunkstore::{Engine, array::Array};
+    /// let engine = Engine::builder().memory("256MiB").build()?;
+    /// engine.compute(&Array::<f64>::ones([8 << 20], 1 << 20).sqrt().sum(..).item_collection())?;
+    /// assert!(engine.last_run().expect("one ran").audit().is_empty());
+    /// # Ok::<(), chunkstore::Error>(())
+    /// ```
+    pub fn audit(&self) -> Vec<String> {
+        let forecast = &self.forecast;
+        let mut findings = Vec::new();
+        let mut more = |what: &str, forecast: u64, fact: u64, tolerance: f64| {
+            if fact as f64 > forecast as f64 * (1.0 + tolerance) {
+                findings.push(format!("{what}: {} were forecast, and it was {}", show_bytes(forecast), show_bytes(fact)));
+            }
+        };
+        match forecast.exact {
+            true => more("peak", forecast.peak_bytes, self.peak_bytes, 0.0),
+            false => more("peak", forecast.memory, self.peak_bytes, 0.0),
+        }
+        if forecast.exact {
+            more("spilled", forecast.spilled_bytes, self.spilled_bytes, TOLERANCE);
+            more("read back", forecast.reread_bytes, self.reread_bytes, TOLERANCE);
+            more("sources again", forecast.read_again_bytes, self.source_reread_bytes, TOLERANCE);
+        }
+        findings
+    }
+}
+
 impl fmt::Display for RunReport {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let forecast = &self.forecast;
@@ -255,6 +290,7 @@ impl fmt::Display for RunReport {
         line("read back", show_bytes(forecast.reread_bytes), show_bytes(self.reread_bytes))?;
         line("sources again", show_bytes(forecast.read_again_bytes), show_bytes(self.source_reread_bytes))?;
         write!(f, "{:<16} {:>10.2} s {:>10.2} s", "time", forecast.seconds, self.seconds)?;
+        self.audit().iter().try_for_each(|finding| write!(f, "\nbeyond the forecast: {finding}"))?;
         self.notes.iter().try_for_each(|note| write!(f, "\nnote: {note}"))
     }
 }

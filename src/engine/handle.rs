@@ -1,14 +1,15 @@
 //! The engine.
 
 use super::builder::{EngineBuilder, Scheduler};
+use super::cache::Cache;
 use super::checkpoint::Checkpoint;
 use super::explain::RunReport;
 use super::future_queue::FutureQueue;
 use super::memory::parse_bytes;
 use super::pressure::Pressure;
 use super::rates::Rates;
-use crate::Result;
 use crate::exec::{Callbacks, RunToken, Shared};
+use crate::{ErrorKind, Result};
 use chunkstore_store::Store;
 use parking_lot::Mutex;
 use std::sync::Arc;
@@ -33,6 +34,8 @@ pub struct Engine {
     pub(super) callbacks: Callbacks,
     /// What was learned of the speed of layers.
     pub(super) rates: Arc<Rates>,
+    /// What may be wanted again.
+    pub(super) cache: Option<Arc<Cache>>,
     /// Who lowers the bound while memory is short.
     pub(super) pressure: Option<Arc<Pressure>>,
 }
@@ -62,6 +65,7 @@ impl Engine {
             checkpoint,
             callbacks: Callbacks::default(),
             rates: Arc::default(),
+            cache: None,
             pressure: None,
         }
     }
@@ -86,7 +90,28 @@ impl Engine {
     /// # Ok::<(), chunkstore::Error>(())
     /// ```
     pub fn set_memory(&self, bound: impl ToString) -> Result<()> {
-        self.shared.core.name_memory(parse_bytes(&bound.to_string())?)
+        let memory = parse_bytes(&bound.to_string())?;
+        self.or_without_cache(|| self.shared.core.name_memory(memory))
+    }
+
+    /// The bytes of results that the engine's cache holds: see [`EngineBuilder::cache`].
+    pub fn cached_bytes(&self) -> u64 {
+        self.cache.as_ref().map_or(0, |cache| cache.bytes())
+    }
+
+    /// Forgets what the engine's cache holds.
+    pub fn clear_cache(&self) {
+        if let Some(cache) = &self.cache {
+            cache.clear();
+        }
+    }
+
+    /// Does something that takes memory; where there is none, again without what is cached.
+    pub(super) fn or_without_cache<T>(&self, take: impl Fn() -> Result<T>) -> Result<T> {
+        match take() {
+            Err(error) if error.kind() == ErrorKind::OutOfMemory && self.cache.as_ref().is_some_and(|cache| cache.clear()) => take(),
+            taken => taken,
+        }
     }
 
     /// The store in the checkpoint folder, where one was named: for saving results beside what is found again.

@@ -1,6 +1,7 @@
 //! Engines: a memory bound, threads and a scratch folder, and what computes on them.
 
 mod builder;
+mod cache;
 mod checkpoint;
 mod compute;
 mod curve;
@@ -17,6 +18,7 @@ mod pressure;
 mod rates;
 mod roots;
 mod several;
+mod visualize;
 mod watch;
 
 pub use crate::exec::{Callback, RunInfo, TaskInfo};
@@ -29,6 +31,7 @@ pub use handle::Engine;
 pub use init::init;
 pub use memory::parse_bytes;
 pub use several::{Computable, Finish, Persistable};
+pub use visualize::visualize;
 pub use watch::Recording;
 
 #[cfg(test)]

@@ -69,6 +69,10 @@ impl Rates {
     /// Decides for each task without inputs whether its chunk is made again where it was evicted, or spilled: by what either costs, as measured, or at usual
     /// rates. What is made again is a source to the policy. Only functions that give the same each time are called again.
     pub(super) fn settle_sources(&self, table: &mut TaskTable, core: &Core) {
+        // Where everything has room, nothing is evicted.
+        if table.out.iter().fold(0u64, |sum, out| sum.saturating_add(*out)) <= core.bound() / 2 {
+            return;
+        }
         let rates = self.0.lock();
         let again = |layer: &LayerRef| {
             let usual = if layer.is_source() { DISK } else { WORK };

@@ -228,10 +228,15 @@ impl Core {
         let reserved = state.reserved + self.spill.reserved_bytes();
         let bound = plan::bound_within(limit, reserved);
         if reserved >= limit || bound < largest {
-            let message = format!(
-                "a bound of {memory} bytes leaves {bound} for tasks, and a computation that is under way has a task that needs {largest};                  {reserved} are results and graphs"
-            );
-            let hint = "lower the bound once that computation has ended, or not so far";
+            let message = match largest {
+                0 => {
+                    format!("a bound of {memory} bytes leaves {limit} for the engine, and its buffers, results and graphs take {reserved}")
+                }
+                _ => format!(
+                    "a bound of {memory} bytes leaves {bound} for tasks, and one of a computation that is under way needs {largest}"
+                ),
+            };
+            let hint = "name a larger bound, or lower it once what is under way has ended";
             return Err(Error::new(ErrorKind::OutOfMemory, message).hint(hint));
         }
         self.lease.set_memory(memory)?;

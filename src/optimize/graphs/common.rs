@@ -13,7 +13,7 @@ use rustc_hash::FxHashMap;
 /// content, or lists of the same arguments. Calls that are nested in tasks are compared, and are not taken apart.
 ///
 /// A function whose result does not follow from its arguments must not be called in a graph that this is applied to: asking for it
-/// says that none is. That is why [`super::optimize_graph`] merges calls of registered functions only.
+/// says that none is. That is why [`optimize_graph`](crate::optimize::optimize_graph) merges calls of registered functions only.
 ///
 /// ```text
 ///   x: 1             y: 1                          x: 1
