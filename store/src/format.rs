@@ -53,6 +53,16 @@ pub(crate) const LOG_ALIGN: usize = 64;
 pub(crate) const LOG_INDEX_SUFFIX: &str = ".index";
 /// What the name of a data file ends with, after 16 hexadecimal digits, a dash and two digits.
 pub(crate) const LOG_DATA_SUFFIX: &str = ".data";
+/// The ending of the second copy of an index of a log.
+pub(crate) const LOG_MIRROR_SUFFIX: &str = ".mirror";
+/// The ending of what was the index of a writer whose files are being removed.
+pub(crate) const LOG_GONE_SUFFIX: &str = ".gone";
+/// The ending of files that a repair has set aside.
+pub(crate) const LOG_ASIDE_SUFFIX: &str = ".aside";
+/// The file that is locked while a log is compacted.
+pub(crate) const LOG_COMPACT_NAME: &str = "compact.lock";
+/// In the header of an index: it has a second copy.
+pub(crate) const LOG_MIRRORED: u32 = 1;
 /// The file in the folder of a log that names the type of its records.
 pub(crate) const LOG_RECORDS_NAME: &str = "records.type";
 /// What it begins with.

@@ -25,7 +25,9 @@ mod serial;
 #[cfg(test)]
 mod testing;
 
-pub use append_log::{AppendLog, Attempt, ByteLog, Gather, LogEntry, LogOptions, LogRecords, LogSizes, LogStats, LogVerified};
+pub use append_log::{
+    AppendLog, Attempt, ByteLog, Gather, LogCompacted, LogEntry, LogOptions, LogRecords, LogRepaired, LogSizes, LogStats, LogVerified,
+};
 pub use buffer::{Arena, Buffer, BufferMut};
 pub use chest::{
     AnyKey, Chest, ChestKey, ChestOptions, ChestReader, ChestStats, EncodeKey, Encoder, IntoBytes, Keys, Left, Pinned, Residence, Storable,

@@ -33,9 +33,11 @@ impl Shared {
     pub(super) fn append(&self, entry: Entry, bytes: &[u8]) -> Result<()> {
         self.check_append(entry)?;
         if bytes.len() >= LARGE || bytes.len() as u64 > self.pool.limit() / 4 {
-            let mut buffer = self.arena.alloc(bytes.len())?;
-            buffer.copy_from_slice(bytes);
-            return self.append_shared(entry, buffer.freeze());
+            return self.append_whole(entry, bytes.len(), || {
+                let mut buffer = self.arena.alloc(bytes.len())?;
+                buffer.copy_from_slice(bytes);
+                Ok(buffer.freeze())
+            });
         }
         let Entry { partition, attempt, records, joins } = entry;
         let sizes = LogSizes { records: records.into(), bytes: bytes.len() as u64 };
@@ -76,10 +78,19 @@ impl Shared {
     /// Takes an entry as it is.
     pub(super) fn append_shared(&self, entry: Entry, buffer: Buffer) -> Result<()> {
         self.check_append(entry)?;
+        self.append_whole(entry, buffer.len(), || Ok(buffer))
+    }
+
+    /// Takes an entry of `len` bytes that is in a buffer of its own, which is made once its bytes are counted.
+    fn append_whole(&self, entry: Entry, len: usize, buffer: impl FnOnce() -> Result<Buffer>) -> Result<()> {
         let Entry { partition, attempt, records, .. } = entry;
-        let sizes = LogSizes { records: records.into(), bytes: buffer.len() as u64 };
+        let sizes = LogSizes { records: records.into(), bytes: len as u64 };
+        if len as u64 > self.pool.limit() {
+            return Err(self.pool.too_small(len));
+        }
         let mut bucket = self.bucket(partition)?;
-        let mut whole = self.charge(partition, &mut bucket, buffer.len() as u64)?;
+        let mut whole = self.charge(partition, &mut bucket, len as u64)?;
+        let buffer = buffer()?;
         let (instance, seq) = self.check_sealed(entry)?.note(attempt, partition, sizes, false);
         let mut at = 0;
         loop {

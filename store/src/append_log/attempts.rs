@@ -163,3 +163,35 @@ impl Attempts {
         self.winners.get(&(attempt.kind, attempt.task)).is_some_and(|winner| winner.rank.0 == attempt.attempt)
     }
 }
+
+impl Attempts {
+    /// The attempt that counts of each task, and of what partitions have once, with the time of its commit.
+    pub(super) fn winners(&self) -> impl Iterator<Item = (Attempt, u64)> + '_ {
+        self.winners.iter().map(|((kind, task), winner)| (Attempt { kind: *kind, task: *task, attempt: winner.rank.0 }, winner.rank.1))
+    }
+
+    /// The writers of which any entry counts.
+    pub(super) fn writers_that_count(&self) -> Result<FxHashSet<u32>> {
+        let mut all = FxHashSet::default();
+        for ((writer, instance), number) in self.live.iter() {
+            if all.contains(writer) {
+                continue;
+            }
+            let mut counts = false;
+            if let Some(parts) = self.counts.get(&(*writer, *instance)) {
+                parts.each(|partition, _| counts |= !is_covered(self.covered(partition), *writer, *number))?;
+            }
+            if counts {
+                all.insert(*writer);
+            }
+        }
+        Ok(all)
+    }
+
+    /// Whether what a partition has only once is visible in it.
+    pub(super) fn is_set(&self, partition: u32) -> bool {
+        let winner = self.winners.get(&(Kind::Set, u64::from(partition)));
+        let number = winner.and_then(|winner| self.live.get(&winner.instance).map(|number| (winner.instance.0, *number)));
+        number.is_some_and(|(writer, number)| !is_covered(self.covered(partition), writer, number))
+    }
+}

@@ -38,15 +38,18 @@ pub(super) struct Part {
     pub(super) begin: u32,
 }
 
-/// Heads are counted in steps of so many.
-const HEADS_STEP: usize = 64;
+/// Room is made for at least so many heads, and for half as many as there are.
+const HEADS_STEP: usize = 8;
+
+/// What a page or a buffer takes beside its bytes.
+const MEMORY_BYTES: u64 = (size_of::<Memory>() + size_of::<usize>()) as u64;
 
 /// Entries in memory that no longer change, in order.
 #[derive(Debug, Default)]
 pub(super) struct Held {
     memories: Vec<Memory>,
     pub(super) parts: Vec<Part>,
-    _heads: Vec<Charge>,
+    _heads: Option<Charge>,
     /// The bytes that this counts for.
     pub(super) weight: u64,
 }
@@ -70,7 +73,7 @@ pub(super) struct Bucket {
     filled: usize,
     parts: Vec<Part>,
     raw: usize,
-    heads: Vec<Charge>,
+    heads: Option<Charge>,
     weight: u64,
     /// Blocks in memory that nobody has asked to write, and what each counts for.
     closed: VecDeque<(Arc<Block>, u64)>,
@@ -160,7 +163,7 @@ impl Bucket {
             && let Some(page) = pages.pop()
         {
             self.weight += page.len() as u64;
-            self.memories.push(Memory::Page(page));
+            self.remember(pool, Memory::Page(page));
             self.filled = 0;
         }
         let n = bytes.len().min(self.room()).min(LOG_BLOCK_BYTES - self.raw.min(LOG_BLOCK_BYTES));
@@ -180,7 +183,7 @@ impl Bucket {
         let n = (buffer.len() - at).min(LOG_BLOCK_BYTES - self.raw.min(LOG_BLOCK_BYTES));
         if let Some(slice) = buffer.slice(at, n) {
             self.weight += n as u64;
-            self.memories.push(Memory::Shared { buffer: slice, _charge: charge });
+            self.remember(pool, Memory::Shared { buffer: slice, _charge: charge });
             self.note(pool, Head { len: n as u32, ..head }, 0);
         }
         n
@@ -192,13 +195,33 @@ impl Bucket {
     }
 
     fn note(&mut self, pool: &Arc<Pool>, head: Head, begin: usize) {
-        if self.parts.len().is_multiple_of(HEADS_STEP) {
-            let bytes = (HEADS_STEP * size_of::<Part>()) as u64;
-            self.heads.push(pool.charge_anyway(bytes));
-            self.weight += bytes;
+        if self.parts.len() == self.parts.capacity() {
+            let more = (self.parts.len() / 2).max(HEADS_STEP);
+            self.parts.reserve_exact(more);
+            self.count(pool, (more * size_of::<Part>()) as u64);
         }
         self.raw += head.len as usize;
         self.parts.push(Part { head, memory: self.memories.len().saturating_sub(1) as u32, begin: begin as u32 });
+    }
+
+    /// Counts for bytes beside those of pages and buffers.
+    fn count(&mut self, pool: &Arc<Pool>, bytes: u64) {
+        let charge = pool.charge_anyway(bytes);
+        match &mut self.heads {
+            Some(heads) => heads.merge(charge),
+            None => self.heads = Some(charge),
+        }
+        self.weight += bytes;
+    }
+
+    /// Counts for one more page or buffer.
+    fn remember(&mut self, pool: &Arc<Pool>, memory: Memory) {
+        if self.memories.len() == self.memories.capacity() {
+            let more = (self.memories.len() / 2).max(1);
+            self.memories.reserve_exact(more);
+            self.count(pool, more as u64 * MEMORY_BYTES);
+        }
+        self.memories.push(memory);
     }
 
     /// All that is here, in order; the bucket is empty then.

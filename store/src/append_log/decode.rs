@@ -9,6 +9,9 @@ use crate::format::{
 use crate::io::BackendFile;
 use crate::{Arena, Buffer, Codec, Encoding, Error, ErrorKind, Result, checksum};
 
+/// So few bytes are read through the cache of the system.
+const FEW_BYTES: usize = 64 << 10;
+
 /// What the head of a block says, checked.
 #[derive(Debug)]
 pub(super) struct BlockHead {
@@ -49,8 +52,14 @@ impl Expected<'_> {
             .hint(hint)
     }
 
-    /// Reads bytes of the block to the beginning of `memory`, whole pages of the file; gives where they begin there.
+    /// Reads bytes of the block to the beginning of `memory`; gives where they begin there. Many are read as whole pages of the file,
+    /// past the cache of the system. Few are not, so that the system reads what is near, which is of the next partitions.
     fn read(&self, begin: usize, end: usize, memory: &mut [u8]) -> Result<usize> {
+        if end - begin <= FEW_BYTES {
+            let memory = memory.get_mut(..end - begin).ok_or_else(|| self.damaged(begin, "it is longer than any block"))?;
+            self.file.read_at(self.offset + begin as u64, memory)?;
+            return Ok(0);
+        }
         let page = BLOCK_BYTES as u64;
         let first = (self.offset + begin as u64) / page * page;
         let last = (self.offset + end as u64).next_multiple_of(page);

@@ -9,13 +9,20 @@
 
 use super::attempt::{Attempt, Kind};
 use super::block::{Block, Body, Place};
-use super::files::Other;
+use super::files::{Other, Writer, data_path};
 use super::index::{BlockRecord, Record};
 use super::shared::{Shared, Table};
 use super::work::Patience;
+use crate::io::Open;
 use crate::{Error, ErrorKind, Result};
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
+
+/// The most blocks that one frame of an index tells of.
+const FRAME_BLOCKS: usize = 4096;
+
+/// So often a log that is compacted meanwhile is looked at again.
+const REFRESHES: usize = 20;
 
 impl Shared {
     pub(super) fn commit(&self, attempt: Attempt) -> Result<()> {
@@ -118,6 +125,29 @@ impl Shared {
             let mut table = self.table.lock();
             (std::mem::take(&mut table.unindexed), table.lengths.clone())
         };
+        if blocks.iter().all(|block| block.is_gone()) && news.is_empty() && !seal {
+            return Ok(());
+        }
+        let mut rest = blocks.as_slice();
+        // Blocks mean nothing without commits: of many, most are made known before, so that no frame is long.
+        while let (now, later) = rest.split_at(rest.len().min(FRAME_BLOCKS))
+            && !later.is_empty()
+        {
+            self.write_frame(writer, now, &[], (&lengths, false)).inspect_err(|_| self.table.lock().unindexed.extend_from_slice(rest))?;
+            rest = later;
+        }
+        self.write_frame(writer, rest, news, (&lengths, seal)).inspect_err(|_| self.table.lock().unindexed.extend_from_slice(rest))?;
+        if seal {
+            // Room that was reserved and not needed; to keep it does no harm.
+            for (file, len) in writer.data.iter().zip(lengths) {
+                file.truncate(len).ok();
+            }
+        }
+        Ok(())
+    }
+
+    /// Writes one frame of the index.
+    fn write_frame(&self, writer: &mut Writer, blocks: &[Arc<Block>], news: &[Record], (lengths, seal): (&[u64], bool)) -> Result<()> {
         let known = blocks.iter().filter(|block| !block.is_gone());
         let records: Vec<_> = (known.filter_map(|block| match block.body() {
             Body::Memory(_) => None,
@@ -135,9 +165,6 @@ impl Shared {
         .chain(news.iter().cloned())
         .chain(lengths.iter().enumerate().map(|(file, len)| Record::Length(file as u32, *len)))
         .collect();
-        if records.len() == lengths.len() && !seal {
-            return Ok(());
-        }
         let Some(index) = writer.index.as_mut() else { return Ok(()) };
         let frame = index.frame(&records, seal);
         let written = match index.reserve(&frame) {
@@ -148,32 +175,26 @@ impl Shared {
                 synced.and_then(|()| index.append(&frame)).map_err(|e| (e, true))
             }
         };
-        match written {
-            Ok(()) => {
-                // The index names their room, so that it is never used for anything else.
-                let rooms = blocks.iter().filter_map(|block| match block.body() {
-                    Body::Disk(place) => place.room.clone(),
-                    Body::Memory(_) => None,
-                });
-                writer.named.extend(rooms);
-                if seal {
-                    // Room that was reserved and not needed; to keep it does no harm.
-                    for (file, len) in writer.data.iter().zip(lengths) {
-                        file.truncate(len).ok();
-                    }
-                }
-                Ok(())
+        written.map_err(|(e, broken)| {
+            self.broken.store(broken, Relaxed);
+            match broken && e.kind() == ErrorKind::DiskFull {
+                // It cannot be tried again, as a full disk otherwise can.
+                true => Error::new(ErrorKind::Io, e.to_string()).hint("open the log again: all that was flushed before is there"),
+                false => e,
             }
-            Err((e, broken)) => {
-                self.broken.store(broken, Relaxed);
-                self.table.lock().unindexed.extend(blocks);
-                Err(match broken && e.kind() == ErrorKind::DiskFull {
-                    // It cannot be tried again, as a full disk otherwise can.
-                    true => Error::new(ErrorKind::Io, e.to_string()).hint("open the log again: all that was flushed before is there"),
-                    false => e,
-                })
+        })?;
+        // The index names their room, so that it is never used for anything else.
+        let rooms = blocks.iter().filter_map(|block| match block.body() {
+            Body::Disk(place) => place.room.clone(),
+            Body::Memory(_) => None,
+        });
+        for room in rooms {
+            // The blocks of a stretch share one.
+            if !writer.named.last().is_some_and(|last| Arc::ptr_eq(last, &room)) {
+                writer.named.push(room);
             }
         }
+        Ok(())
     }
 
     pub(super) fn delete(&self, partition: u32) -> Result<()> {
@@ -189,7 +210,6 @@ impl Shared {
         if let Some(total) = table.attempts.totals.get_mut(partition as usize) {
             *total = Default::default();
         }
-        table.set.remove(&partition);
         table.version += 1;
         // What is not committed stays, and may become visible later.
         if !table.open.values().any(|open| open.counts.contains_key(&partition))
@@ -228,9 +248,32 @@ impl Shared {
             return Ok(false);
         }
         let own = self.writer.lock().as_ref().map(|writer| writer.header.writer);
+        let mut changed = false;
+        for _ in 0..REFRESHES {
+            let mut table = self.table.lock();
+            let whole = self.find_writers(&mut table, own)?;
+            changed |= self.read_news(&mut table, own)?;
+            // Where files were removed meanwhile, what was in them is in others now.
+            let counts = match table.others.iter().any(|(other, _)| other.missing.is_some()) {
+                true => table.attempts.writers_that_count()?,
+                false => Default::default(),
+            };
+            let numbered = (1u32..).zip(&table.others);
+            let missing = numbered.filter(|(number, _)| counts.contains(number)).find_map(|(_, (other, _))| other.missing.as_ref());
+            match missing {
+                None if whole => return Ok(changed),
+                Some(e) if whole => return Err(Error::new(e.kind(), e.to_string()).at(e.path().unwrap_or(self.folder()))),
+                _ => {}
+            }
+        }
+        Ok(changed)
+    }
+
+    /// Looks for writers that are not known yet. Whether none went while they were looked for.
+    fn find_writers(&self, table: &mut Table, own: Option<u64>) -> Result<bool> {
         let mut all = super::files::writers(&*self.backend, self.folder())?;
+        let mut whole = true;
         all.retain(|(id, _)| Some(*id) != own);
-        let mut table = self.table.lock();
         for (id, path) in all {
             if table.others.iter().any(|(other, _)| other.header.writer == id) {
                 continue;
@@ -238,8 +281,11 @@ impl Shared {
             let other = match Other::open(&*self.backend, &path, id) {
                 Ok(Some(other)) => other,
                 Ok(None) => continue,
-                // One that was dead and made nothing known was removed meanwhile.
-                Err(_) if !self.backend.exists(&path)? => continue,
+                // One that was dead and made nothing known was removed meanwhile, or it was compacted.
+                Err(_) if !self.backend.exists(&path)? => {
+                    whole = false;
+                    continue;
+                }
                 Err(e) => return Err(e),
             };
             if other.header.partitions != self.partitions {
@@ -247,64 +293,111 @@ impl Shared {
                 return Err(Error::new(ErrorKind::Invalid, message).at(path).hint("open it with the number that it was made with"));
             }
             table.others.push((other, 0));
+            let number = table.others.len() as u32;
+            let unknown = std::mem::take(&mut table.unknown);
+            let (now, later): (Vec<_>, Vec<_>) = unknown.into_iter().partition(|((of, _), _)| *of == id);
+            table.unknown.extend(later);
+            now.into_iter().for_each(|((_, partition), until)| table.attempts.cover(partition, &[(number, until)]));
         }
-        self.read_news(&mut table, own)
+        Ok(whole)
+    }
+
+    /// Removes the data files of dead writers of which nothing counts.
+    pub(super) fn reclaim(&self) -> Result<()> {
+        let table = self.table.lock();
+        let with_data = |other: &Other| !other.data.is_empty() && other.cursor.sequence > 1;
+        if !table.others.iter().any(|(other, _)| with_data(other)) {
+            return Ok(());
+        }
+        let counts = table.attempts.writers_that_count()?;
+        let idle = (1u32..).zip(&table.others).filter(|(number, (other, _))| !counts.contains(number) && with_data(other));
+        let idle: Vec<_> = idle.map(|(_, (other, _))| (other.header, other.index.path().to_path_buf())).collect();
+        if idle.is_empty() {
+            return Ok(());
+        }
+        // What says that it does not count is not lost any more.
+        for (other, _) in &table.others {
+            self.backend.open(other.index.path(), Open::Existing)?.sync()?;
+        }
+        drop(table);
+        for (header, path) in idle {
+            if let Some(_lock) = self.backend.lock(&path)? {
+                for number in 0..header.files {
+                    self.backend.remove(&data_path(self.folder(), header.writer, number)).ok();
+                }
+            }
+        }
+        Ok(())
     }
 
     /// Takes in what the writers that are known have made known.
     fn read_news(&self, table: &mut Table, own: Option<u64>) -> Result<bool> {
         let mut others = std::mem::take(&mut table.others);
-        let result = self.take_news(table, &mut others, own);
+        let (mut changed, mut deleted) = (false, false);
+        let result = self.take_news(table, &mut others, own, (&mut changed, &mut deleted));
         table.others = others;
-        let (changed, deleted) = result?;
         if deleted {
             let open = table.open_visible();
             table.attempts.recount(&open)?;
         }
         table.version += u64::from(changed);
-        Ok(changed)
+        table.account()?;
+        result.map(|()| changed)
     }
 
-    /// Whether there was anything, and whether anything was deleted.
-    fn take_news(&self, table: &mut Table, others: &mut [(Other, u64)], own: Option<u64>) -> Result<(bool, bool)> {
+    /// Says whether there was anything, and whether anything was deleted.
+    fn take_news(
+        &self,
+        table: &mut Table,
+        others: &mut [(Other, u64)],
+        own: Option<u64>,
+        (changed, deleted): (&mut bool, &mut bool),
+    ) -> Result<()> {
         let ids: Vec<_> = others.iter().map(|(other, _)| other.header.writer).collect();
-        let (mut changed, mut deleted) = (false, false);
         for (number, (other, last)) in others.iter_mut().enumerate() {
             let (writer, id) = (number as u32 + 1, other.header.writer);
-            for record in other.news(&*self.backend, self.folder())? {
-                changed = true;
-                match record {
-                    Record::Block(block) => {
-                        self.check_partition(block.partition)?;
-                        let (file, offset, stored, head) = (block.file, block.offset, block.stored, block.head);
-                        let place = Place { file, offset, stored, head, room: None };
-                        let block = Block::on_disk(block.partition, writer, block.first, block.last, block.raw, place);
-                        if let Some(blocks) = table.blocks.get_mut(block.partition as usize) {
-                            blocks.push(Arc::new(block));
-                            table.block_count += 1;
+            while let Some(news) = other.news(&*self.backend, self.folder())? {
+                *changed = true;
+                for record in news {
+                    match record {
+                        Record::Block(block) => {
+                            self.check_partition(block.partition)?;
+                            let (file, offset, stored, head) = (block.file, block.offset, block.stored, block.head);
+                            let place = Place { file, offset, stored, head, room: None };
+                            let block = Block::on_disk(block.partition, writer, block.first, block.last, block.raw, place);
+                            if let Some(blocks) = table.blocks.get_mut(block.partition as usize) {
+                                blocks.push(Arc::new(block));
+                                table.block_count += 1;
+                            }
                         }
-                    }
-                    Record::Commit(commit) => {
-                        *last = commit.number.max(*last);
-                        if commit.attempt.kind == Kind::Set {
-                            table.set.insert(u32::try_from(commit.attempt.task).unwrap_or(u32::MAX));
+                        Record::Commit(commit) => {
+                            *last = commit.number.max(*last);
+                            // What is committed here from now on comes later, whatever the clocks say.
+                            table.last_time = table.last_time.max(commit.time);
+                            table.attempts.commit((writer, id), &commit, false)?;
                         }
-                        table.attempts.commit((writer, id), &commit, false)?;
+                        Record::Delete(partition, commits) => {
+                            *deleted = true;
+                            let number = |id: u64| match Some(id) == own {
+                                true => Some(0),
+                                false => ids.iter().position(|other| *other == id).map(|at| at as u32 + 1),
+                            };
+                            for (id, last) in commits {
+                                match number(id) {
+                                    Some(writer) => table.attempts.cover(partition, &[(writer, last)]),
+                                    // Its index may be read later than the one that deletes.
+                                    None => {
+                                        let until = table.unknown.entry((id, partition)).or_default();
+                                        *until = last.max(*until);
+                                    }
+                                }
+                            }
+                        }
+                        Record::Length(..) => {}
                     }
-                    Record::Delete(partition, commits) => {
-                        deleted = true;
-                        let number = |id: u64| match Some(id) == own {
-                            true => Some(0),
-                            false => ids.iter().position(|other| *other == id).map(|at| at as u32 + 1),
-                        };
-                        let covered: Vec<_> = commits.into_iter().filter_map(|(id, last)| Some((number(id)?, last))).collect();
-                        table.attempts.cover(partition, &covered);
-                        table.set.remove(&partition);
-                    }
-                    Record::Length(..) => {}
                 }
             }
         }
-        Ok((changed, deleted))
+        Ok(())
     }
 }

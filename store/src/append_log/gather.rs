@@ -69,27 +69,40 @@ struct Window {
     range: Option<(Order, Order)>,
 }
 
-/// A window that is read by a background thread.
+/// Windows of at most so many bytes together are one job, so that small ones do not cost a change of threads each.
+const JOB_BYTES: u64 = 256 << 10;
+const JOB_WINDOWS: usize = 256;
+
+/// What was read of windows, and who wrote each.
+type Windows = VecDeque<(u32, Result<Decoded>)>;
+
+/// Windows that are read by a background thread.
 #[derive(Debug)]
 pub(super) struct Job {
-    window: Window,
-    result: Mutex<Option<Result<Decoded>>>,
+    windows: Vec<Window>,
+    bytes: u64,
+    /// What is in each window, up to the first that cannot be read.
+    result: Mutex<Option<Windows>>,
     done: Condvar,
     reading: Arc<AtomicU64>,
 }
 
 impl Job {
-    fn bytes(window: &Window) -> u64 {
-        window.block.raw
-    }
-
     pub(super) fn run(&self, shared: &Shared, desk: &mut Desk) {
-        let decoded = caught(|| shared.decode(&self.window, desk));
-        *self.result.lock() = Some(decoded);
+        let mut all = VecDeque::with_capacity(self.windows.len());
+        for window in &self.windows {
+            let decoded = caught(|| shared.decode(window, desk));
+            let failed = decoded.is_err();
+            all.push_back((window.block.writer, decoded));
+            if failed {
+                break;
+            }
+        }
+        *self.result.lock() = Some(all);
         self.done.notify_all();
     }
 
-    fn wait(&self) -> Result<Decoded> {
+    fn wait(&self) -> Windows {
         let mut result = self.result.lock();
         loop {
             match result.take() {
@@ -102,7 +115,7 @@ impl Job {
 
 impl Drop for Job {
     fn drop(&mut self) {
-        self.reading.fetch_sub(Job::bytes(&self.window), Relaxed);
+        self.reading.fetch_sub(self.bytes, Relaxed);
     }
 }
 
@@ -111,7 +124,12 @@ impl Drop for Job {
 pub(super) struct Ahead {
     queue: VecDeque<u32>,
     ready: VecDeque<(u32, u64, Stream)>,
+    /// The partition that was asked for last.
+    last: Option<u32>,
 }
+
+/// So many partitions are read ahead where they are gathered one after the other.
+const ROW: u32 = 16;
 
 /// What is left to read of a partition.
 #[derive(Debug)]
@@ -133,15 +151,22 @@ impl Stream {
     fn issue(&mut self, shared: &Shared, at_least_one: bool) -> bool {
         let mut issued = false;
         while let Some(window) = self.windows.front() {
-            let bytes = Job::bytes(window);
+            let mut bytes = window.block.raw;
             let first = at_least_one && self.jobs.is_empty();
             if !first && shared.reading.load(Relaxed) + bytes > shared.read_bytes {
                 break;
             }
-            let Some(window) = self.windows.pop_front() else { break };
+            let mut windows: Vec<_> = self.windows.pop_front().into_iter().collect();
+            while windows.len() < JOB_WINDOWS
+                && let Some(next) = self.windows.front()
+                && bytes + next.block.raw <= JOB_BYTES
+            {
+                bytes += next.block.raw;
+                windows.extend(self.windows.pop_front());
+            }
             shared.reading.fetch_add(bytes, Relaxed);
             let reading = Arc::clone(&shared.reading);
-            let job = Arc::new(Job { window, result: Mutex::new(None), done: Condvar::new(), reading });
+            let job = Arc::new(Job { windows, bytes, result: Mutex::new(None), done: Condvar::new(), reading });
             self.jobs.push_back(Arc::clone(&job));
             shared.work.lock().reads.push_back(job);
             issued = true;
@@ -161,7 +186,9 @@ impl Stream {
 pub struct Gather {
     log: ByteLog,
     stream: Stream,
-    current: Option<(Decoded, usize, u32, Arc<Job>)>,
+    current: Option<(Decoded, usize, u32)>,
+    /// The job whose windows come next, and what it read.
+    job: Option<(Arc<Job>, Windows)>,
     partial: Option<(Head, BufferMut, usize)>,
     found: LogSizes,
     ended: bool,
@@ -175,7 +202,8 @@ impl Gather {
             Some(stream) => stream,
             None => shared.plan(partition)?.0,
         };
-        let mut gather = Gather { log: log.clone(), stream, current: None, partial: None, found: LogSizes::default(), ended: false };
+        let mut gather =
+            Gather { log: log.clone(), stream, current: None, job: None, partial: None, found: LogSizes::default(), ended: false };
         gather.look_ahead();
         Ok(gather)
     }
@@ -188,7 +216,7 @@ impl Gather {
     /// Gives nothing more.
     pub(super) fn stop(&mut self) {
         self.ended = true;
-        self.current = None;
+        (self.current, self.job) = (None, None);
     }
 
     fn look_ahead(&mut self) {
@@ -200,11 +228,16 @@ impl Gather {
 
     fn entry(&mut self) -> Result<Option<LogEntry>> {
         loop {
-            let Some((decoded, at, writer, _)) = &mut self.current else {
+            let Some((decoded, at, writer)) = &mut self.current else {
+                if let Some((writer, decoded)) = self.job.as_mut().and_then(|(_, read)| read.pop_front()) {
+                    self.current = Some((decoded?, 0, writer));
+                    continue;
+                }
+                self.job = None;
                 self.look_ahead();
                 let Some(job) = self.stream.jobs.pop_front() else { return self.end() };
-                let decoded = job.wait()?;
-                self.current = Some((decoded, 0, job.window.block.writer, job));
+                let read = job.wait();
+                self.job = Some((job, read));
                 self.look_ahead();
                 continue;
             };
@@ -283,7 +316,7 @@ impl Iterator for Gather {
         let entry = self.entry().transpose();
         self.ended = !matches!(entry, Some(Ok(_)));
         if self.ended {
-            self.current = None;
+            (self.current, self.job) = (None, None);
         }
         entry
     }
@@ -293,13 +326,19 @@ impl Shared {
     /// Says which partitions will be gathered next.
     pub(super) fn prefetch(&self, partitions: impl Iterator<Item = u32>) {
         let partitions = partitions.filter(|partition| *partition < self.partitions);
-        *self.ahead.lock() = Ahead { queue: partitions.collect(), ready: VecDeque::new() };
+        *self.ahead.lock() = Ahead { queue: partitions.collect(), ready: VecDeque::new(), last: None };
         self.look_ahead();
     }
 
     /// The stream of a partition that was read ahead, if it shows what there is now.
     fn ready(&self, partition: u32) -> Option<Stream> {
         let mut ahead = self.ahead.lock();
+        let follows = ahead.last.is_some_and(|last| last.checked_add(1) == Some(partition));
+        ahead.last = Some(partition);
+        if follows && ahead.queue.is_empty() {
+            let begin = ahead.ready.iter().map(|(ready, ..)| ready.saturating_add(1)).fold(partition.saturating_add(1), u32::max);
+            ahead.queue = (begin..self.partitions.min(partition.saturating_add(ROW))).collect();
+        }
         if let Some(at) = ahead.queue.iter().position(|other| *other == partition) {
             ahead.queue.remove(at);
         }
@@ -337,7 +376,9 @@ impl Shared {
         self.close(partition, &mut bucket);
         self.weigh(partition, &bucket);
         let table = self.table.lock();
-        let blocks = table.blocks.get(partition as usize).cloned().unwrap_or_default();
+        let mut blocks = table.blocks.get(partition as usize).cloned().unwrap_or_default();
+        // Of a writer whose data files were removed nothing counts.
+        blocks.retain(|block| !table.is_removed(block.writer));
         let mut stream = Stream {
             partition,
             live: Arc::clone(&table.attempts.live),

@@ -5,7 +5,9 @@ use super::attempts::Commit;
 use super::head::Order;
 use super::sizes::Counts;
 use crate::codec::Fields;
-use crate::format::{LOG_ACK_BYTES, LOG_ACK_MAGIC, LOG_FRAME_BYTES, LOG_FRAME_MAGIC, LOG_HEADER_BYTES, LOG_MAGIC, LOG_VERSION};
+use crate::format::{
+    LOG_ACK_BYTES, LOG_ACK_MAGIC, LOG_FRAME_BYTES, LOG_FRAME_MAGIC, LOG_HEADER_BYTES, LOG_MAGIC, LOG_MIRRORED, LOG_VERSION,
+};
 use crate::io::BackendFile;
 use crate::{Error, ErrorKind, Result, checksum};
 use std::sync::Arc;
@@ -19,6 +21,8 @@ pub(super) struct IndexHeader {
     pub(super) partitions: u32,
     /// How many data files the writer has.
     pub(super) files: u32,
+    /// Whether the index has a second copy.
+    pub(super) mirrored: bool,
 }
 
 /// What a flush makes known.
@@ -58,6 +62,16 @@ fn order(reader: &mut Fields<'_>) -> Result<Order> {
 }
 
 impl Record {
+    /// At least the bytes that it is encoded to.
+    fn most_bytes(&self) -> usize {
+        match self {
+            Record::Block(_) => 120,
+            Record::Commit(commit) => 48 + commit.counts.0.len(),
+            Record::Delete(_, commits) => 16 + 16 * commits.len(),
+            Record::Length(..) => 16,
+        }
+    }
+
     pub(super) fn encode(&self, out: &mut Vec<u8>) {
         match self {
             Record::Block(block) => {
@@ -80,7 +94,7 @@ impl Record {
                 out.extend(commit.number.to_le_bytes());
                 out.extend(commit.time.to_le_bytes());
                 out.extend((commit.counts.0.len() as u32).to_le_bytes());
-                out.extend(&commit.counts.0);
+                out.extend(&*commit.counts.0);
             }
             Record::Delete(partition, commits) => {
                 out.push(3);
@@ -151,7 +165,8 @@ impl IndexHeader {
             .chain(self.partitions.to_le_bytes())
             .chain(self.writer.to_le_bytes())
             .chain(self.created.to_le_bytes())
-            .chain(self.files.to_le_bytes());
+            .chain(self.files.to_le_bytes())
+            .chain(if self.mirrored { LOG_MIRRORED } else { 0 }.to_le_bytes());
         out.iter_mut().zip(fields).for_each(|(to, from)| *to = from);
         let (content, sum) = out.split_at_mut(LOG_HEADER_BYTES - 8);
         sum.copy_from_slice(&checksum(content).to_le_bytes());
@@ -176,7 +191,8 @@ impl IndexHeader {
             ));
         }
         let (partitions, writer, created, files) = (reader.u32()?, reader.u64()?, reader.u64()?, reader.u32()?);
-        Ok(IndexHeader { writer, created, partitions, files })
+        let mirrored = reader.u32()? & LOG_MIRRORED != 0;
+        Ok(IndexHeader { writer, created, partitions, files, mirrored })
     }
 }
 
@@ -184,45 +200,60 @@ impl IndexHeader {
 #[derive(Debug)]
 pub(super) struct IndexWriter {
     pub(super) file: Arc<dyn BackendFile>,
+    /// The second copy. What is in the index was written there before.
+    pub(super) mirror: Arc<dyn BackendFile>,
     end: u64,
     sequence: u64,
 }
 
 impl IndexWriter {
-    /// Writes the header.
-    pub(super) fn begin(file: Arc<dyn BackendFile>, header: &IndexHeader) -> Result<Self> {
-        file.write_at(0, &header.encode())?;
-        Ok(IndexWriter { file, end: LOG_HEADER_BYTES as u64, sequence: 1 })
+    /// Writes the header to both copies, and returns once it is durable.
+    pub(super) fn begin(file: Arc<dyn BackendFile>, mirror: Arc<dyn BackendFile>, header: &IndexHeader) -> Result<Self> {
+        for copy in [&mirror, &file] {
+            copy.write_at(0, &header.encode())?;
+            copy.sync()?;
+        }
+        Ok(IndexWriter { file, mirror, end: LOG_HEADER_BYTES as u64, sequence: 1 })
     }
 
     /// The frame of what a flush makes known.
     pub(super) fn frame(&self, records: &[Record], sealed: bool) -> Vec<u8> {
-        let mut payload = (records.len() as u32).to_le_bytes().to_vec();
-        records.iter().for_each(|record| record.encode(&mut payload));
-        payload.resize(payload.len().next_multiple_of(8), 0);
-        let mut frame = LOG_FRAME_MAGIC.to_vec();
-        frame.extend([u8::from(sealed), 0, 0, 0]);
-        frame.extend(self.sequence.to_le_bytes());
-        frame.extend((payload.len() as u64).to_le_bytes());
-        frame.extend(checksum(&payload).to_le_bytes());
-        frame.extend(checksum(&frame).to_le_bytes());
-        frame.extend(payload);
+        let mut frame = Vec::with_capacity(LOG_FRAME_BYTES + 16 + records.iter().map(Record::most_bytes).sum::<usize>());
+        frame.resize(LOG_FRAME_BYTES, 0);
+        frame.extend((records.len() as u32).to_le_bytes());
+        records.iter().for_each(|record| record.encode(&mut frame));
+        frame.resize(LOG_FRAME_BYTES + (frame.len() - LOG_FRAME_BYTES).next_multiple_of(8), 0);
+        let payload = frame.get(LOG_FRAME_BYTES..).unwrap_or_default();
+        let (bytes, sum) = (payload.len() as u64, checksum(payload));
+        let mut header = LOG_FRAME_MAGIC.to_vec();
+        header.extend([u8::from(sealed), 0, 0, 0]);
+        header.extend(self.sequence.to_le_bytes());
+        header.extend(bytes.to_le_bytes());
+        header.extend(sum.to_le_bytes());
+        header.extend(checksum(&header).to_le_bytes());
+        frame.iter_mut().zip(header).for_each(|(to, from)| *to = from);
         frame
     }
 
     /// Makes room for a frame. Where the disk is full, the index is as it was.
     pub(super) fn reserve(&self, frame: &[u8]) -> Result<()> {
-        self.file.allocate(self.end + (frame.len() + LOG_ACK_BYTES) as u64)
+        let end = self.end + (frame.len() + LOG_ACK_BYTES) as u64;
+        self.mirror.allocate(end)?;
+        self.file.allocate(end)
     }
 
     /// Appends a frame, and returns once it is durable. After an error, the index must not be written again.
     pub(super) fn append(&mut self, frame: &[u8]) -> Result<()> {
+        self.mirror.write_at(self.end, frame)?;
+        // So the second copy tells for certain whether anything was ever committed.
+        self.mirror.sync()?;
         self.file.write_at(self.end, frame)?;
         self.file.sync()?;
         let acknowledgement = acknowledgement(self.sequence);
         // What is durable is durable: this only tells damage from a torn write.
         let end = self.end + frame.len() as u64;
         self.file.write_at(end, &acknowledgement).ok();
+        self.mirror.write_at(end, &acknowledgement).ok();
         self.end = end + LOG_ACK_BYTES as u64;
         self.sequence += 1;
         Ok(())
@@ -367,8 +398,9 @@ mod tests {
         let backend = MemoryBackend::new(1 << 20);
         backend.create_folder(Path::new("/m")).unwrap();
         let file = backend.open(Path::new("/m/index"), Open::Create).unwrap();
-        let header = IndexHeader { writer: 1, created: 2, partitions: 3, files: 4 };
-        let mut index = IndexWriter::begin(file.clone(), &header).unwrap();
+        let header = IndexHeader { writer: 1, created: 2, partitions: 3, files: 4, mirrored: true };
+        let mirror = backend.open(Path::new("/m/mirror"), Open::Create).unwrap();
+        let mut index = IndexWriter::begin(file.clone(), mirror, &header).unwrap();
         let mut bytes = [0; LOG_HEADER_BYTES];
         file.read_at(0, &mut bytes).unwrap();
         assert_eq!(IndexHeader::decode(&bytes).unwrap(), header);

@@ -2,18 +2,20 @@
 
 use super::append::Entry;
 use super::attempt::{Attempt, Kind};
+use super::compact::{LogCompacted, compact};
 use super::desk::Desk;
-use super::files::{Home, remove_writer, tidy, writers};
+use super::files::{Home, all_writers, index_path, remove_writer};
 use super::gather::Gather;
 use super::options::LogOptions;
 use super::pace::Pace;
 use super::pool::Pool;
+use super::repair::{self, LogRepaired};
 use super::shared::{Shared, Table};
 use super::sizes::LogSizes;
 use super::stats::LogStats;
+use super::tidy::tidy;
 use super::verify::LogVerified;
 use super::work;
-use crate::format::BLOCK_BYTES;
 use crate::io::{Backend, FileBackend};
 use crate::scratch::{OwnedFolder, sweep};
 use crate::{Arena, Buffer, Error, ErrorKind, Ledger, Result};
@@ -24,7 +26,10 @@ use std::sync::atomic::Ordering::Relaxed;
 use std::thread::JoinHandle;
 
 /// The bytes that a page of the buffer may have: parts of a piece, so that a full page is encoded where it stands.
-const PAGES: [usize; 6] = [252 << 10, 84 << 10, 36 << 10, 28 << 10, 12 << 10, 4 << 10];
+const PAGES: [usize; 10] = [252 << 10, 84 << 10, 36 << 10, 28 << 10, 12 << 10, 4 << 10, 2 << 10, 1 << 10, 512, LEAST_PAGE];
+
+/// For logs of many partitions and little memory.
+const LEAST_PAGE: usize = 256;
 
 /// With a buffer of at least this many bytes, pages share large mappings.
 const MANY_PAGES: u64 = 128 << 20;
@@ -135,7 +140,13 @@ impl ByteLog {
         tidy(&*backend, &folder)?;
         let log = Self::with(backend, Home::Kept(folder), partitions, options)?;
         log.refresh()?;
+        log.shared().reclaim()?;
         Ok(log)
+    }
+
+    /// A log that knows of no other writer of its folder.
+    pub(super) fn new_on(backend: Arc<dyn Backend>, folder: &Path, partitions: u32, options: LogOptions) -> Result<Self> {
+        Self::with(backend, Home::Kept(folder.to_path_buf()), partitions, options)
     }
 
     fn with(backend: Arc<dyn Backend>, home: Home, partitions: u32, mut options: LogOptions) -> Result<Self> {
@@ -157,17 +168,18 @@ impl ByteLog {
             false => Arena::with_pool(Ledger::new(u64::MAX), idle),
         });
         let fits = limit / 4 / u64::from(partitions);
-        let page = PAGES.into_iter().find(|page| *page as u64 <= fits).unwrap_or(BLOCK_BYTES);
+        let page = PAGES.into_iter().find(|page| *page as u64 <= fits).unwrap_or(LEAST_PAGE);
         let desks = (0..options.threads).map(|_| Desk::new(&arena)).collect::<Result<Vec<_>>>()?;
+        let pool = Pool::new(arena.clone(), page, limit);
         let shared = Arc::new(Shared {
             backend,
             home,
             partitions,
-            pool: Pool::new(arena.clone(), page, limit),
+            table: Mutex::new(Table::new(partitions, arena.ledger(), pool.charge_anyway(0))?),
+            pool,
             pace: Pace::new(options.encoding),
             buckets: (0..partitions).map(|_| Mutex::default()).collect(),
             weights: (0..partitions).map(|_| Default::default()).collect(),
-            table: Mutex::new(Table::new(partitions, arena.ledger())?),
             work: Mutex::default(),
             todo: Condvar::new(),
             ended: Condvar::new(),
@@ -201,7 +213,8 @@ impl ByteLog {
     /// Appends an entry to a partition, by copying it.
     ///
     /// # Errors
-    /// Invalid where there is no such partition, or the log is sealed; disk full, or the error of a failed write, where there
+    /// Invalid where there is no such partition, or the log is sealed; out of memory for an entry that is larger than the buffer, which is
+    /// about a quarter of the memory of a small log and three quarters of that of a large one; disk full, or the error of a failed write, where there
     /// is no room in memory and none can be made; out of memory. The entry is not appended then.
     pub fn append(&self, partition: u32, attempt: impl Into<Attempt>, bytes: &[u8]) -> Result<()> {
         self.shared().append(Entry { partition, attempt: attempt.into(), records: 1, joins: false }, bytes)
@@ -232,19 +245,19 @@ impl ByteLog {
     pub(super) fn set_records(&self, partition: u32, records: u32, bytes: &[u8]) -> Result<bool> {
         let shared = self.shared();
         shared.check_partition(partition)?;
-        if !shared.table.lock().set.insert(partition) {
+        let mut table = shared.table.lock();
+        if table.attempts.is_set(partition) || !table.setting.insert(partition) {
             return Ok(false);
         }
+        drop(table);
         let attempt = Attempt::set(partition);
         let entry = Entry { partition, attempt, records, joins: false };
-        match shared.append(entry, bytes).and_then(|()| shared.commit(attempt)) {
-            Ok(()) => Ok(true),
-            Err(e) => {
-                shared.abort(attempt);
-                shared.table.lock().set.remove(&partition);
-                Err(e)
-            }
+        let done = shared.append(entry, bytes).and_then(|()| shared.commit(attempt));
+        if done.is_err() {
+            shared.abort(attempt);
         }
+        shared.table.lock().setting.remove(&partition);
+        done.map(|()| true)
     }
 
     /// Makes visible what an attempt appended, in all partitions at once, in place of what other attempts of its task did. To
@@ -331,20 +344,58 @@ impl ByteLog {
     /// Unusable while some process has it open for appending; those of the operating system.
     pub fn remove(folder: impl AsRef<Path>) -> Result<()> {
         let (backend, folder) = (FileBackend::new(), absolute(folder.as_ref())?);
-        let all = writers(&backend, &folder)?;
+        let all = all_writers(&backend, &folder)?;
         let mut locks = Vec::new();
-        for (_, path) in &all {
-            let busy = || Error::new(ErrorKind::Unusable, "the log is open").at(path).hint("close it in all processes first");
-            locks.push(backend.lock(path)?.ok_or_else(busy)?);
+        for id in all.keys() {
+            let path = index_path(&folder, *id);
+            let busy = || Error::new(ErrorKind::Unusable, "the log is open").at(&path).hint("close it in all processes first");
+            locks.push(backend.lock(&path)?.ok_or_else(busy)?);
         }
-        for (id, _) in all {
-            remove_writer(&backend, &folder, id, 100);
+        for id in all.into_keys() {
+            remove_writer(&backend, &folder, id)?;
         }
         super::kind::remove(&backend, &folder);
         match std::fs::remove_dir(&folder) {
             Err(e) if e.kind() != std::io::ErrorKind::DirectoryNotEmpty => Err(Error::io("the folder cannot be removed", e).at(folder)),
             _ => Ok(()),
         }
+    }
+
+    /// Writes what counts of a log anew, and removes the files that it was in: what was replaced or deleted gives its room back. It can be
+    /// killed at any point, and loses nothing. Logs that are open for reading go on to show what they showed, and see the new files when
+    /// they are [refreshed](ByteLog::refresh). It takes the memory of the options, and as much room as what counts until it is done.
+    ///
+    /// Of a writer of which nothing counts any more, the next opening removes the data files without this.
+    ///
+    /// # Errors
+    /// Unusable while some process has it open for appending; Corrupt where something is damaged, and disk full: the log is as it was.
+    pub fn compact(folder: impl AsRef<Path>, options: LogOptions) -> Result<LogCompacted> {
+        Self::compact_on(Arc::new(FileBackend::new()), folder, options)
+    }
+
+    /// As [`ByteLog::compact`], on another backend.
+    ///
+    /// # Errors
+    /// As for [`ByteLog::compact`].
+    pub fn compact_on(backend: Arc<dyn Backend>, folder: impl AsRef<Path>, options: LogOptions) -> Result<LogCompacted> {
+        compact(&backend, &absolute(folder.as_ref())?, options)
+    }
+
+    /// Makes a log that cannot be opened, or of which an index is damaged, usable again: indexes come back from their second copies, or are
+    /// cut to their sound beginnings; files of which nothing tells any more are set aside, with `.aside` behind their names.
+    ///
+    /// # Errors
+    /// Unusable while some process has it open for appending; those of the operating system.
+    pub fn repair(folder: impl AsRef<Path>) -> Result<LogRepaired> {
+        Self::repair_on(&FileBackend::new(), folder)
+    }
+
+    /// As [`ByteLog::repair`], on another backend.
+    ///
+    /// # Errors
+    /// As for [`ByteLog::repair`].
+    pub fn repair_on(backend: &dyn Backend, folder: impl AsRef<Path>) -> Result<LogRepaired> {
+        repair::repair(backend, &absolute(folder.as_ref())?)
     }
 
     /// Shows what other processes have flushed since this was opened or refreshed. Whether there was anything.
@@ -438,7 +489,9 @@ mod tests {
         }
         log.append(1, (), b"").unwrap();
         want[1].push(Vec::new());
-        let large = bytes(7, 9 << 20);
+        let large = bytes(7, 9 << 19);
+        let refused = log.append(2, (), &bytes(7, 12 << 20)).unwrap_err();
+        assert!(refused.kind() == ErrorKind::OutOfMemory && refused.to_string().contains("12582912 bytes does not fit"), "{refused}");
         log.append(2, (), &large).unwrap();
         want[2].push(large);
         assert_eq!(all(&log, 0).len(), 0, "nothing is committed");

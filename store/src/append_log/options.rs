@@ -18,6 +18,8 @@ pub struct LogOptions {
     pub(super) encoding: Option<Encoding>,
     pub(super) arena: Option<Arena>,
     pub(super) folder: Option<PathBuf>,
+    /// Whether this is what writes the log anew.
+    pub(super) compacting: bool,
 }
 
 impl Default for LogOptions {
@@ -31,7 +33,7 @@ impl LogOptions {
     /// encoding that pays.
     pub fn new() -> Self {
         let threads = (std::thread::available_parallelism().map_or(2, |n| n.get()) + 1).clamp(2, 4);
-        LogOptions { memory: 256 << 20, quota: None, threads, item_size: 1, encoding: None, arena: None, folder: None }
+        LogOptions { memory: 256 << 20, quota: None, threads, item_size: 1, encoding: None, arena: None, folder: None, compacting: false }
     }
 
     /// The memory that the log takes, in bytes: the buffer, what threads work on and what is read ahead. At least

@@ -1,7 +1,7 @@
 //! The bounded buffer: pages that buckets are made of.
 //!
 //! `used` counts pages in use, memory that users handed over, and the heads of entries; with the pages that are free it never passes
-//! the limit, but for one handed-over piece of memory that is larger than that.
+//! the limit. What is larger than that is refused.
 
 use crate::{Arena, BufferMut, Error, ErrorKind, Result};
 use parking_lot::{Condvar, Mutex};
@@ -23,6 +23,8 @@ struct State {
     free: Vec<BufferMut>,
     used: u64,
     peak: u64,
+    /// How many pages are in use.
+    pages: usize,
 }
 
 /// Memory that a bucket fills; it goes back to the pool when this is dropped.
@@ -77,20 +79,21 @@ impl Pool {
                     Ok(memory) => memory,
                     Err(e) => {
                         state.free.extend(pages.into_iter().filter_map(|mut page: Page| page.memory.take()));
-                        return if state.used == 0 { Err(e) } else { Ok(None) };
+                        return if state.pages == 0 { Err(e) } else { Ok(None) };
                     }
                 },
             };
             pages.push(Page { memory: Some(memory), pool: Arc::clone(self) });
         }
         state.add(bytes);
+        state.pages += count;
         Ok(Some(pages))
     }
 
-    /// Counts bytes of other memory; nothing where they do not fit and other things are in use.
+    /// Counts bytes of other memory; nothing where they do not fit beside what is in use.
     pub(super) fn charge(self: &Arc<Self>, bytes: u64) -> Option<Charge> {
         let mut state = self.state.lock();
-        if state.used > 0 && state.used.saturating_add(bytes) > self.limit {
+        if state.used.saturating_add(bytes) > self.limit {
             return None;
         }
         Some(self.counted(&mut state, bytes))
@@ -126,8 +129,8 @@ impl Pool {
 
     /// The error of an append that can never fit.
     pub(super) fn too_small(&self, bytes: usize) -> Error {
-        let message = format!("an append of {bytes} bytes does not fit in a buffer of {} bytes", self.limit);
-        Error::new(ErrorKind::OutOfMemory, message).hint("give the log more memory, or append less at a time")
+        let message = format!("an append of {bytes} bytes does not fit in the buffer of the log, of {} bytes", self.limit);
+        Error::new(ErrorKind::OutOfMemory, message).hint("give the log more memory, or append it in several entries")
     }
 }
 
@@ -156,6 +159,7 @@ impl Drop for Page {
         let Some(memory) = self.memory.take() else { return };
         let mut state = self.pool.state.lock();
         state.used -= self.pool.page as u64;
+        state.pages = state.pages.saturating_sub(1);
         let waiting = (state.free.len() + 1) as u64 * self.pool.page as u64;
         match state.used + waiting <= self.pool.limit {
             true => state.free.push(memory),
@@ -178,6 +182,22 @@ impl Drop for Charge {
 }
 
 impl Charge {
+    /// Counts for so many bytes now, but at most half of the limit, since something has to be left for entries.
+    pub(super) fn set_up_to_half(&mut self, bytes: u64) {
+        let bytes = bytes.min(self.pool.limit / 2);
+        if bytes > self.bytes {
+            let more = self.pool.charge_anyway(bytes - self.bytes);
+            self.merge(more);
+        } else if bytes < self.bytes {
+            drop(self.split(self.bytes - bytes));
+        }
+    }
+
+    /// Counts for what `other` counts, too.
+    pub(super) fn merge(&mut self, mut other: Charge) {
+        self.bytes += std::mem::take(&mut other.bytes);
+    }
+
     /// Takes a part of this away, as a charge of its own.
     pub(super) fn split(&mut self, bytes: u64) -> Charge {
         let bytes = bytes.min(self.bytes);

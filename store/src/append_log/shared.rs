@@ -8,14 +8,15 @@ use super::attempts::{Attempts, Commit, OPEN};
 use super::block::Block;
 use super::bucket::Bucket;
 use super::desk::Desk;
-use super::files::{Home, Other, Writer, now};
+use super::files::{Home, Other, Writer, now, remove_writer};
 use super::gather::Ahead;
 use super::index::Record;
 use super::options::LogOptions;
 use super::pace::Pace;
-use super::pool::Pool;
+use super::pool::{Charge, Pool};
 use super::sizes::{Counts, LogSizes};
 use super::work::Work;
+use crate::format::LOG_COMPACT_NAME;
 use crate::io::{Backend, BackendFile};
 use crate::scratch::Space;
 use crate::{Arena, Booking, Error, ErrorKind, Ledger, Result};
@@ -41,11 +42,13 @@ pub(super) struct Table {
     /// The other writers; the first has the number 1.
     pub(super) others: Vec<(Other, u64)>,
     pub(super) open: FxHashMap<Attempt, Open>,
-    /// Partitions that were set.
-    pub(super) set: FxHashSet<u32>,
+    /// Partitions that are being set.
+    pub(super) setting: FxHashSet<u32>,
     next_instance: u64,
     next_number: u64,
-    last_time: u64,
+    pub(super) last_time: u64,
+    /// For partitions and writers that are not known yet, the last commit that was deleted there.
+    pub(super) unknown: FxHashMap<(u64, u32), u64>,
     /// Commits and deletions that are not in the index yet.
     pub(super) news: Vec<Record>,
     /// Blocks on disk that are not in the index yet.
@@ -59,6 +62,8 @@ pub(super) struct Table {
     pub(super) block_count: u64,
     /// For blocks and commits.
     booking: Booking,
+    /// The same as a part of the buffer.
+    charge: Charge,
 }
 
 /// What is known of a block takes about so much memory; and memory is booked in such steps.
@@ -109,16 +114,17 @@ impl std::fmt::Debug for Shared {
 impl Table {
     /// # Errors
     /// None that can be met, as nothing is booked yet.
-    pub(super) fn new(partitions: u32, ledger: &Ledger) -> Result<Self> {
+    pub(super) fn new(partitions: u32, ledger: &Ledger, charge: Charge) -> Result<Self> {
         Ok(Table {
             attempts: Attempts::new(partitions),
             blocks: vec![Vec::new(); partitions as usize],
             others: Vec::new(),
             open: FxHashMap::default(),
-            set: FxHashSet::default(),
+            setting: FxHashSet::default(),
             next_instance: 1,
             next_number: 1,
             last_time: 0,
+            unknown: FxHashMap::default(),
             news: Vec::new(),
             unindexed: Vec::new(),
             lengths: Vec::new(),
@@ -126,6 +132,7 @@ impl Table {
             version: 0,
             block_count: 0,
             booking: ledger.book(0)?,
+            charge,
         })
     }
 
@@ -135,6 +142,7 @@ impl Table {
     /// Out of memory.
     pub(super) fn account(&mut self) -> Result<()> {
         let (need, have) = (BLOCK_MEMORY * self.block_count + self.attempts.bytes, self.booking.bytes());
+        self.charge.set_up_to_half(need.next_multiple_of(STEP));
         match need > have {
             true => self.booking.grow((need - have).next_multiple_of(STEP)),
             false => {
@@ -157,6 +165,12 @@ impl Table {
         })
     }
 
+    /// Whether the data files of a writer were removed, since nothing of it counted.
+    pub(super) fn is_removed(&self, writer: u32) -> bool {
+        let number = writer.checked_sub(1).map(|number| number as usize);
+        number.and_then(|number| self.others.get(number)).is_some_and(|(other, _)| other.missing.is_some())
+    }
+
     /// Counts an entry of an attempt; gives the instance and the entry's number. One that is joined to the last has no number.
     pub(super) fn note(&mut self, attempt: Attempt, partition: u32, sizes: LogSizes, joined: bool) -> (u64, u64) {
         let open = self.instance(attempt);
@@ -176,7 +190,12 @@ impl Table {
     /// Commits an instance that was open.
     pub(super) fn commit(&mut self, attempt: Attempt, open: Open, writer: u64, kept: bool) -> Result<()> {
         self.last_time = now().max(self.last_time + 1);
-        let (number, time) = (self.next_number, self.last_time);
+        self.commit_at(attempt, open, (writer, kept), self.last_time)
+    }
+
+    /// As [`Table::commit`], at a time that is given.
+    pub(super) fn commit_at(&mut self, attempt: Attempt, open: Open, (writer, kept): (u64, bool), time: u64) -> Result<()> {
+        let number = self.next_number;
         self.next_number += 1;
         self.version += 1;
         let counts = Counts::pack(open.counts.into_iter().collect());
@@ -258,9 +277,29 @@ impl Shared {
         let mut writer = self.writer.lock();
         if writer.is_none() {
             let files = self.options.threads.clamp(1, 4) as u32;
-            *writer = Some(Writer::make(&*self.backend, &self.home, self.partitions, files, self.options.quota)?);
+            let made = Writer::make(&*self.backend, &self.home, self.partitions, files, self.options.quota)?;
+            // Who compacts looks for writers after it has taken its lock; so one of both sees the other.
+            if !self.options.compacting && self.is_kept() && self.is_being_compacted()? {
+                remove_writer(&*self.backend, self.folder(), made.header.writer)?;
+                let hint = "append when that has ended";
+                return Err(Error::new(ErrorKind::Unusable, "the log is being compacted").at(self.folder()).hint(hint));
+            }
+            *writer = Some(made);
         }
         Ok(writer)
+    }
+
+    /// Whether somebody holds the lock for compacting; the file of one who was killed goes.
+    fn is_being_compacted(&self) -> Result<bool> {
+        let path = self.folder().join(LOG_COMPACT_NAME);
+        if !self.backend.exists(&path)? {
+            return Ok(false);
+        }
+        let lock = self.backend.lock(&path)?;
+        if lock.is_some() {
+            self.backend.remove(&path).ok();
+        }
+        Ok(lock.is_none())
     }
 
     /// The room of this writer, and its id.

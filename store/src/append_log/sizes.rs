@@ -27,7 +27,7 @@ impl LogSizes {
 
 /// The sizes of some partitions, packed: for each the distance to the one before, records and bytes, as varints.
 #[derive(Debug, Clone, Default)]
-pub(super) struct Counts(pub(super) Box<[u8]>);
+pub(super) struct Counts(pub(super) std::sync::Arc<[u8]>);
 
 impl Counts {
     pub(super) fn pack(mut all: Vec<(u32, LogSizes)>) -> Self {
@@ -39,7 +39,7 @@ impl Counts {
             out.put_varint(sizes.bytes);
             before = partition;
         }
-        Counts(out.into_boxed_slice())
+        Counts(out.into())
     }
 
     /// Calls `f` for each partition.

@@ -1,6 +1,7 @@
 //! The log of records of one type.
 
 use super::attempt::Attempt;
+use super::compact::LogCompacted;
 use super::gather::{Gather, LogEntry};
 use super::log::ByteLog;
 use super::options::LogOptions;
@@ -109,6 +110,14 @@ impl<T: Serialize + DeserializeOwned> AppendLog<T> {
             self.declared.store(true, Relaxed);
         }
         Ok(())
+    }
+
+    /// As [`ByteLog::compact`].
+    ///
+    /// # Errors
+    /// As for [`ByteLog::compact`].
+    pub fn compact(folder: impl AsRef<Path>, options: LogOptions) -> Result<LogCompacted> {
+        ByteLog::compact(folder, options)
     }
 
     /// The log of bytes behind this: for prefetching, statistics, verifying and more.

@@ -3,10 +3,13 @@
 use super::block::{Block, Body, Place};
 use super::decode::Expected;
 use super::desk::Desk;
-use super::index::{Cursor, acknowledgement};
+use super::files::{data_path, mirror_path};
+use super::index::{Cursor, IndexHeader, acknowledgement};
+use super::near::Near;
 use super::shared::Shared;
+use super::tidy::Copy;
 use crate::format::{BLOCK_BYTES, LOG_ACK_BYTES, LOG_ALIGN, LOG_BLOCK_MAGIC};
-use crate::io::BackendFile;
+use crate::io::{BackendFile, Open};
 use crate::{Error, ErrorKind, Result};
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -20,6 +23,8 @@ pub struct LogVerified {
     pub bytes: u64,
     /// What is damaged, each with file and offset.
     pub damage: Vec<Error>,
+    /// What may tell of damage, or of a writer that was killed, each with its file: data files that hold more than their index tells of.
+    pub warnings: Vec<Error>,
 }
 
 impl LogVerified {
@@ -39,7 +44,9 @@ type Placed = (Arc<Block>, Arc<Place>);
 /// Reads all blocks on disk, what pads them, and the indexes.
 pub(super) fn verify(shared: &Shared) -> Result<LogVerified> {
     let mut verified = LogVerified::default();
-    let blocks: Vec<_> = shared.table.lock().blocks.iter().flatten().cloned().collect();
+    let table = shared.table.lock();
+    let blocks: Vec<_> = table.blocks.iter().flatten().filter(|block| !table.is_removed(block.writer)).cloned().collect();
+    drop(table);
     let mut files: BTreeMap<(u32, u32), Vec<Placed>> = BTreeMap::new();
     for block in blocks {
         if let Body::Disk(place) = block.body() {
@@ -49,14 +56,15 @@ pub(super) fn verify(shared: &Shared) -> Result<LogVerified> {
     let mut desk = Desk::new(&shared.arena)?;
     for ((writer, number), mut blocks) in files {
         let (file, id) = shared.data_file(writer, number)?;
+        let file = Near::new(file, &shared.arena)?;
         blocks.sort_by_key(|(_, place)| place.offset);
         let ends = blocks.iter().skip(1).map(|(_, place)| place.offset).chain([u64::MAX]).collect::<Vec<_>>();
         for ((block, place), next) in blocks.iter().zip(ends) {
             let (stored, head) = (place.stored as usize, place.head as usize);
-            let expected = Expected { file: &*file, partition: block.partition, writer: id, offset: place.offset, stored, head };
+            let expected = Expected { file: &file, partition: block.partition, writer: id, offset: place.offset, stored, head };
             let Desk { codec, stretch, .. } = &mut desk;
             let result = expected.decode(None, codec, stretch, &shared.arena).map(|_| ());
-            let result = result.and_then(|()| padding(&*file, place.offset + u64::from(place.stored), next));
+            let result = result.and_then(|()| padding(&file, place.offset + u64::from(place.stored), next));
             verified.blocks += 1;
             verified.bytes += u64::from(place.stored);
             match result {
@@ -66,8 +74,21 @@ pub(super) fn verify(shared: &Shared) -> Result<LogVerified> {
             }
         }
     }
-    let mut indexes: Vec<_> = shared.table.lock().others.iter().map(|(other, _)| Arc::clone(&other.index)).collect();
-    indexes.extend(shared.writer.lock().as_ref().and_then(|writer| writer.index.as_ref()).map(|index| Arc::clone(&index.file)));
+    let others: Vec<_> = shared.table.lock().others.iter().map(|(other, _)| (other.header, Arc::clone(&other.index))).collect();
+    let mut indexes: Vec<_> = others.iter().map(|(_, index)| Arc::clone(index)).collect();
+    for (header, index) in &others {
+        known(shared, header, &**index, &mut verified)?;
+        if header.mirrored {
+            let path = mirror_path(shared.folder(), header.writer);
+            match shared.backend.exists(&path)? {
+                true => indexes.push(shared.backend.open(&path, Open::Read)?),
+                false => verified.warnings.push(Error::new(ErrorKind::Corrupt, "the second copy of an index is missing").at(path)),
+            }
+        }
+    }
+    let own =
+        shared.writer.lock().as_ref().and_then(|writer| writer.index.as_ref().map(|index| [&index.file, &index.mirror].map(Arc::clone)));
+    indexes.extend(own.into_iter().flatten());
     for index in indexes {
         match verify_index(&*index) {
             Err(e) if !is_damage(&e) => return Err(e),
@@ -81,6 +102,20 @@ pub(super) fn verify(shared: &Shared) -> Result<LogVerified> {
         Ok(_) => {}
     }
     Ok(verified)
+}
+
+/// Warns of data files of a dead writer that are longer than its index tells.
+fn known(shared: &Shared, header: &IndexHeader, index: &dyn BackendFile, verified: &mut LogVerified) -> Result<()> {
+    let Some(_dead) = shared.backend.lock(index.path())? else { return Ok(()) };
+    let Ok(Some(copy)) = Copy::read(&*shared.backend, index.path(), header.writer) else { return Ok(()) };
+    for (number, length) in copy.lengths.iter().enumerate() {
+        let path = data_path(shared.folder(), header.writer, number as u32);
+        if shared.backend.len_of(&path)?.is_some_and(|len| len > *length) {
+            let message = "the file is longer than its index tells: its writer was killed, or the index has lost what came last";
+            verified.warnings.push(Error::new(ErrorKind::Corrupt, message).at(path).offset(*length));
+        }
+    }
+    Ok(())
 }
 
 /// Checks that what follows a block, up to the next one or the end of the page, is 0.

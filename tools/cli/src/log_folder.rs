@@ -22,14 +22,14 @@ pub(crate) struct LogFolder {
     /// Who has written to it, and how many of them have it open.
     pub(crate) writers: u64,
     pub(crate) running: u64,
-    /// What its files take on disk.
-    pub(crate) disk_bytes: u64,
 }
 
 /// A log that was opened, and what is in each of its partitions.
 pub(crate) struct OpenLog {
     pub(crate) log: ByteLog,
     pub(crate) sizes: Vec<LogSizes>,
+    /// What its files take on disk, without the room that killed writers had reserved.
+    pub(crate) disk_bytes: u64,
 }
 
 impl LogFolder {
@@ -47,7 +47,6 @@ impl LogFolder {
             partitions: indexes.iter().find_map(|index| partitions(index)),
             writers: indexes.len() as u64,
             running: indexes.iter().filter(|index| is_locked(index) == Some(true)).count() as u64,
-            disk_bytes: sizes(path).1,
         })
     }
 
@@ -60,14 +59,14 @@ impl LogFolder {
         // It takes its share for threads and for reading ahead.
         let options = LogOptions::new().arena(arena.clone()).memory((memory / 2).max(ByteLog::LEAST_MEMORY)).threads(1);
         let log = ByteLog::open_with(&self.path, partitions, options)?;
-        Ok(OpenLog { sizes: log.all_sizes(), log })
+        Ok(OpenLog { sizes: log.all_sizes(), log, disk_bytes: sizes(&self.path).1 })
     }
 
     /// A line of text.
     pub(crate) fn line(&self, open: &OpenLog, output: &Output) -> String {
         let (name, total) = (output.style(Style::Bold, self.path.display()), open.total());
-        let (raw, disk) = (bytes(total.bytes), bytes(self.disk_bytes));
-        let ratio = ratio_text(total.bytes, self.disk_bytes);
+        let (raw, disk) = (bytes(total.bytes), bytes(open.disk_bytes));
+        let ratio = ratio_text(total.bytes, open.disk_bytes);
         format!("{name}  append log of {}, {}, {raw} in {disk} ({ratio})", open.partitions(), plural(total.records, "record"))
     }
 
@@ -76,7 +75,7 @@ impl LogFolder {
         let total = open.total();
         json!({
             "kind": "log", "path": self.path, "partitions": open.sizes.len(), "partitions_used": open.used().count(), "records": total.records,
-            "bytes": total.bytes, "disk_bytes": self.disk_bytes, "ratio": ratio(total.bytes, self.disk_bytes).map(rounded), "writers": self.writers,
+            "bytes": total.bytes, "disk_bytes": open.disk_bytes, "ratio": ratio(total.bytes, open.disk_bytes).map(rounded), "writers": self.writers,
             "writers_running": self.running,
         })
     }

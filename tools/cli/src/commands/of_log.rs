@@ -45,8 +45,8 @@ pub(super) fn describe(folder: &LogFolder, look: &Look, output: &mut Output) -> 
     item(output, "append log", folder.path.display())?;
     item(output, "partitions", log.partitions())?;
     item(output, "records", count(total.records))?;
-    let ratio = ratio_text(total.bytes, folder.disk_bytes);
-    item(output, "data", format!("{} in {} ({ratio})", bytes(total.bytes), bytes(folder.disk_bytes)))?;
+    let ratio = ratio_text(total.bytes, log.disk_bytes);
+    item(output, "data", format!("{} in {} ({ratio})", bytes(total.bytes), bytes(log.disk_bytes)))?;
     let largest = log.used().max_by_key(|(partition, sizes)| (sizes.bytes, std::cmp::Reverse(*partition)));
     if let Some((partition, sizes)) = largest {
         item(output, "largest", format!("partition {partition}, {} in {}", bytes(sizes.bytes), plural(sizes.records, "record")))?;
@@ -58,6 +58,7 @@ pub(super) fn describe(folder: &LogFolder, look: &Look, output: &mut Output) -> 
 pub(super) fn verify(folder: &LogFolder, look: &Look, output: &mut Output) -> Result<Exit> {
     let log = open(folder, look)?;
     let found = log.log.verify()?;
+    let warnings: Vec<String> = found.warnings.iter().map(ToString::to_string).collect();
     let mut damaged: Vec<Failure> = found.damage.into_iter().map(Failure::from).collect();
     let (mut entries, mut attempts) = (0u64, HashSet::new());
     for (partition, _) in log.used() {
@@ -80,7 +81,7 @@ pub(super) fn verify(folder: &LogFolder, look: &Look, output: &mut Output) -> Re
         let problems: Vec<String> = damaged.iter().map(Failure::to_string).collect();
         output.document(&json!({
             "log": folder.path, "sound": damaged.is_empty(), "partitions": log.sizes.len(), "entries": entries, "attempts": attempts.len(),
-            "blocks": found.blocks, "bytes": found.bytes, "damages": problems.len(), "damaged": problems,
+            "blocks": found.blocks, "bytes": found.bytes, "damages": problems.len(), "damaged": problems, "warnings": warnings,
         }))?;
         return Ok(exit);
     }
@@ -98,6 +99,7 @@ pub(super) fn verify(folder: &LogFolder, look: &Look, output: &mut Output) -> Re
     };
     output.line(format!("{}: {verdict}: {what}", folder.path.display()))?;
     damaged.iter().try_for_each(|failure| output.line(format!("  {failure}")))?;
+    warnings.iter().try_for_each(|warning| output.line(format!("  warning: {warning}")))?;
     Ok(exit)
 }
 

@@ -34,7 +34,7 @@ compact and gc would give back), gone (chunks that earlier repairs could not kee
 damages (how many), damaged [{dataset, chunk, key, file, offset, problem}]. Of one dataset: store,
 name, sound, chunks, bytes, missing, damages, damaged [{dataset, chunk, key, problem}]. Of an append
 log: log, sound, partitions, entries, attempts (of tasks, whose entries count), blocks, bytes,
-damages, damaged [texts].";
+damages, damaged [texts], warnings [texts].";
 
 /// Read everything, and name what is damaged.
 #[derive(clap::Args)]
