@@ -25,8 +25,8 @@ random cases="25600":
     PROPTEST_CASES={{cases}} cargo test --workspace --lib -- npy::region graph_key codec::shuffle scratch::extents chest::table
 
 # Real engines on random graphs, bounds, threads and failures.
-runs cases="10000":
-    CHUNKSTORE_TEST_CASES={{cases}} cargo test -p chunkstore --test random_runs
+runs:
+    CHUNKSTORE_TEST_CASES=10000 cargo test -p chunkstore --test random_runs
 
 # Everything that decodes bytes from disk, so many seconds each; or only the targets that are named.
 fuzz seconds="8" *targets:
