@@ -95,10 +95,13 @@ fn of_dataset(dataset: &Dataset, folder: &Path, output: &mut Output) -> Result {
         let more = json!({
             "store": folder, "id": format!("{:016x}", info.id), "grid": grid.as_ref().map(|grid| grid.chunks.numblocks().to_vec()), "missing": missing,
             "attributes": info.attributes, "meta": info.meta, "encodings": encodings, "encodings_of": looked_at,
-            "values": dataset.values()?,
         });
         if let (Some(document), Value::Object(more)) = (document.as_object_mut(), more) {
             document.extend(more);
+            // Of an array these would be its chunks once more.
+            if grid.is_none() {
+                document.insert("values".to_string(), dataset.values()?.into());
+            }
         }
         return output.document(&document);
     }
