@@ -34,6 +34,9 @@ pub(crate) fn booked_bytes(value: &Value) -> u64 {
     }
 }
 
+/// A task of so many inputs or more needs much because it joins them.
+const MANY: usize = 16;
+
 /// The error for a task that needs `need` bytes of `bound`.
 pub(crate) fn does_not_fit(table: &TaskTable, task: u32, need: u64, bound: u64, arena: &Arena) -> Error {
     let outside = arena.ledger().limit().saturating_sub(bound);
@@ -41,12 +44,18 @@ pub(crate) fn does_not_fit(table: &TaskTable, task: u32, need: u64, bound: u64, 
     let message =
         format!("needs {} of memory at once for its inputs, output and scratch, and the bound leaves {} for tasks", mib(need), mib(bound));
     let factor = need.div_ceil(bound.max(1)).next_power_of_two().max(2);
-    let hint = format!(
-        "use chunks of at most 1/{factor} of the size (`rechunk`, or `chunks` where the array is opened), or a bound that is at least {} larger \
-         ({} of it are results, graphs and buffers)",
+    let larger = format!(
+        "a bound that is at least {} larger ({} of it are results, graphs and buffers)",
         mib(need.saturating_sub(bound)),
         mib(outside)
     );
+    let hint = match table.inputs_of(task).len() {
+        // Smaller blocks would only be more of them.
+        inputs @ MANY.. => {
+            format!("it takes {inputs} blocks at once: rechunk in several steps, so that each joins fewer of them, or give {larger}")
+        }
+        _ => format!("use chunks of at most 1/{factor} of the size (`rechunk`, or `chunks` where the array is opened), or {larger}"),
+    };
     Error::new(ErrorKind::OutOfMemory, message).task(table.name_of(task)).hint(hint)
 }
 
