@@ -147,13 +147,13 @@ impl Cache {
 }
 
 /// Bytes of the bound that are set aside for as long as this lives.
-struct OwnedReservation {
+pub(super) struct OwnedReservation {
     shared: std::sync::Weak<crate::exec::Core>,
     bytes: u64,
 }
 
 impl OwnedReservation {
-    fn new(shared: &Arc<Shared>, bytes: u64) -> Result<Self> {
+    pub(super) fn new(shared: &Arc<Shared>, bytes: u64) -> Result<Self> {
         shared.core.reserve(bytes)?;
         Ok(OwnedReservation { shared: Arc::downgrade(&shared.core), bytes })
     }

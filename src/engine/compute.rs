@@ -1,5 +1,6 @@
 //! From lazy collections to results.
 
+use super::cache::OwnedReservation;
 use super::checkpoint::Saving;
 use super::curve::Curve;
 use super::rates;
@@ -7,7 +8,7 @@ use super::roots::{Roots, Values, each_once};
 use super::several::{Computable, Persistable};
 use super::{Engine, Explain, RunReport, Scheduler};
 use crate::exec::{Callback, Executed, HeldLayer, Lowered, Plan, Prepared, Progressed, RunInfo, Shared, lower_optimised, optimised};
-use crate::graph::{Key, LayerRef, LinkedLayers};
+use crate::graph::{Key, LayerRef, LinkedLayers, TaskTable};
 use crate::report::Progress;
 use crate::{Error, ErrorKind, Kept, Result};
 use chunkstore_store::Booking;
@@ -181,7 +182,13 @@ impl Engine {
         let situation = prepared.situation;
         drop((prepared.planning, results, saving));
         if let Some(situation) = situation {
-            explain.settle(Curve::new(lowered, situation, outside));
+            let book = |table: &TaskTable| match graph_bytes(table) {
+                _ if table.len() <= 1000 => Ok(None),
+                bytes => Ok(Some((self.shared.core.arena.ledger().book(bytes)?, OwnedReservation::new(&self.shared, bytes)?))),
+            };
+            if let Some(curve) = Curve::new(lowered, situation, outside, book) {
+                explain.settle(curve);
+            }
         }
         Ok(explain)
     }
@@ -316,7 +323,7 @@ impl Engine {
     ) -> Result<Executed> {
         self.rates.settle_sources(&mut lowered.table, &self.shared.core);
         let table = &lowered.table;
-        let graph_bytes = table.len() as u64 * BYTES_A_TASK + table.inputs.len() as u64 * 16;
+        let graph_bytes = graph_bytes(table);
         let graph = if table.len() > 1000 { Some(self.reserve_graph(graph_bytes, table.len())?) } else { None };
         let moved: u64 = table.out.iter().sum::<u64>() + table.load.iter().sum::<u64>();
         self.remeasure(moved)?;
@@ -378,6 +385,11 @@ impl Engine {
             Error::new(ErrorKind::OutOfMemory, message).hint("use larger chunks, or give the engine more memory")
         })
     }
+}
+
+/// The bytes that the tables of a graph take.
+fn graph_bytes(table: &TaskTable) -> u64 {
+    table.len() as u64 * BYTES_A_TASK + table.inputs.len() as u64 * 16
 }
 
 /// What a run computes, in a few letters: the name of its last layer that is no sink.

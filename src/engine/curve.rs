@@ -1,9 +1,12 @@
 //! What a computation would take with other bounds.
 
+use super::cache::OwnedReservation;
+use crate::Result;
 use crate::exec::Lowered;
 use crate::graph::TaskTable;
 use crate::plan::{self, OwnedSituation};
 use crate::policy::Forecast;
+use chunkstore_store::Booking;
 
 /// Bounds that are planned for a small graph, and for a large one.
 const POINTS: usize = 12;
@@ -29,11 +32,20 @@ pub(super) struct Curve {
     situation: OwnedSituation,
     /// What of a bound is not for tasks.
     outside: u64,
+    /// What its tables take, booked for as long as they are kept.
+    _booked: Option<(Booking, OwnedReservation)>,
 }
 
 impl Curve {
-    pub(super) fn new(lowered: Lowered, situation: OwnedSituation, outside: u64) -> Self {
-        Curve { table: lowered.table, situation, outside }
+    /// Keeps a plan's tables; nothing where `book` finds no room for them.
+    pub(super) fn new(
+        lowered: Lowered,
+        situation: OwnedSituation,
+        outside: u64,
+        book: impl FnOnce(&TaskTable) -> Result<Option<(Booking, OwnedReservation)>>,
+    ) -> Option<Self> {
+        let booked = book(&lowered.table).ok()?;
+        Some(Curve { table: lowered.table, situation, outside, _booked: booked })
     }
 
     fn at(&self, bound: u64) -> Option<Forecast> {

@@ -16,8 +16,8 @@ use std::time::{Instant, SystemTime, UNIX_EPOCH};
 /// The events that are booked together for a recording in memory.
 const PIECE: usize = 16 << 10;
 
-/// Graphs of more tasks are described without their keys.
-const MOST_NAMES: usize = 1 << 20;
+/// So many keys of a graph are described at the most, in memory that nobody books: tasks beyond them are named by their numbers.
+const MOST_NAMES: usize = 1 << 14;
 
 /// All who record what happens on an engine.
 #[derive(Default)]
