@@ -40,12 +40,39 @@ pub struct Collected<O> {
 }
 
 /// The values of blocks that were kept for a result: see [`Collected::keep`].
-pub struct Kept<'a>(&'a mut dyn FnMut() -> Result<Value>);
+pub struct Kept<'a>(&'a mut dyn KeptValues);
+
+/// Where kept values come from.
+pub(crate) trait KeptValues {
+    /// The value of the next block.
+    fn next(&mut self) -> Result<Value>;
+
+    /// Sets memory aside for what the caller is about to get, until that has been handed over.
+    fn set_aside(&mut self, bytes: u64) -> Result<()>;
+}
+
+impl<F: FnMut() -> Result<Value>> KeptValues for F {
+    fn next(&mut self) -> Result<Value> {
+        self()
+    }
+
+    fn set_aside(&mut self, _bytes: u64) -> Result<()> {
+        Ok(())
+    }
+}
 
 impl<'a> Kept<'a> {
     /// Values that `next` gives one after the other.
-    pub(crate) fn new(next: &'a mut dyn FnMut() -> Result<Value>) -> Self {
+    pub(crate) fn new(next: &'a mut dyn KeptValues) -> Self {
         Kept(next)
+    }
+
+    /// Sets `bytes` of memory aside for a result whose size was not known before, until it has been handed over.
+    ///
+    /// # Errors
+    /// Out of memory where there is no room for it.
+    pub fn set_aside(&mut self, bytes: u64) -> Result<()> {
+        self.0.set_aside(bytes)
     }
 
     /// The value of the next block, read back if it was spilled.
@@ -53,7 +80,7 @@ impl<'a> Kept<'a> {
     /// # Errors
     /// Whatever reading it meets; invalid where there are no more blocks.
     pub fn value(&mut self) -> Result<Value> {
-        (self.0)()
+        self.0.next()
     }
 }
 

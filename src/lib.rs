@@ -1,6 +1,7 @@
 //! Chunked arrays and task graphs on a disk-backed chunk store, within a memory bound that the whole process keeps.
 //!
 //! - [`mod@array`]: lazy n-dimensional arrays of any size, with NumPy's names.
+//! - [`mod@bag`]: lazy bags of lines, records and anything else that serde can encode, with Dask's names.
 //! - [`mod@delayed`]: calls of functions that are made later, with each other's results, lists, maps and arrays as arguments.
 //! - [`graph`]: dicts of keys and tasks, and what collections become.
 //! - [`Engine`]: a memory bound, threads and a scratch folder; computes collections and graphs, and forecasts what that takes.
@@ -18,6 +19,7 @@
 //! ```
 
 pub mod array;
+pub mod bag;
 pub mod delayed;
 pub mod engine;
 pub mod graph;

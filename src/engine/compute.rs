@@ -80,7 +80,7 @@ impl Engine {
         let mut handed_over = 0;
         let finished = executed.and_then(|executed| {
             let mut values = Values::new(&self.shared, tasks, executed.kept, wanted);
-            let output = finish(&mut Kept::new(&mut || values.next_copied()))?;
+            let output = finish(&mut Kept::new(&mut values))?;
             handed_over = values.handed_over;
             Ok(output)
         });

@@ -4,6 +4,7 @@ use super::compute::Reservation;
 use super::several::Part;
 use crate::exec::{Held, Shared};
 use crate::graph::{LayerRef, Picked, Value};
+use crate::collection::KeptValues;
 use crate::{Error, ErrorKind, Result};
 use std::sync::Arc;
 
@@ -110,5 +111,20 @@ impl<'a> Values<'a> {
             })?);
         }
         Ok(value)
+    }
+}
+
+impl KeptValues for Values<'_> {
+    fn next(&mut self) -> Result<Value> {
+        self.next_copied()
+    }
+
+    fn set_aside(&mut self, bytes: u64) -> Result<()> {
+        if bytes >= SMALL {
+            let hint = "write it to files instead (`to_textfiles`, `save`), reduce it, or give the engine more memory";
+            self.copies.push(Reservation::new(self.shared, bytes).map_err(|error| error.hint(hint))?);
+        }
+        self.handed_over += bytes;
+        Ok(())
     }
 }

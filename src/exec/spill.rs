@@ -1,6 +1,6 @@
 //! Where evicted chunks go: opened when the first one is written.
 
-use crate::graph::patiently;
+use crate::graph::{SpillRoom, patiently};
 use crate::{Error, ErrorKind, Result};
 use chunkstore_store::io::Backend;
 use chunkstore_store::{Arena, Booking, Chunk, Scratch, ScratchOptions, Slot};
@@ -11,8 +11,7 @@ use std::sync::{Arc, OnceLock};
 /// The spill area of an engine. Its buffers are reserved from the start, so that opening it needs no memory that is not there.
 pub(crate) struct SpillArea {
     files: Arc<dyn Backend>,
-    folder: Option<PathBuf>,
-    quota: Option<u64>,
+    room: SpillRoom,
     io_threads: usize,
     opening: Mutex<Option<Booking>>,
     scratch: OnceLock<Scratch>,
@@ -28,7 +27,12 @@ impl SpillArea {
         arena: &Arena,
     ) -> Result<Self> {
         let reserved = arena.ledger().book(io_threads as u64 * Scratch::staging_bytes())?;
-        Ok(SpillArea { files, folder, quota, io_threads, opening: Mutex::new(Some(reserved)), scratch: OnceLock::new() })
+        Ok(SpillArea { files, room: SpillRoom { folder, quota }, io_threads, opening: Mutex::new(Some(reserved)), scratch: OnceLock::new() })
+    }
+
+    /// Where on disk it is, for what tasks write there themselves.
+    pub(crate) fn room(&self) -> &SpillRoom {
+        &self.room
     }
 
     /// Opens it now, so that what is wrong with the folder is said before anything runs.
@@ -41,7 +45,7 @@ impl SpillArea {
             drop(reserved.take());
             let mut last = None;
             for folder in self.folders() {
-                let options = ScratchOptions::new(folder).quota(self.quota).threads(self.io_threads);
+                let options = ScratchOptions::new(folder).quota(self.room.quota).threads(self.io_threads);
                 match Scratch::open_on(self.files.clone(), options, arena) {
                     Ok(scratch) => {
                         let _ = self.scratch.set(scratch);
@@ -65,7 +69,7 @@ impl SpillArea {
     }
 
     fn folders(&self) -> Vec<PathBuf> {
-        match &self.folder {
+        match &self.room.folder {
             Some(folder) => vec![folder.clone()],
             None => vec![std::env::temp_dir(), PathBuf::from("/var/tmp")],
         }

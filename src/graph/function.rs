@@ -129,7 +129,7 @@ pub fn op<F: 'static>(function: F) -> Op {
 }
 
 impl Op {
-    fn of<F: 'static>(_function: &F) -> Op {
+    pub(crate) fn of<F: 'static>(_function: &F) -> Op {
         match size_of::<F>() {
             0 => Op(Identity::Item(TypeId::of::<F>())),
             _ => Op::fresh(),

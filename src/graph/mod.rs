@@ -58,7 +58,7 @@ pub(crate) use links::{KeyLinks, KeyUsers};
 pub use list::{AnyArg, Cons, List, Nil, list};
 pub use lower::Lowered;
 pub(crate) use node::{CallOptions, Input, Node, NodeRef};
-pub(crate) use operator::{Allowance, patiently};
+pub(crate) use operator::{Allowance, Cancellation, SpillRoom, patiently};
 pub use operator::{Operator, TaskContext};
 pub(crate) use picked::{Becomes, Picked};
 pub(crate) use program::Program;

@@ -3,6 +3,8 @@
 use super::Value;
 use crate::{Error, ErrorKind, Result};
 use chunkstore_store::{Arena, BufferMut};
+use std::path::PathBuf;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use std::time::Duration;
 
@@ -56,6 +58,32 @@ pub struct TaskContext<'a> {
     arena: &'a Arena,
     cancelled: &'a AtomicBool,
     allowance: Option<&'a Allowance<'a>>,
+    run: Option<(&'a Arc<AtomicBool>, &'a SpillRoom)>,
+}
+
+/// Where on disk a run may put what does not fit in memory.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct SpillRoom {
+    /// The folder, where the user named one.
+    pub(crate) folder: Option<PathBuf>,
+    /// The most bytes that the user allows there.
+    pub(crate) quota: Option<u64>,
+}
+
+/// Whether a run has been cancelled, for what outlives a task's context.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Cancellation(Option<Arc<AtomicBool>>);
+
+impl Cancellation {
+    /// # Errors
+    /// Cancelled, if the run has been.
+    #[inline]
+    pub(crate) fn check(&self) -> Result<()> {
+        match &self.0 {
+            Some(flag) if flag.load(Relaxed) => Err(Error::new(ErrorKind::Cancelled, "the computation was cancelled")),
+            _ => Ok(()),
+        }
+    }
 }
 
 /// How much a task was booked for, and whom it asks for more.
@@ -98,7 +126,22 @@ impl<'a> Allowance<'a> {
 impl<'a> TaskContext<'a> {
     /// The context of the task that makes `block`.
     pub fn new(block: u32, arena: &'a Arena, cancelled: &'a AtomicBool) -> Self {
-        TaskContext { block, arena, cancelled, allowance: None }
+        TaskContext { block, arena, cancelled, allowance: None, run: None }
+    }
+
+    /// The same, as a part of a run that `cancelled` ends.
+    pub(crate) fn in_run(self, cancelled: &'a Arc<AtomicBool>, room: &'a SpillRoom) -> Self {
+        TaskContext { run: Some((cancelled, room)), ..self }
+    }
+
+    /// Where on disk it may put what does not fit in memory.
+    pub(crate) fn room(&self) -> SpillRoom {
+        self.run.map(|(_, room)| room.clone()).unwrap_or_default()
+    }
+
+    /// Whether the run has been cancelled, for what is looked at after this context is gone.
+    pub(crate) fn cancellation(&self) -> Cancellation {
+        self.run.map(|(flag, _)| Cancellation(Some(flag.clone()))).unwrap_or_default()
     }
 
     /// The same, with a limit on what it may take.

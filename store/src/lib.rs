@@ -21,7 +21,7 @@ mod saved;
 mod scratch;
 #[allow(dead_code, unused_imports)] // Until the store is built on it.
 mod segment;
-mod serial;
+pub mod serial;
 #[cfg(test)]
 mod testing;
 
@@ -33,7 +33,7 @@ pub use chest::{
     AnyKey, Chest, ChestKey, ChestOptions, ChestReader, ChestStats, EncodeKey, Encoder, IntoBytes, Keys, Left, Pinned, Residence, Storable,
     Table,
 };
-pub use chunk::{Block, Bytes, Chunk, ChunkHeader, ChunkKind, DType, Element, Records, RecordsIter, Scalar, Shape};
+pub use chunk::{Block, Bytes, Chunk, ChunkHeader, ChunkKind, DType, Element, Records, RecordsIter, RecordsReader, RecordsWriter, Scalar, Shape};
 #[cfg(fuzzing)]
 #[doc(hidden)]
 pub use codec::strong_checksums;

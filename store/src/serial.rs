@@ -13,7 +13,7 @@ use serde::de::DeserializeOwned;
 ///
 /// # Errors
 /// Invalid where the type cannot be encoded, for instance a sequence of unknown length.
-pub(crate) fn encode<T: Serialize + ?Sized>(value: &T, out: &mut Vec<u8>) -> Result<()> {
+pub fn encode<T: Serialize + ?Sized>(value: &T, out: &mut Vec<u8>) -> Result<()> {
     encode_into(value, out)
 }
 
@@ -32,7 +32,7 @@ pub(crate) fn encode_into<T: Serialize + ?Sized>(value: &T, out: &mut impl std::
 ///
 /// # Errors
 /// Corrupt where there is no such value.
-pub(crate) fn decode<T: DeserializeOwned>(bytes: &[u8], limit: usize) -> Result<(T, usize)> {
+pub fn decode<T: DeserializeOwned>(bytes: &[u8], limit: usize) -> Result<(T, usize)> {
     let bytes = bytes.get(..limit).unwrap_or(bytes);
     match bytes.len() {
         0..=0xfff => within::<T, { 1 << 16 }>(bytes),
@@ -42,6 +42,15 @@ pub(crate) fn decode<T: DeserializeOwned>(bytes: &[u8], limit: usize) -> Result<
         0x100_0000..=0xfff_ffff => within::<T, { 1 << 32 }>(bytes),
         _ => within::<T, { 1 << 40 }>(bytes),
     }
+}
+
+/// The text at the beginning of `bytes`, and how many bytes it takes with its length.
+///
+/// # Errors
+/// Corrupt where there is no text.
+pub fn decode_str(bytes: &[u8]) -> Result<(&str, usize)> {
+    bincode::serde::borrow_decode_from_slice(bytes, standard())
+        .map_err(|error| Error::new(ErrorKind::Corrupt, format!("no text can be decoded: {error}")))
 }
 
 fn within<T: DeserializeOwned, const LIMIT: usize>(bytes: &[u8]) -> Result<(T, usize)> {

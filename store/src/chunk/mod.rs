@@ -9,7 +9,7 @@ mod scalar;
 pub use block::{Block, Shape};
 pub use dtype::{DType, Element};
 pub use header::{ChunkHeader, ChunkKind};
-pub use records::{Records, RecordsIter};
+pub use records::{Records, RecordsIter, RecordsReader, RecordsWriter};
 pub use scalar::Scalar;
 
 use crate::Buffer;

@@ -1,0 +1,85 @@
+//! Bags of numbers in order.
+
+use super::lazy::Bag;
+use super::pipeline::Pipeline;
+use super::stream::{BoxStream, FromIter};
+use crate::graph::{Dependency, Key, KeyBuilder, LayerRef, TaskContext, Value};
+use crate::{Error, ErrorKind, Result};
+use std::ops::Range;
+use std::panic::Location;
+use std::sync::Arc;
+
+/// The numbers from 0 to below `n`, in so many partitions.
+///
+/// ```
+/// use chunkstore::bag;
+/// assert_eq!(bag::range(5, 2).compute()?, [0, 1, 2, 3, 4]);
+/// # Ok::<(), chunkstore::Error>(())
+/// ```
+#[track_caller]
+pub fn range(n: u64, npartitions: usize) -> Bag<u64> {
+    let count = match u32::try_from(npartitions) {
+        Ok(count) if count > 0 => Ok(count),
+        _ => {
+            let message = format!("a bag of {npartitions} partitions");
+            Err(Error::new(ErrorKind::Invalid, message).hint("ask for one at least, and for less than 2^32"))
+        }
+    };
+    Bag::of(count.map(|count| Arc::new(Numbers { n, count: count.min(n.clamp(1, u32::MAX.into()) as u32) }) as _), Location::caller())
+}
+
+struct Numbers {
+    n: u64,
+    count: u32,
+}
+
+impl Numbers {
+    fn of(&self, partition: u32) -> Range<u64> {
+        // The product does not fit into 64 bits.
+        let at = |i: u32| (u128::from(self.n) * u128::from(i) / u128::from(self.count.max(1))) as u64;
+        at(partition)..at(partition + 1)
+    }
+}
+
+impl Pipeline<u64> for Numbers {
+    fn name(&self) -> &str {
+        "range"
+    }
+
+    fn key(&self) -> Key {
+        KeyBuilder::new("bag.range", 1).number(self.n).number(self.count.into()).finish()
+    }
+
+    fn inputs(&self) -> Vec<LayerRef> {
+        Vec::new()
+    }
+
+    fn partitions(&self) -> u32 {
+        self.count
+    }
+
+    fn dependencies(&self, _partition: u32, _first: u32, _out: &mut Vec<Dependency>) {}
+
+    fn estimate(&self, partition: u32) -> u64 {
+        let range = self.of(partition);
+        // Integers are encoded in one byte up to 250, and in 3, 5 or 9 beyond.
+        (range.end - range.start) * if self.n <= 251 { 1 } else if self.n <= 1 << 16 { 3 } else if self.n <= 1 << 32 { 5 } else { 9 }
+    }
+
+    fn open(&self, _task: &TaskContext<'_>, partition: u32, _inputs: &[Value]) -> Result<BoxStream<u64>> {
+        Ok(Box::new(FromIter(self.of(partition).map(Ok))))
+    }
+
+    fn with_inputs(&self, _inputs: &[LayerRef]) -> Option<Arc<dyn Pipeline<u64>>> {
+        None
+    }
+
+    fn absorb(&self, _input: usize) -> Option<Arc<dyn Pipeline<u64>>> {
+        None
+    }
+
+    fn is_cheap(&self) -> bool {
+        true
+    }
+}
+
