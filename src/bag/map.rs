@@ -2,7 +2,7 @@
 
 use super::lazy::Bag;
 use super::pipeline::Item;
-use super::stream::{BoxStream, Flow, MORE, Stream, ENOUGH};
+use super::stream::{BoxStream, ENOUGH, Flow, MORE, Stream};
 use crate::graph::Op;
 use crate::{Error, ErrorKind, Result};
 use std::any::Any;

@@ -1,24 +1,32 @@
 //! Lazy bags: collections of anything, in partitions, streamed.
 
+mod blocks;
+mod files;
 mod lazy;
+mod lines;
 mod map;
 mod memory;
 mod number;
 mod pipeline;
 mod range;
+mod read_text;
 mod reduce;
 mod regroup;
 mod run;
 mod statistics;
 mod stored;
 mod stream;
+mod text;
 mod value;
 mod work;
 
+pub use files::Paths;
 pub use lazy::{Bag, from_sequence};
 pub use number::Number;
 pub use pipeline::Item;
 pub use range::range;
+pub use read_text::{TextFiles, read_text};
 pub use regroup::concat;
 pub use stream::Rows;
+pub use text::TextMethods;
 pub use value::BagValue;

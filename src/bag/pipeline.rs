@@ -6,21 +6,18 @@
 use super::stored::read;
 use super::stream::BoxStream;
 use super::work::pipeline_of;
+use crate::Result;
 use crate::graph::{Dependency, Key, KeyBuilder, LayerRef, TaskContext, Value};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use std::panic::Location;
 use std::sync::Arc;
-use crate::Result;
 
 /// What can be an element of a bag: anything that serde can encode and decode, and that can be sent to another thread.
 ///
 /// It holds for every such type; there is nothing to implement.
 pub trait Item: Serialize + DeserializeOwned + Send + 'static {}
 impl<T: Serialize + DeserializeOwned + Send + 'static> Item for T {}
-
-
-
 
 /// What gives the elements of partitions.
 pub(crate) trait Pipeline<T: 'static>: Send + Sync + 'static {

@@ -63,7 +63,16 @@ impl Pipeline<u64> for Numbers {
     fn estimate(&self, partition: u32) -> u64 {
         let range = self.of(partition);
         // Integers are encoded in one byte up to 250, and in 3, 5 or 9 beyond.
-        (range.end - range.start) * if self.n <= 251 { 1 } else if self.n <= 1 << 16 { 3 } else if self.n <= 1 << 32 { 5 } else { 9 }
+        (range.end - range.start)
+            * if self.n <= 251 {
+                1
+            } else if self.n <= 1 << 16 {
+                3
+            } else if self.n <= 1 << 32 {
+                5
+            } else {
+                9
+            }
     }
 
     fn open(&self, _task: &TaskContext<'_>, partition: u32, _inputs: &[Value]) -> Result<BoxStream<u64>> {
@@ -82,4 +91,3 @@ impl Pipeline<u64> for Numbers {
         true
     }
 }
-

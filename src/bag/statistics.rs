@@ -220,9 +220,7 @@ impl<T: Number> Bag<T> {
     /// The standard deviation: the root of [`Bag::var`].
     #[track_caller]
     pub fn std(&self, ddof: f64) -> BagValue<f64> {
-        self.moments("std", move |moments| {
-            (moments.count as f64 > ddof).then(|| (moments.spread / (moments.count as f64 - ddof)).sqrt())
-        })
+        self.moments("std", move |moments| (moments.count as f64 > ddof).then(|| (moments.spread / (moments.count as f64 - ddof)).sqrt()))
     }
 
     #[track_caller]

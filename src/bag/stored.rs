@@ -1,7 +1,7 @@
 //! Partitions that are stored: encoded once, and spilled as they are.
 
 use super::pipeline::Item;
-use super::stream::{BoxStream, Flow, MORE, Stream, ENOUGH};
+use super::stream::{BoxStream, ENOUGH, Flow, MORE, Stream};
 use crate::graph::{Cancellation, TaskContext, Value};
 use crate::{Error, ErrorKind, Result};
 use chunkstore_store::{Buffer, Chunk, Records, RecordsReader, RecordsWriter};

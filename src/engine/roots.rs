@@ -2,9 +2,9 @@
 
 use super::compute::Reservation;
 use super::several::Part;
+use crate::collection::KeptValues;
 use crate::exec::{Held, Shared};
 use crate::graph::{LayerRef, Picked, Value};
-use crate::collection::KeptValues;
 use crate::{Error, ErrorKind, Result};
 use std::sync::Arc;
 

@@ -27,7 +27,13 @@ impl SpillArea {
         arena: &Arena,
     ) -> Result<Self> {
         let reserved = arena.ledger().book(io_threads as u64 * Scratch::staging_bytes())?;
-        Ok(SpillArea { files, room: SpillRoom { folder, quota }, io_threads, opening: Mutex::new(Some(reserved)), scratch: OnceLock::new() })
+        Ok(SpillArea {
+            files,
+            room: SpillRoom { folder, quota },
+            io_threads,
+            opening: Mutex::new(Some(reserved)),
+            scratch: OnceLock::new(),
+        })
     }
 
     /// Where on disk it is, for what tasks write there themselves.

@@ -33,7 +33,9 @@ pub use chest::{
     AnyKey, Chest, ChestKey, ChestOptions, ChestReader, ChestStats, EncodeKey, Encoder, IntoBytes, Keys, Left, Pinned, Residence, Storable,
     Table,
 };
-pub use chunk::{Block, Bytes, Chunk, ChunkHeader, ChunkKind, DType, Element, Records, RecordsIter, RecordsReader, RecordsWriter, Scalar, Shape};
+pub use chunk::{
+    Block, Bytes, Chunk, ChunkHeader, ChunkKind, DType, Element, Records, RecordsIter, RecordsReader, RecordsWriter, Scalar, Shape,
+};
 #[cfg(fuzzing)]
 #[doc(hidden)]
 pub use codec::strong_checksums;

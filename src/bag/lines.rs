@@ -1,0 +1,255 @@
+//! Lines of blocks of text.
+
+use super::blocks::{Blocks, LineEnd, ReadBlocks};
+use super::pipeline::{Item, Pipeline};
+use super::regroup::missing;
+use super::stream::{BoxStream, ENOUGH, Flow, MORE, Stream};
+use crate::graph::{Cancellation, Dependency, Key, KeyBuilder, LayerRef, TaskContext, Value};
+use crate::{Error, ErrorKind, Result};
+use chunkstore_store::{Buffer, Chunk};
+use std::marker::PhantomData;
+use std::path::Path;
+use std::sync::Arc;
+
+/// A cancelled run is noticed after so many lines.
+const LOOK: u32 = 1024;
+
+/// A line of a file, without its end.
+#[derive(Clone, Copy)]
+pub(crate) struct Line<'a> {
+    pub(crate) bytes: &'a [u8],
+    /// Where it begins in its file.
+    pub(crate) offset: u64,
+    pub(crate) path: &'a Path,
+}
+
+impl<'a> Line<'a> {
+    /// The line as text.
+    #[inline]
+    pub(crate) fn text(self) -> Result<&'a str> {
+        std::str::from_utf8(self.bytes).map_err(|e| self.invalid(e.valid_up_to()))
+    }
+
+    #[cold]
+    fn invalid(self, at: usize) -> Error {
+        let byte = self.bytes.get(at).copied().unwrap_or(0);
+        let message = format!("byte {} of the file, 0x{byte:02x}, is no UTF-8", self.offset + at as u64);
+        Error::new(ErrorKind::Corrupt, message).at(self.path).hint("name the encoding, or have what is not text replaced: see `TextFiles`")
+    }
+}
+
+/// What a line becomes.
+pub(crate) trait Parse<T>: Send + Sync + 'static {
+    /// The name of the step.
+    fn name(&self) -> &str;
+
+    /// What tells it from others.
+    fn key(&self) -> Key;
+
+    /// The element, or none where the line is to be passed over.
+    fn parse(&self, line: Line<'_>) -> Result<Option<T>>;
+
+    /// The line as text, where that is what it becomes.
+    fn text<'a>(&self, line: Line<'a>) -> Option<Result<&'a str>> {
+        let _ = line;
+        None
+    }
+}
+
+/// Each line as it is.
+pub(crate) struct Plain;
+
+impl Parse<String> for Plain {
+    fn name(&self) -> &str {
+        "read_text"
+    }
+
+    fn key(&self) -> Key {
+        KeyBuilder::new("bag.read_text", 1).finish()
+    }
+
+    fn parse(&self, line: Line<'_>) -> Result<Option<String>> {
+        Ok(Some(line.text()?.to_owned()))
+    }
+
+    #[inline]
+    fn text<'a>(&self, line: Line<'a>) -> Option<Result<&'a str>> {
+        Some(line.text())
+    }
+}
+
+/// Each line with the path of its file.
+pub(crate) struct WithPath;
+
+impl Parse<(String, String)> for WithPath {
+    fn name(&self) -> &str {
+        "read_text"
+    }
+
+    fn key(&self) -> Key {
+        KeyBuilder::new("bag.read_text_with_path", 1).finish()
+    }
+
+    fn parse(&self, line: Line<'_>) -> Result<Option<(String, String)>> {
+        Ok(Some((line.text()?.to_owned(), line.path.to_string_lossy().into_owned())))
+    }
+}
+
+/// What the lines of blocks become.
+pub(crate) struct Lines<T, P> {
+    blocks: Arc<Blocks>,
+    layer: LayerRef,
+    end: LineEnd,
+    parse: Arc<P>,
+    item: PhantomData<fn() -> T>,
+}
+
+impl<T: Item, P: Parse<T>> Lines<T, P> {
+    pub(crate) fn new(blocks: Arc<Blocks>, end: LineEnd, parse: P) -> Self {
+        let layer = Arc::new(ReadBlocks(blocks.clone()));
+        Lines { blocks, layer, end, parse: Arc::new(parse), item: PhantomData }
+    }
+}
+
+impl<T: Item, P: Parse<T>> Pipeline<T> for Lines<T, P> {
+    fn name(&self) -> &str {
+        self.parse.name()
+    }
+
+    fn key(&self) -> Key {
+        let key = KeyBuilder::new("bag.lines", 1).input(self.parse.key()).input(self.blocks.key());
+        match &self.end {
+            LineEnd::Any => key.number(0),
+            LineEnd::Bytes(end) => key.number(1).bytes(end),
+        }
+        .finish()
+    }
+
+    fn inputs(&self) -> Vec<LayerRef> {
+        vec![self.layer.clone()]
+    }
+
+    fn partitions(&self) -> u32 {
+        self.blocks.count()
+    }
+
+    fn dependencies(&self, partition: u32, first: u32, out: &mut Vec<Dependency>) {
+        out.push(Dependency { input: first, block: partition });
+    }
+
+    fn estimate(&self, partition: u32) -> u64 {
+        self.blocks.bytes(partition)
+    }
+
+    fn open(&self, task: &TaskContext<'_>, partition: u32, inputs: &[Value]) -> Result<BoxStream<T>> {
+        let Some(Value::Chunk(Chunk::Bytes(bytes))) = inputs.first() else { return Err(missing()) };
+        let blocks = self.blocks.clone();
+        Ok(Box::new(LineStream {
+            blocks,
+            block: partition,
+            bytes: bytes.0.clone(),
+            piece: 0,
+            before: 0,
+            at: 0,
+            end: self.end.clone(),
+            parse: self.parse.clone(),
+            cancellation: task.cancellation(),
+            left: 0,
+            item: PhantomData,
+        }))
+    }
+
+    fn with_inputs(&self, inputs: &[LayerRef]) -> Option<Arc<dyn Pipeline<T>>> {
+        let [layer] = inputs else { return None };
+        let Lines { blocks, end, parse, .. } = self;
+        Some(Arc::new(Lines { blocks: blocks.clone(), layer: layer.clone(), end: end.clone(), parse: parse.clone(), item: PhantomData }))
+    }
+
+    fn absorb(&self, _input: usize) -> Option<Arc<dyn Pipeline<T>>> {
+        None
+    }
+
+    fn is_cheap(&self) -> bool {
+        true
+    }
+}
+
+/// What the lines of one block become, one after the other.
+struct LineStream<T, P> {
+    blocks: Arc<Blocks>,
+    block: u32,
+    bytes: Buffer,
+    /// The piece of the block that is being read, the bytes of those before it, and how far it is read.
+    piece: usize,
+    before: usize,
+    at: usize,
+    end: LineEnd,
+    parse: Arc<P>,
+    cancellation: Cancellation,
+    /// Lines until it is looked whether the run was cancelled.
+    left: u32,
+    item: PhantomData<fn() -> T>,
+}
+
+impl<T: Item, P: Parse<T>> LineStream<T, P> {
+    /// Gives the lines to `take` until it has enough.
+    #[inline]
+    fn lines(&mut self, mut take: impl FnMut(&P, Line<'_>) -> Result<Flow>) -> Result<Flow> {
+        let LineStream { blocks, block, bytes, piece, before, at, end, parse, cancellation, left, .. } = self;
+        let pieces = blocks.pieces(*block);
+        while let Some(now) = pieces.get(*piece) {
+            let len = now.len as usize;
+            let all = bytes.get(*before..*before + len).ok_or_else(missing)?;
+            let path = blocks.file(now.file);
+            while *at < len {
+                if *left == 0 {
+                    cancellation.check()?;
+                    *left = LOOK;
+                }
+                *left -= 1;
+                let rest = all.get(*at..).unwrap_or_default();
+                let (n, skip) = end.find(rest, false).unwrap_or((rest.len(), 0));
+                let line = Line { bytes: rest.get(..n).unwrap_or_default(), offset: now.offset + *at as u64, path };
+                *at += n + skip;
+                if take(parse, line)?.is_break() {
+                    return Ok(ENOUGH);
+                }
+            }
+            *before += len;
+            *piece += 1;
+            *at = 0;
+        }
+        Ok(MORE)
+    }
+}
+
+impl<T: Item, P: Parse<T>> Stream<T> for LineStream<T, P> {
+    fn next(&mut self) -> Option<Result<T>> {
+        let mut next = None;
+        let done = self.lines(|parse, line| {
+            next = parse.parse(line)?;
+            Ok(if next.is_some() { ENOUGH } else { MORE })
+        });
+        match done {
+            Ok(_) => next.map(Ok),
+            Err(error) => {
+                self.piece = usize::MAX;
+                Some(Err(error))
+            }
+        }
+    }
+
+    fn each(&mut self, take: &mut dyn FnMut(T) -> Result<Flow>) -> Result<Flow> {
+        self.lines(|parse, line| match parse.parse(line)? {
+            Some(item) => take(item),
+            None => Ok(MORE),
+        })
+    }
+
+    fn each_str(&mut self, take: &mut dyn FnMut(&str) -> Result<Flow>) -> Result<Flow> {
+        self.lines(|parse, line| match parse.text(line) {
+            Some(text) => take(text?),
+            None => Err(Error::new(ErrorKind::Type, "lines that are no text were read as text; this is a defect of the engine")),
+        })
+    }
+}
