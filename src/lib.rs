@@ -32,6 +32,7 @@ mod convert;
 mod error;
 mod exec;
 pub mod report;
+mod shuffle;
 
 pub use chunkstore_store as store;
 pub use chunkstore_store::Store;

@@ -2,6 +2,9 @@
 
 mod blocks;
 mod files;
+mod foldby;
+mod frequencies;
+mod group_by;
 mod lazy;
 mod lines;
 mod map;
@@ -13,6 +16,8 @@ mod read_text;
 mod reduce;
 mod regroup;
 mod run;
+mod shuffled;
+mod sort_by;
 mod statistics;
 mod stored;
 mod stream;
@@ -21,6 +26,7 @@ mod value;
 mod work;
 
 pub use files::Paths;
+pub use group_by::Grouped;
 pub use lazy::{Bag, from_sequence};
 pub use number::Number;
 pub use pipeline::Item;

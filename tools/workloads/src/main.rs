@@ -1,5 +1,6 @@
 //! The benchmark runner: exactly defined work, one JSON line a run.
 
+mod bag_groupby;
 mod elementwise;
 mod lazyslice;
 mod numbers;
@@ -12,6 +13,7 @@ mod sizes;
 mod spill_chunks;
 mod spill_log;
 mod tasks;
+mod wordcount;
 
 use clap::{Parser, Subcommand};
 use std::process::ExitCode;
@@ -39,6 +41,11 @@ enum Work {
     /// A tree, a chain and a grid of 1e7 such tasks.
     #[command(name = "tasks-1e7")]
     Tasks1e7(run::Args),
+    /// The 20 most frequent words of text files.
+    Wordcount(run::Args),
+    /// Rows and sums by a key, of JSON lines.
+    #[command(name = "bag_groupby")]
+    BagGroupby(run::Args),
     /// A corner of a large lazy array.
     Lazyslice(run::Args),
     /// The chest alone, with more chunks than it holds in memory.
@@ -58,6 +65,8 @@ fn main() -> ExitCode {
         Work::Tasks(args) => run::run("tasks", &args, tasks::prepare),
         Work::Tasks1e6(args) => run::run("tasks-1e6", &args, tasks::prepare_many),
         Work::Tasks1e7(args) => run::run("tasks-1e7", &args, tasks::prepare_most),
+        Work::Wordcount(args) => run::run("wordcount", &args, wordcount::prepare),
+        Work::BagGroupby(args) => run::run("bag_groupby", &args, bag_groupby::prepare),
         Work::Lazyslice(args) => run::run("lazyslice", &args, lazyslice::prepare),
         Work::SpillLog(args) => run::run("spill_log", &args, spill_log::prepare),
         Work::SpillChunks(args) => run::run("spill_chunks", &args, spill_chunks::prepare),

@@ -13,6 +13,16 @@ pub(crate) fn below(stream: u64, index: u64, k: u64) -> u64 {
     u(stream, index) % k
 }
 
+/// CRC-32 of text lines, each ended by a newline, in the order given.
+pub(crate) fn crc32_of_lines(lines: impl IntoIterator<Item = String>) -> u32 {
+    let mut hasher = crc32fast::Hasher::new();
+    for line in lines {
+        hasher.update(line.as_bytes());
+        hasher.update(b"\n");
+    }
+    hasher.finalize()
+}
+
 #[cfg(test)]
 mod tests {
     use super::{below, u};

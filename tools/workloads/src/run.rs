@@ -76,6 +76,22 @@ impl Context {
         Ok(path)
     }
 
+    /// The input files in a folder with names that end in `.ext`, in order, dropped from the page cache.
+    pub(crate) fn cold_all(&self, folder: &str, ext: &str) -> Result<Vec<PathBuf>, Failure> {
+        let folder = self.input(folder);
+        let missing = |error: std::io::Error| format!("{}: {error}; make_data.py makes it", folder.display());
+        let mut paths = Vec::new();
+        for entry in std::fs::read_dir(&folder).map_err(missing)? {
+            let path = entry?.path();
+            if path.extension().is_some_and(|found| found == ext) {
+                evict(&path)?;
+                paths.push(path);
+            }
+        }
+        paths.sort();
+        Ok(paths)
+    }
+
     /// Does the part that counts; gives what it gave and its seconds.
     pub(crate) fn timed<R>(&mut self, work: impl FnOnce() -> R) -> (R, f64) {
         let start = Instant::now();

@@ -55,6 +55,7 @@ impl Size {
     /// The bound of a workload in bytes; none where it runs unbounded.
     pub(crate) fn bound(self, workload: &str) -> Option<u64> {
         let full = match workload {
+            "wordcount" | "bag_groupby" => return Some(256 << 20),
             "reduce" => 1024,
             "spill_chunks" => 768,
             "spill_log" => 1024,

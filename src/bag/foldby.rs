@@ -1,0 +1,246 @@
+//! Folds by key, and distinct elements.
+
+use super::frequencies::{element, encode_key};
+use super::lazy::{Bag, function_key};
+use super::pipeline::Item;
+use super::shuffled::{Read, Shuffle, Write};
+use super::stream::{BoxStream, MORE, Stream};
+use crate::graph::{KeyBuilder, Op, TaskContext, Value};
+use crate::shuffle::{Found, Merging, ShuffleLog, Tally, Writing, Written};
+use crate::{Error, ErrorKind, Result};
+use chunkstore_store::serial;
+use std::marker::PhantomData;
+use std::panic::Location;
+use std::sync::Arc;
+
+impl<T: Item> Bag<T> {
+    /// For each key, its elements folded from `initial` on, in each partition and then, by `combine`, over these in order. Keys are the same where they are encoded alike.
+    ///
+    /// Each partition is folded in a table of limited size, and what the tables hold goes through the append log to where it is combined: so any number of keys
+    /// takes bounded memory. `initial` is folded into each partition's part of a key, as often as the table was full, so that it should change nothing where it is
+    /// combined twice. The order of the keys is fixed, but says nothing.
+    ///
+    /// ```
+    /// use chunkstore::bag;
+    /// let sums = bag::range(10, 3).foldby(|x| x % 2, 0, |sum, x| sum + x, |a, b| a + b);
+    /// let mut sums = sums.compute()?;
+    /// sums.sort();
+    /// assert_eq!(sums, [(0, 20), (1, 25)]);
+    /// # Ok::<(), chunkstore::Error>(())
+    /// ```
+    #[track_caller]
+    pub fn foldby<K, A, G, F, C>(&self, key: G, initial: A, binop: F, combine: C) -> Bag<(K, A)>
+    where
+        K: Item,
+        A: Item + Clone + Sync,
+        G: Fn(&T) -> K + Send + Sync + 'static,
+        F: Fn(A, T) -> A + Send + Sync + 'static,
+        C: Fn(A, A) -> A + Send + Sync + 'static,
+    {
+        let own = function_key("foldby", &[Op::of(&key), Op::of(&binop), Op::of(&combine)]);
+        let mut encoded = Vec::new();
+        let own = match serial::encode(&initial, &mut encoded) {
+            Ok(()) => KeyBuilder::new("bag.foldby", 1).input(own).bytes(&encoded).finish(),
+            Err(_) => KeyBuilder::new("bag.foldby", 1).nonce().finish(),
+        };
+        let with = move |folded: Option<A>, item: T| binop(folded.unwrap_or_else(|| initial.clone()), item);
+        let folding = Arc::new(Folding { key, with, combine, types: PhantomData });
+        let read = Arc::new(Folded { folding: folding.clone(), item: |key, folded| (key, folded) });
+        Shuffle { write: folding, read, key: own, npartitions: None, extra: Vec::new(), line: Location::caller() }.of(self)
+    }
+
+    /// Each element once: the first of those that are encoded alike.
+    ///
+    /// ```
+    /// use chunkstore::bag;
+    /// let mut letters = bag::from_sequence(["b", "a", "b"].map(String::from), 2).distinct().compute()?;
+    /// letters.sort();
+    /// assert_eq!(letters, ["a", "b"]);
+    /// # Ok::<(), chunkstore::Error>(())
+    /// ```
+    #[track_caller]
+    pub fn distinct(&self) -> Bag<T> {
+        self.frequencies().plain_step("distinct", &[], Location::caller(), |inner, _| {
+            Box::new(super::map::Map { inner, f: |(item, _): (T, u64)| Ok(item) })
+        })
+    }
+
+    /// The first element of each key. Keys are the same where they are encoded alike.
+    ///
+    /// ```
+    /// use chunkstore::bag;
+    /// let words = bag::from_sequence(["bee", "ant", "bat", "ape"].map(String::from), 2);
+    /// let mut first = words.distinct_by(|word| word.chars().next()).compute()?;
+    /// first.sort();
+    /// assert_eq!(first, ["ant", "bee"]);
+    /// # Ok::<(), chunkstore::Error>(())
+    /// ```
+    #[track_caller]
+    pub fn distinct_by<K: Item, G: Fn(&T) -> K + Send + Sync + 'static>(&self, key: G) -> Bag<T> {
+        let own = function_key("distinct_by", &[Op::of(&key)]);
+        let with = |first: Option<T>, item: T| first.unwrap_or(item);
+        let folding = Arc::new(Folding { key, with, combine: |first: T, _: T| first, types: PhantomData });
+        let read = Arc::new(Folded { folding: folding.clone(), item: |_: K, first: T| first });
+        Shuffle { write: folding, read, key: own, npartitions: None, extra: Vec::new(), line: Location::caller() }.of(self)
+    }
+}
+
+/// The types of a fold: elements, keys, and what is folded.
+type Types<T, K, A> = PhantomData<fn(T) -> (K, A)>;
+
+/// Folds the elements of each key.
+struct Folding<T, K, A, G, F, C> {
+    key: G,
+    with: F,
+    combine: C,
+    types: Types<T, K, A>,
+}
+
+impl<T, K, A, G, F, C> Tally for Folding<T, K, A, G, F, C>
+where
+    T: Item,
+    K: Item,
+    A: Item,
+    G: Send + Sync + 'static,
+    F: Send + Sync + 'static,
+    C: Fn(A, A) -> A + Send + Sync + 'static,
+{
+    type Accs = Vec<Option<A>>;
+
+    fn merge(&self, accs: &mut Self::Accs, found: Found<'_>, value: &[u8]) -> Result<()> {
+        let (other, _) = serial::decode::<A>(value, usize::MAX)?;
+        if found.is_new {
+            *found.cell = accs.len() as u64;
+            accs.push(Some(other));
+            return Ok(());
+        }
+        let folded = accs.get_mut(*found.cell as usize).ok_or_else(lost)?;
+        *folded = Some(match folded.take() {
+            Some(folded) => (self.combine)(folded, other),
+            None => other,
+        });
+        Ok(())
+    }
+
+    fn encode(&self, accs: &Self::Accs, cell: u64, out: &mut Vec<u8>) -> Result<()> {
+        let folded = accs.get(cell as usize).and_then(Option::as_ref).ok_or_else(lost)?;
+        Ok(serial::encode(folded, out)?)
+    }
+
+    fn clear(&self, accs: &mut Self::Accs) {
+        accs.clear();
+    }
+
+    fn acc_bytes(&self) -> u64 {
+        // A vector that grows holds up to three times what is in it.
+        3 * size_of::<Option<A>>() as u64
+    }
+}
+
+fn lost() -> Error {
+    Error::new(ErrorKind::Invalid, "a fold lost what it had folded; this is a defect of the engine")
+}
+
+impl<T, K, A, G, F, C> Write<T> for Folding<T, K, A, G, F, C>
+where
+    T: Item,
+    K: Item,
+    A: Item,
+    G: Fn(&T) -> K + Send + Sync + 'static,
+    F: Fn(Option<A>, T) -> A + Send + Sync + 'static,
+    C: Fn(A, A) -> A + Send + Sync + 'static,
+{
+    fn name(&self) -> &'static str {
+        "foldby_write"
+    }
+
+    fn scratch(&self, partitions: u32) -> u64 {
+        Writing::bytes(self, partitions)
+    }
+
+    fn write(&self, task: &TaskContext<'_>, log: &Arc<ShuffleLog>, mut rows: BoxStream<T>, _extra: &[Value]) -> Result<Written> {
+        let mut writing = Writing::new(self, log, task)?;
+        let mut key = Vec::new();
+        rows.each(&mut |item| {
+            key.clear();
+            encode_key(&(self.key)(&item), &mut key)?;
+            writing.add(&key, |accs, found| {
+                if found.is_new {
+                    *found.cell = accs.len() as u64;
+                    accs.push(Some((self.with)(None, item)));
+                    return Ok(());
+                }
+                let folded = accs.get_mut(*found.cell as usize).ok_or_else(lost)?;
+                *folded = Some((self.with)(folded.take(), item));
+                Ok(())
+            })?;
+            Ok(MORE)
+        })?;
+        writing.commit()
+    }
+}
+
+/// Keys and what is folded of each, combined, as elements.
+struct Folded<Y, I> {
+    folding: Arc<Y>,
+    item: I,
+}
+
+/// A fold that a log is read by.
+trait Reading: Tally<Accs = Vec<Option<Self::Acc>>> {
+    type Key: Item;
+    type Acc: Item;
+}
+
+impl<T, K, A, G, F, C> Reading for Folding<T, K, A, G, F, C>
+where
+    T: Item,
+    K: Item,
+    A: Item,
+    G: Send + Sync + 'static,
+    F: Send + Sync + 'static,
+    C: Fn(A, A) -> A + Send + Sync + 'static,
+{
+    type Key = K;
+    type Acc = A;
+}
+
+impl<Y, I, U> Read<U> for Folded<Y, I>
+where
+    Y: Reading,
+    U: Item,
+    I: Fn(Y::Key, Y::Acc) -> U + Copy + Send + Sync + 'static,
+{
+    fn name(&self) -> &'static str {
+        "foldby"
+    }
+
+    fn scratch(&self) -> u64 {
+        Merging::bytes(&*self.folding)
+    }
+
+    fn open(&self, task: &TaskContext<'_>, log: &Arc<ShuffleLog>, partition: u32) -> Result<BoxStream<U>> {
+        Ok(Box::new(Folds { merging: Merging::new(self.folding.clone(), log, partition, task)?, item: self.item }))
+    }
+}
+
+struct Folds<Y: Tally, I> {
+    merging: Merging<Y>,
+    item: I,
+}
+
+impl<Y, I, U> Stream<U> for Folds<Y, I>
+where
+    Y: Reading,
+    U: Item,
+    I: Fn(Y::Key, Y::Acc) -> U + 'static,
+{
+    fn next(&mut self) -> Option<Result<U>> {
+        let item = &self.item;
+        let next = self.merging.next(|accs, key, cell| {
+            let folded = accs.get_mut(cell as usize).and_then(Option::take).ok_or_else(lost)?;
+            Ok(item(element(key)?, folded))
+        });
+        next.transpose()
+    }
+}

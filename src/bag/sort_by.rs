@@ -1,0 +1,377 @@
+//! Sorting: elements go to ranges of keys through the append log, and each range is sorted by itself.
+//!
+//! ```text
+//! sample --> splitters --> write: each element to its range --> gather: sort in memory, or in runs that are merged
+//! ```
+//! Splitters are quantiles of a sample, and a key that would be several of them has a range of its own, which needs no sorting: so no key is too frequent. How long runs are follows
+//! from the bytes of a range, which follow from the data.
+
+use super::lazy::{Bag, function_key};
+use super::pipeline::Item;
+use super::reduce::Reduction;
+use super::shuffled::{Read, Shuffle, Write};
+use super::stored::read_one;
+use super::stream::{BoxStream, ENOUGH, Flow, MORE, Stream};
+use crate::graph::{Cancellation, KeyBuilder, Op, TaskContext, Value};
+use crate::shuffle::{ShuffleLog, Spread, Written, next_record};
+use crate::{Error, ErrorKind, Result};
+use chunkstore_store::{Buffer, ByteLog, Gather, serial};
+use std::cmp::Ordering;
+use std::collections::BinaryHeap;
+use std::marker::PhantomData;
+use std::panic::Location;
+use std::sync::Arc;
+
+/// The keys of a partition's sample, at most.
+const SAMPLE: usize = 512;
+
+/// The least bytes of a run.
+const RUN: u64 = 8 << 20;
+
+/// What reading a run takes while it is merged: a block of the log.
+const OPEN: u64 = 4 << 20;
+
+impl<T: Item> Bag<T> {
+    /// The elements by ascending keys; those of equal keys stay in their order. Wrap keys in [`std::cmp::Reverse`] for descending ones.
+    ///
+    /// The bag is read twice, unless it is cheap to do so it is stored meanwhile: for a sample of its keys, and to be sorted. Partitions are ranges of keys, in order, of about equal size.
+    ///
+    /// ```
+    /// use chunkstore::bag;
+    /// let words = bag::from_sequence(["pear", "fig", "apple", "kiwi"].map(String::from), 2);
+    /// assert_eq!(words.sort_by(|word| word.len()).compute()?, ["fig", "pear", "kiwi", "apple"]);
+    /// # Ok::<(), chunkstore::Error>(())
+    /// ```
+    #[track_caller]
+    pub fn sort_by<K: Item + Ord + Clone + Sync, G: Fn(&T) -> K + Send + Sync + 'static>(&self, key: G) -> Bag<T> {
+        let line = Location::caller();
+        let own = function_key("sort_by", &[Op::of(&key)]);
+        let key = Arc::new(key);
+        let by = key.clone();
+        let chunk = move |rows| sampled(rows, &*by).map(Some);
+        let sample = Reduction {
+            // All samples at once: they are small.
+            split_every: u32::MAX as usize,
+            ..Reduction::new("sample", KeyBuilder::new("bag.sample", 1).input(own).finish(), line, chunk, |rows| joined(rows).map(Some))
+        };
+        let splitters = sample.of(self).stored_layer().cloned();
+        let extra = match splitters {
+            Ok(layer) => vec![layer],
+            Err(error) => return Bag::at(Err(error), line),
+        };
+        let write = Arc::new(ByRange { key: key.clone(), types: PhantomData });
+        let read = Arc::new(Sort { key, types: PhantomData });
+        Shuffle { write, read, key: own, npartitions: None, extra, line }.of(self)
+    }
+}
+
+/// A sample of keys, and how many elements each stands for.
+type Sample<K> = (Vec<K>, u64);
+
+/// Every so many-th key of a partition, so that there are [`SAMPLE`] at most.
+fn sampled<T: Item, K>(mut rows: BoxStream<T>, key: &dyn Fn(&T) -> K) -> Result<Vec<Sample<K>>> {
+    let (mut keys, mut step, mut count) = (Vec::new(), 1u64, 0u64);
+    rows.each(&mut |item| {
+        if count.is_multiple_of(step) {
+            keys.push(key(&item));
+            if keys.len() > SAMPLE {
+                let mut at = 0;
+                keys.retain(|_| {
+                    at += 1;
+                    at % 2 == 1
+                });
+                step *= 2;
+            }
+        }
+        count += 1;
+        Ok(MORE)
+    })?;
+    Ok(vec![(keys, step)])
+}
+
+fn joined<K: Item>(mut rows: BoxStream<Vec<Sample<K>>>) -> Result<Vec<Sample<K>>> {
+    let mut all = Vec::new();
+    rows.each(&mut |mut samples| {
+        all.append(&mut samples);
+        Ok(MORE)
+    })?;
+    Ok(all)
+}
+
+/// The keys between ranges.
+struct Splitters<K> {
+    /// Each with whether the next range begins behind it, in place of at it.
+    keys: Vec<(K, bool)>,
+}
+
+impl<K: Ord + Clone> Splitters<K> {
+    /// For so many ranges of about equal weight.
+    fn new(samples: Vec<Sample<K>>, ranges: u32) -> Self {
+        let mut all: Vec<(K, u64)> = samples.into_iter().flat_map(|(keys, step)| keys.into_iter().map(move |key| (key, step))).collect();
+        all.sort_by(|a, b| a.0.cmp(&b.0));
+        let total: u128 = all.iter().map(|(_, step)| u128::from(*step)).sum();
+        let mut quantiles: Vec<(K, u32)> = Vec::new();
+        let (mut seen, mut range) = (0u128, 1u128);
+        for (key, step) in &all {
+            seen += u128::from(*step);
+            while range < u128::from(ranges) && seen * u128::from(ranges) > total * range {
+                match quantiles.last_mut() {
+                    Some((last, times)) if last == key => *times += 1,
+                    _ => quantiles.push((key.clone(), 1)),
+                }
+                range += 1;
+            }
+        }
+        let mut keys = Vec::new();
+        for (key, times) in quantiles {
+            keys.push((key.clone(), false));
+            if times > 1 {
+                keys.push((key, true));
+            }
+        }
+        Splitters { keys }
+    }
+
+    /// The range of a key.
+    fn range(&self, key: &K) -> u32 {
+        self.keys.partition_point(|(splitter, behind)| match key.cmp(splitter) {
+            Ordering::Less => false,
+            Ordering::Equal => !behind,
+            Ordering::Greater => true,
+        }) as u32
+    }
+}
+
+/// Writes elements to their ranges.
+struct ByRange<K, G> {
+    key: Arc<G>,
+    types: PhantomData<fn() -> K>,
+}
+
+impl<K: Item + Ord + Clone, T: Item, G: Fn(&T) -> K + Send + Sync + 'static> Write<T> for ByRange<K, G> {
+    fn name(&self) -> &'static str {
+        "sort_by_write"
+    }
+
+    fn scratch(&self, partitions: u32) -> u64 {
+        Spread::bytes(partitions)
+    }
+
+    fn write(&self, task: &TaskContext<'_>, log: &Arc<ShuffleLog>, mut rows: BoxStream<T>, extra: &[Value]) -> Result<Written> {
+        let missing = || Error::new(ErrorKind::Graph, "a sort has no splitters; this is a defect of the engine");
+        let samples: Vec<Sample<K>> = read_one(extra.first().ok_or_else(missing)?)?;
+        let splitters = Splitters::new(samples, log.partitions());
+        let mut spread = Spread::new(log, task.block().into(), task.arena())?;
+        let mut value = Vec::new();
+        rows.each(&mut |item| {
+            value.clear();
+            serial::encode(&item, &mut value)?;
+            spread.push_record(splitters.range(&(self.key)(&item)), &[], &value)?;
+            Ok(MORE)
+        })?;
+        spread.commit()
+    }
+}
+
+/// Sorts a range.
+struct Sort<K, G> {
+    key: Arc<G>,
+    types: PhantomData<fn() -> K>,
+}
+
+impl<K, T, G> Read<T> for Sort<K, G>
+where
+    K: Item + Ord + Clone,
+    T: Item,
+    G: Fn(&T) -> K + Send + Sync + 'static,
+{
+    fn name(&self) -> &'static str {
+        "sort_by"
+    }
+
+    fn scratch(&self) -> u64 {
+        1 << 20
+    }
+
+    fn open(&self, task: &TaskContext<'_>, log: &Arc<ShuffleLog>, partition: u32) -> Result<BoxStream<T>> {
+        let bytes = log.sizes(partition)?.bytes;
+        // Runs as long as there will be many, by what each takes while they are merged.
+        let run = RUN.max((bytes as f64 * OPEN as f64).sqrt() as u64);
+        let mut elements = Elements::<T>::new(log.gather(partition)?, task.cancellation());
+        let mut rows = Vec::new();
+        let last = self.fill(task, &mut elements, run, &mut rows)?;
+        if last {
+            rows.sort_by(|a, b| a.0.cmp(&b.0));
+            return Ok(Box::new(Sorted(rows.into_iter())));
+        }
+        let one = |rows: &[(K, T)]| rows.windows(2).all(|pair| matches!(pair, [a, b] if a.0 == b.0));
+        if one(&rows) && self.is_one_key(rows.first().map(|row| &row.0), log, partition, task)? {
+            return Ok(Box::new(Elements::new(log.gather(partition)?, task.cancellation())));
+        }
+        let count = (bytes / run) as u32 + 2;
+        task.claim(ByteLog::LEAST_MEMORY + Spread::bytes(count) + u64::from(count) * OPEN)?;
+        let runs = Arc::new(ShuffleLog::within(task.arena(), &task.room(), count, ByteLog::LEAST_MEMORY)?);
+        let (mut spread, mut number, mut last) = (Spread::new(&runs, 0, task.arena())?, 0, last);
+        let mut value = Vec::new();
+        loop {
+            rows.sort_by(|a, b| a.0.cmp(&b.0));
+            for (_, item) in rows.drain(..) {
+                value.clear();
+                serial::encode(&item, &mut value)?;
+                spread.push_record(number, &[], &value)?;
+            }
+            number += 1;
+            if last {
+                break;
+            }
+            last = self.fill(task, &mut elements, run, &mut rows)?;
+        }
+        runs.seal(spread.commit()?)?;
+        drop(rows);
+        let mut merge = Merge { runs: Vec::new(), heads: BinaryHeap::new(), key: self.key.clone(), _log: runs.clone() };
+        for number in 0..number {
+            let mut elements = Elements::new(runs.gather(number)?, task.cancellation());
+            if let Some(item) = elements.next().transpose()? {
+                merge.heads.push(Next { key: (self.key)(&item), run: number, item });
+            }
+            merge.runs.push(elements);
+        }
+        Ok(Box::new(merge))
+    }
+}
+
+impl<K: Item + Ord, G> Sort<K, G> {
+    /// Takes elements into memory until there are `run` bytes of them; whether those are all.
+    fn fill<T: Item>(&self, task: &TaskContext<'_>, elements: &mut Elements<T>, run: u64, rows: &mut Vec<(K, T)>) -> Result<bool>
+    where
+        G: Fn(&T) -> K,
+    {
+        let (mut taken, mut claimed) = (0u64, rows.capacity() as u64 * size_of::<(K, T)>() as u64);
+        loop {
+            let before = elements.read;
+            let Some(item) = elements.next().transpose()? else { return Ok(true) };
+            taken += elements.read - before;
+            let key = (self.key)(&item);
+            if rows.len() == rows.capacity() {
+                // The vector doubles, and sorting takes half as much again.
+                let more = (rows.len() as u64 * 2 + 1024) * size_of::<(K, T)>() as u64 * 3 / 2;
+                task.claim(more.saturating_sub(claimed))?;
+                claimed = claimed.max(more);
+                // What elements and keys hold beside is taken to be what they take encoded.
+                task.claim(taken * 2)?;
+                taken = 0;
+            }
+            rows.push((key, item));
+            if elements.read >= run {
+                elements.read = 0;
+                return Ok(false);
+            }
+        }
+    }
+
+    /// Whether all elements of a partition have a key.
+    fn is_one_key<T: Item>(&self, key: Option<&K>, log: &ShuffleLog, partition: u32, task: &TaskContext<'_>) -> Result<bool>
+    where
+        G: Fn(&T) -> K,
+    {
+        let mut elements = Elements::<T>::new(log.gather(partition)?, task.cancellation());
+        let flow = elements.each(&mut |item| Ok(if Some(&(self.key)(&item)) == key { MORE } else { ENOUGH }))?;
+        Ok(flow == Flow::More)
+    }
+}
+
+/// The elements of a partition of a log, decoded one by one.
+struct Elements<T> {
+    gather: Gather,
+    entry: Option<(Buffer, usize)>,
+    /// The bytes of elements that were read.
+    read: u64,
+    cancellation: Cancellation,
+    item: PhantomData<fn() -> T>,
+}
+
+impl<T: Item> Elements<T> {
+    fn new(gather: Gather, cancellation: Cancellation) -> Self {
+        Elements { gather, entry: None, read: 0, cancellation, item: PhantomData }
+    }
+
+    fn element(&mut self) -> Result<Option<T>> {
+        loop {
+            if let Some((bytes, at)) = &mut self.entry {
+                let rest = bytes.get(*at..).unwrap_or_default();
+                if let Some((record, more)) = next_record(rest)? {
+                    *at = bytes.len() - more.len();
+                    self.read += record.whole.len() as u64;
+                    return Ok(Some(serial::decode(record.value, usize::MAX)?.0));
+                }
+            }
+            self.cancellation.check()?;
+            match self.gather.next().transpose()? {
+                Some(entry) => self.entry = Some((entry.into_bytes(), 0)),
+                None => return Ok(None),
+            }
+        }
+    }
+}
+
+impl<T: Item> Stream<T> for Elements<T> {
+    fn next(&mut self) -> Option<Result<T>> {
+        self.element().transpose()
+    }
+}
+
+/// Rows that are sorted.
+struct Sorted<K, T>(std::vec::IntoIter<(K, T)>);
+
+impl<K: 'static, T: 'static> Stream<T> for Sorted<K, T> {
+    fn next(&mut self) -> Option<Result<T>> {
+        self.0.next().map(|(_, item)| Ok(item))
+    }
+}
+
+/// Sorted runs, merged.
+struct Merge<K, T, G> {
+    runs: Vec<Elements<T>>,
+    heads: BinaryHeap<Next<K, T>>,
+    key: Arc<G>,
+    _log: Arc<ShuffleLog>,
+}
+
+/// The next element of a run: the least key is the greatest here, and of equal ones that of the first run.
+struct Next<K, T> {
+    key: K,
+    run: u32,
+    item: T,
+}
+
+impl<K: Ord, T> PartialEq for Next<K, T> {
+    fn eq(&self, other: &Self) -> bool {
+        self.cmp(other) == Ordering::Equal
+    }
+}
+
+impl<K: Ord, T> Eq for Next<K, T> {}
+
+impl<K: Ord, T> PartialOrd for Next<K, T> {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl<K: Ord, T> Ord for Next<K, T> {
+    fn cmp(&self, other: &Self) -> Ordering {
+        other.key.cmp(&self.key).then(other.run.cmp(&self.run))
+    }
+}
+
+impl<K: Ord + 'static, T: Item, G: Fn(&T) -> K + 'static> Stream<T> for Merge<K, T, G> {
+    fn next(&mut self) -> Option<Result<T>> {
+        let Next { run, item, .. } = self.heads.pop()?;
+        match self.runs.get_mut(run as usize)?.element() {
+            Ok(Some(item)) => self.heads.push(Next { key: (self.key)(&item), run, item }),
+            Ok(None) => {}
+            Err(error) => return Some(Err(error)),
+        }
+        Some(Ok(item))
+    }
+}

@@ -1,0 +1,119 @@
+//! The one hash of shuffles: the same in every process and on every machine.
+
+use twox_hash::XxHash3_64;
+
+/// What the words of a short key are mixed with: digits of pi.
+const MIX: [u64; 3] = [0x243f_6a88_85a3_08d3, 0x1319_8a2e_0370_7344, 0xa409_3822_299f_31d0];
+
+/// Keys up to this length are two words.
+pub(crate) const SHORT: usize = 16;
+
+/// The two words that a short key is: with its length they tell it from every other.
+#[inline]
+pub(super) fn words(key: &[u8]) -> [u64; 2] {
+    let four = |bytes: &[u8; 4]| u64::from(u32::from_le_bytes(*bytes));
+    match (key.first_chunk::<8>(), key.last_chunk::<8>()) {
+        (Some(first), Some(last)) => [u64::from_le_bytes(*first), u64::from_le_bytes(*last)],
+        _ => match (key.first_chunk::<4>(), key.last_chunk::<4>()) {
+            (Some(first), Some(last)) => [four(first) | four(last) << 32, 0],
+            _ => match key {
+                [] => [0, 0],
+                [a] => [u64::from(*a), 0],
+                [a, b] => [u64::from(*a) | u64::from(*b) << 8, 0],
+                [a, b, c, ..] => [u64::from(*a) | u64::from(*b) << 8 | u64::from(*c) << 16, 0],
+            },
+        },
+    }
+}
+
+/// The key of `len` bytes that two words are, in the first bytes of what is given.
+pub(super) fn unword(words: [u64; 2], len: usize) -> [u8; SHORT] {
+    let mut key = [0; SHORT];
+    let (first, last) = (words[0].to_le_bytes(), words[1].to_le_bytes());
+    match len {
+        8..=SHORT => {
+            key[..8].copy_from_slice(&first);
+            key[len - 8..len].copy_from_slice(&last);
+        }
+        4..8 => {
+            key[..4].copy_from_slice(&first[..4]);
+            key[len - 4..len].copy_from_slice(&first[4..]);
+        }
+        _ => key[..3].copy_from_slice(&first[..3]),
+    }
+    key
+}
+
+/// The hash of a short key: a product of 128 bits folded into 64, as in wyhash (Wang Yi, 2019).
+#[inline]
+pub(super) fn hash_words(words: [u64; 2], len: usize) -> u64 {
+    let fold = |a: u64, b: u64| {
+        let product = u128::from(a) * u128::from(b);
+        (product as u64) ^ (product >> 64) as u64
+    };
+    let mixed = fold(words[0] ^ MIX[0], words[1] ^ MIX[1] ^ len as u64);
+    fold(mixed ^ MIX[2], MIX[1])
+}
+
+/// The hash of a key.
+#[inline]
+pub(crate) fn hash(key: &[u8]) -> u64 {
+    match key.len() {
+        0..=SHORT => hash_words(words(key), key.len()),
+        _ => XxHash3_64::oneshot(key),
+    }
+}
+
+/// The partition of `partitions` that a hash goes to, by its upper bits.
+#[inline]
+pub(crate) fn bucket(hash: u64, partitions: u32) -> u32 {
+    (u128::from(hash) * u128::from(partitions) >> 64) as u32
+}
+
+/// The part of `parts` that a hash goes to where a partition is split for the `depth`-th time, by bits that the splits before did not look at.
+#[inline]
+pub(crate) fn sub_bucket(hash: u64, depth: u32, parts: u32) -> u32 {
+    // An odd factor for each depth brings other bits to the top.
+    bucket(hash.wrapping_mul(MIX[(depth % 3) as usize] | 1).rotate_left(17 * depth + 23), parts)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn hashes_never_change() {
+        // What was written by one version is read by another.
+        let key: Vec<u8> = (0..40).collect();
+        let hashes: Vec<u64> = [0, 1, 3, 4, 7, 8, 16, 17, 40].iter().map(|len| hash(&key[..*len])).collect();
+        assert_eq!(hashes, HASHES);
+    }
+
+    const HASHES: [u64; 9] = [0; 9];
+
+    #[test]
+    fn short_keys_are_their_words() {
+        let key: Vec<u8> = (1..=16).collect();
+        for len in 0..=16 {
+            assert_eq!(&unword(words(&key[..len]), len)[..len], &key[..len]);
+        }
+    }
+
+    #[test]
+    fn partitions_are_even() {
+        for parts in [3, 76, 1024] {
+            let mut counts = vec![0u32; parts as usize];
+            let mut subs = [0u32; 16];
+            for i in 0..100_000u32 {
+                let hash = hash(format!("k{i}").as_bytes());
+                counts[bucket(hash, parts) as usize] += 1;
+                if bucket(hash, 16) == 5 {
+                    subs[sub_bucket(hash, 1, 16) as usize] += 1;
+                }
+            }
+            let mean = 100_000 / parts;
+            assert!(counts.iter().all(|count| count.abs_diff(mean) < 40 + mean / 3), "{counts:?}");
+            assert!(subs.iter().all(|count| count.abs_diff(390) < 120), "{subs:?}");
+        }
+    }
+}

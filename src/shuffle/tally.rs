@@ -1,0 +1,245 @@
+//! What is kept of the elements of each key: counted, folded, or the first alone. Tables of it, on both sides of a log.
+
+use super::hash::{bucket, sub_bucket};
+use super::log::{ShuffleLog, Written};
+use super::record::next;
+use super::spread::Spread;
+use super::table::{ByteTable, Found, KeyBuffer};
+use crate::graph::{Cancellation, SpillRoom, TaskContext};
+use crate::{Error, ErrorKind, Result};
+use chunkstore_store::{Arena, ByteLog, Gather};
+use std::sync::Arc;
+
+/// The slots, and the bytes of long keys, of a table before the log, where keys go through that were often seen just before.
+const WRITING: (usize, usize) = (1 << 18, 4 << 20);
+
+/// The same behind the log, where what is not in the table has to be split off.
+const MERGING: (usize, usize) = (1 << 19, 8 << 20);
+
+/// About the bytes of a part, where a partition is split since its keys are too many for a table.
+const PART: u64 = 2 << 20;
+
+/// A partition of fewer bytes has no more keys than a table takes.
+const SMALL: u64 = 2 << 20;
+
+/// What is kept of the elements of a key. The cells of a table have it, or name its place in `Accs`.
+pub(crate) trait Tally: Send + Sync + 'static {
+    /// What cells name.
+    type Accs: Default;
+
+    /// Takes in what was kept of the same key before, or elsewhere.
+    ///
+    /// # Errors
+    /// Corrupt where `value` is not what [`Tally::encode`] gave.
+    fn merge(&self, accs: &mut Self::Accs, found: Found<'_>, value: &[u8]) -> Result<()>;
+
+    /// Appends what is kept to `out`.
+    ///
+    /// # Errors
+    /// Invalid where it cannot be encoded.
+    fn encode(&self, accs: &Self::Accs, cell: u64, out: &mut Vec<u8>) -> Result<()>;
+
+    /// Forgets all.
+    fn clear(&self, accs: &mut Self::Accs);
+
+    /// The bytes that are kept of a key outside of its cell.
+    fn acc_bytes(&self) -> u64;
+}
+
+/// The keys of a task's elements, on their way into a log.
+pub(crate) struct Writing<'a, Y: Tally> {
+    tally: &'a Y,
+    table: ByteTable,
+    accs: Y::Accs,
+    spread: Spread,
+    value: Vec<u8>,
+}
+
+/// The most keys of a table of so many slots.
+fn most_keys(slots: usize) -> u64 {
+    slots as u64 * 2 / 3
+}
+
+impl<'a, Y: Tally> Writing<'a, Y> {
+    /// The bytes that it holds.
+    pub(crate) fn bytes(tally: &Y, partitions: u32) -> u64 {
+        ByteTable::bytes(WRITING.0, WRITING.1) + Spread::bytes(partitions) + most_keys(WRITING.0) * tally.acc_bytes()
+    }
+
+    pub(crate) fn new(tally: &'a Y, log: &Arc<ShuffleLog>, task: &TaskContext<'_>) -> Result<Self> {
+        let table = ByteTable::new(task, WRITING.0, WRITING.1)?;
+        let spread = Spread::new(log, task.block().into(), task.arena())?;
+        Ok(Writing { tally, table, accs: Y::Accs::default(), spread, value: Vec::new() })
+    }
+
+    /// Has `add` take an element of a key in.
+    #[inline]
+    pub(crate) fn add(&mut self, key: &[u8], add: impl FnOnce(&mut Y::Accs, Found<'_>) -> Result<()>) -> Result<()> {
+        if let Some(found) = self.table.find(key)? {
+            return add(&mut self.accs, found);
+        }
+        self.flush()?;
+        match self.table.find(key)? {
+            Some(found) => add(&mut self.accs, found),
+            None => Err(full()),
+        }
+    }
+
+    /// Gives all that is kept to the log, and begins anew.
+    #[cold]
+    fn flush(&mut self) -> Result<()> {
+        let mut buffer = KeyBuffer::new();
+        let partitions = self.spread.partitions();
+        for at in 0..self.table.slots() {
+            if let Some((key, hash, cell)) = self.table.at(at, &mut buffer) {
+                self.value.clear();
+                self.tally.encode(&self.accs, cell, &mut self.value)?;
+                self.spread.push_record(bucket(hash, partitions), key, &self.value)?;
+            }
+        }
+        self.table.clear();
+        self.tally.clear(&mut self.accs);
+        Ok(())
+    }
+
+    /// Gives all to the log, and makes it count.
+    pub(crate) fn commit(mut self) -> Result<Written> {
+        self.flush()?;
+        self.spread.commit()
+    }
+}
+
+fn full() -> Error {
+    Error::new(ErrorKind::Invalid, "an empty table has no room for a key; this is a defect of the engine")
+}
+
+/// The keys of a partition, each with all that was kept of it.
+///
+/// Keys come in the order of the table's slots; where they are too many for a table, the partition is split, and its parts come one after the other. Both follow from what was
+/// written alone.
+pub(crate) struct Merging<Y: Tally> {
+    tally: Arc<Y>,
+    table: ByteTable,
+    accs: Y::Accs,
+    at: usize,
+    key: KeyBuffer,
+    parts: Vec<Parts>,
+    arena: Arena,
+    room: SpillRoom,
+    cancellation: Cancellation,
+}
+
+/// Parts of a partition that was split, of which some are left.
+struct Parts {
+    log: Arc<ShuffleLog>,
+    next: u32,
+}
+
+impl<Y: Tally> Merging<Y> {
+    /// The bytes that it holds, but where a partition has to be split: then it asks for more.
+    pub(crate) fn bytes(tally: &Y) -> u64 {
+        ByteTable::bytes(MERGING.0, MERGING.1) + most_keys(MERGING.0) * tally.acc_bytes()
+    }
+
+    /// The keys of a partition.
+    pub(crate) fn new(tally: Arc<Y>, log: &ShuffleLog, partition: u32, task: &TaskContext<'_>) -> Result<Self> {
+        let bytes = log.sizes(partition)?.bytes;
+        if bytes > SMALL {
+            task.claim(ByteLog::LEAST_MEMORY + Spread::bytes(parts_of(bytes)))?;
+        }
+        let table = ByteTable::new(task, MERGING.0, MERGING.1)?;
+        let mut merging = Merging {
+            tally,
+            table,
+            accs: Y::Accs::default(),
+            at: 0,
+            key: KeyBuffer::new(),
+            parts: Vec::new(),
+            arena: task.arena().clone(),
+            room: task.room(),
+            cancellation: task.cancellation(),
+        };
+        merging.fill(log.gather(partition)?, bytes)?;
+        Ok(merging)
+    }
+
+    fn fill(&mut self, gather: Gather, bytes: u64) -> Result<()> {
+        let mut split: Option<(Spread, Arc<ShuffleLog>)> = None;
+        let depth = self.parts.len() as u32;
+        for entry in gather {
+            self.cancellation.check()?;
+            let entry = entry?;
+            let mut rest: &[u8] = &entry;
+            while let Some((record, more)) = next(rest)? {
+                rest = more;
+                if let Some((spread, log)) = &mut split {
+                    let part = sub_bucket(super::hash(record.key), depth, log.partitions());
+                    spread.push(part, &[record.whole])?;
+                    continue;
+                }
+                if let Some(found) = self.table.find(record.key)? {
+                    self.tally.merge(&mut self.accs, found, record.value)?;
+                    continue;
+                }
+                let (mut spread, log) = self.split(bytes, depth)?;
+                let part = sub_bucket(super::hash(record.key), depth, log.partitions());
+                spread.push(part, &[record.whole])?;
+                split = Some((spread, log));
+            }
+        }
+        if let Some((spread, log)) = split {
+            log.seal(spread.commit()?)?;
+            self.parts.push(Parts { log, next: 0 });
+        }
+        self.at = 0;
+        Ok(())
+    }
+
+    /// A log for the parts of a partition, with what is in the table.
+    #[cold]
+    fn split(&mut self, bytes: u64, depth: u32) -> Result<(Spread, Arc<ShuffleLog>)> {
+        let log = ShuffleLog::within(&self.arena, &self.room, parts_of(bytes), ByteLog::LEAST_MEMORY)?;
+        let log = Arc::new(log);
+        let mut spread = Spread::new(&log, 0, &self.arena)?;
+        let (mut buffer, mut value) = (KeyBuffer::new(), Vec::new());
+        for at in 0..self.table.slots() {
+            if let Some((key, hash, cell)) = self.table.at(at, &mut buffer) {
+                value.clear();
+                self.tally.encode(&self.accs, cell, &mut value)?;
+                spread.push_record(sub_bucket(hash, depth, log.partitions()), key, &value)?;
+            }
+        }
+        self.table.clear();
+        self.tally.clear(&mut self.accs);
+        Ok((spread, log))
+    }
+
+    /// The next key, as `item` makes an element of it.
+    pub(crate) fn next<T>(&mut self, item: impl FnOnce(&mut Y::Accs, &[u8], u64) -> Result<T>) -> Result<Option<T>> {
+        loop {
+            while self.at < self.table.slots() {
+                let at = self.at;
+                self.at += 1;
+                if let Some((key, _, cell)) = self.table.at(at, &mut self.key) {
+                    return item(&mut self.accs, key, cell).map(Some);
+                }
+            }
+            let Some(parts) = self.parts.last_mut() else { return Ok(None) };
+            if parts.next == parts.log.partitions() {
+                self.parts.pop();
+                continue;
+            }
+            let (log, part) = (parts.log.clone(), parts.next);
+            parts.next += 1;
+            self.table.clear();
+            self.tally.clear(&mut self.accs);
+            let bytes = log.sizes(part)?.bytes;
+            self.fill(log.gather(part)?, bytes)?;
+        }
+    }
+}
+
+/// The parts of a partition of so many bytes.
+fn parts_of(bytes: u64) -> u32 {
+    (bytes / PART).clamp(16, 1024) as u32
+}
