@@ -43,14 +43,21 @@ impl Tally for Count {
 
     #[inline]
     fn merge(&self, (): &mut (), found: Found<'_>, value: &[u8]) -> Result<()> {
-        let (count, _) = serial::decode::<u64>(value, usize::MAX)?;
+        let count = match value {
+            [count] => u64::from(*count),
+            _ => count_of(value)?,
+        };
         *found.cell += count;
         Ok(())
     }
 
     #[inline]
     fn encode(&self, (): &(), cell: u64, out: &mut Vec<u8>) -> Result<()> {
-        Ok(serial::encode(&cell, out)?)
+        // As many bytes as it has, little-endian.
+        let bytes = cell.to_le_bytes();
+        let len = 8 - cell.leading_zeros() as usize / 8;
+        out.extend_from_slice(bytes.get(..len.max(1)).unwrap_or_default());
+        Ok(())
     }
 
     fn clear(&self, (): &mut ()) {}
@@ -58,6 +65,15 @@ impl Tally for Count {
     fn acc_bytes(&self) -> u64 {
         0
     }
+}
+
+fn count_of(value: &[u8]) -> Result<u64> {
+    let mut bytes = [0; 8];
+    match bytes.get_mut(..value.len()) {
+        Some(to) => to.copy_from_slice(value),
+        None => return Err(Error::new(ErrorKind::Corrupt, "a count in a shuffle is no number")),
+    }
+    Ok(u64::from_le_bytes(bytes))
 }
 
 impl<T: Item> Write<T> for Count {
@@ -76,8 +92,8 @@ impl<T: Item> Write<T> for Count {
             Ok(())
         };
         match is_text::<T>() {
-            true => rows.each_str(&mut |text| {
-                writing.add(text.as_bytes(), count)?;
+            true => rows.each_spans(&mut |text, spans| {
+                writing.add_all(text.as_bytes(), spans, count)?;
                 Ok(MORE)
             })?,
             false => {

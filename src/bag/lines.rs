@@ -14,6 +14,9 @@ use std::sync::Arc;
 /// A cancelled run is noticed after so many lines.
 const LOOK: u32 = 1024;
 
+/// About the bytes of lines that are looked at together where only words count: they stay in the processor's first cache.
+const WINDOW: usize = 16 << 10;
+
 /// A line of a file, without its end.
 #[derive(Clone, Copy)]
 pub(crate) struct Line<'a> {
@@ -251,5 +254,40 @@ impl<T: Item, P: Parse<T>> Stream<T> for LineStream<T, P> {
             Some(text) => take(text?),
             None => Err(Error::new(ErrorKind::Type, "lines that are no text were read as text; this is a defect of the engine")),
         })
+    }
+
+    /// Windows of many lines, where what ends lines is white space.
+    fn each_run(&mut self, take: &mut dyn FnMut(&str) -> Result<Flow>) -> Result<Flow> {
+        let plain = Line { bytes: &[], offset: 0, path: Path::new("") };
+        if self.end != LineEnd::Any || self.parse.text(plain).is_none() {
+            return self.each_str(take);
+        }
+        let LineStream { blocks, block, bytes, piece, before, at, cancellation, .. } = self;
+        let pieces = blocks.pieces(*block);
+        while let Some(now) = pieces.get(*piece) {
+            let len = now.len as usize;
+            let all = bytes.get(*before..*before + len).ok_or_else(missing)?;
+            let path = blocks.file(now.file);
+            while let Some(rest) = all.get(*at..).filter(|rest| !rest.is_empty()) {
+                cancellation.check()?;
+                // Up to the last end of a line in the window, or the first behind it.
+                let n = match rest.get(..WINDOW) {
+                    None => rest.len(),
+                    Some(window) => match memchr::memrchr(b'\n', window) {
+                        Some(last) => last + 1,
+                        None => memchr::memchr(b'\n', rest).map_or(rest.len(), |end| end + 1),
+                    },
+                };
+                let line = Line { bytes: rest.get(..n).unwrap_or_default(), offset: now.offset + *at as u64, path };
+                *at += n;
+                if take(line.text()?)?.is_break() {
+                    return Ok(ENOUGH);
+                }
+            }
+            *before += len;
+            *piece += 1;
+            *at = 0;
+        }
+        Ok(MORE)
     }
 }

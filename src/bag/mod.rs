@@ -23,6 +23,7 @@ mod stored;
 mod stream;
 mod text;
 mod value;
+mod words;
 mod work;
 
 pub use files::Paths;

@@ -3,6 +3,7 @@
 //! A chain of steps is a stream around a stream. Elements can be pulled (`next`) or pushed (`each`): pushing costs one call
 //! through a pointer for each element and step, and inner loops stay loops. Text can be pushed without a `String` for each.
 
+use crate::shuffle::Span;
 use crate::{Error, ErrorKind, Result};
 use std::any::Any;
 use std::cell::RefCell;
@@ -51,7 +52,23 @@ pub(crate) trait Stream<T: 'static> {
             None => Err(Error::new(ErrorKind::Type, "a stream of other elements was read as text; this is a defect of the engine")),
         })
     }
+
+    /// As [`Stream::each_str`], of several elements at a time: a text, and which parts of it they are.
+    fn each_spans(&mut self, take: &mut TakeSpans<'_>) -> Result<Flow> {
+        self.each_str(&mut |text| match u32::try_from(text.len()) {
+            Ok(len) => take(text, &[(0, len)]),
+            Err(_) => Err(Error::new(ErrorKind::Unsupported, "an element of 4 GiB of text or more").hint("split it first")),
+        })
+    }
+
+    /// As [`Stream::each_str`], for who only looks at words: several elements may come as one text, with white space between them.
+    fn each_run(&mut self, take: &mut dyn FnMut(&str) -> Result<Flow>) -> Result<Flow> {
+        self.each_str(take)
+    }
 }
+
+/// What texts are given in: a text, and the parts of it that are elements.
+pub(crate) type TakeSpans<'a> = dyn FnMut(&str, &[Span]) -> Result<Flow> + 'a;
 
 /// A stream of whatever kind.
 pub(crate) type BoxStream<T> = Box<dyn Stream<T>>;

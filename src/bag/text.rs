@@ -1,7 +1,8 @@
 //! Steps over text, by the names of Python's `str`.
 
 use super::lazy::Bag;
-use super::stream::{BoxStream, ENOUGH, Flow, MORE, Stream};
+use super::stream::{BoxStream, ENOUGH, Flow, MORE, Stream, TakeSpans};
+use super::words;
 use crate::Result;
 use std::collections::VecDeque;
 use std::panic::Location;
@@ -64,7 +65,7 @@ impl Stream<String> for Words {
                 return Some(Ok(word));
             }
             match self.inner.next()? {
-                Ok(text) => self.ready.extend(words(&text).map(str::to_owned)),
+                Ok(text) => self.ready.extend(text.split_whitespace().map(str::to_owned)),
                 Err(error) => return Some(Err(error)),
             }
         }
@@ -75,13 +76,9 @@ impl Stream<String> for Words {
     }
 
     fn each_str(&mut self, take: &mut dyn FnMut(&str) -> Result<Flow>) -> Result<Flow> {
-        while let Some(word) = self.ready.pop_front() {
-            if take(&word)?.is_break() {
-                return Ok(ENOUGH);
-            }
-        }
-        self.inner.each_str(&mut |text| {
-            for word in words(text) {
+        self.each_spans(&mut |text, spans| {
+            for (start, len) in spans {
+                let word = text.get(*start as usize..(*start + *len) as usize).unwrap_or_default();
                 if take(word)?.is_break() {
                     return Ok(ENOUGH);
                 }
@@ -89,30 +86,23 @@ impl Stream<String> for Words {
             Ok(MORE)
         })
     }
-}
 
-/// The words of a text; text of ASCII alone is cut without looking at characters.
-fn words(text: &str) -> impl Iterator<Item = &str> {
-    let ascii = text.is_ascii();
-    let (ascii, unicode) = if ascii { (Some(AsciiWords(text)), None) } else { (None, Some(text.split_whitespace())) };
-    ascii.into_iter().flatten().chain(unicode.into_iter().flatten())
-}
+    fn each_spans(&mut self, take: &mut TakeSpans<'_>) -> Result<Flow> {
+        while let Some(word) = self.ready.pop_front() {
+            if take(&word, &[(0, word.len() as u32)])?.is_break() {
+                return Ok(ENOUGH);
+            }
+        }
+        let mut spans = Vec::new();
+        self.inner.each_run(&mut |text| {
+            spans.clear();
+            words::spans(text, &mut spans)?;
+            if spans.is_empty() { Ok(MORE) } else { take(text, &spans) }
+        })
+    }
 
-/// Words of a text of ASCII: white space is what `char::is_whitespace` says it is.
-struct AsciiWords<'a>(&'a str);
-
-impl<'a> Iterator for AsciiWords<'a> {
-    type Item = &'a str;
-
-    #[inline]
-    fn next(&mut self) -> Option<&'a str> {
-        let space = |byte: &u8| matches!(byte, b' ' | b'\t'..=b'\r');
-        let bytes = self.0.as_bytes();
-        let begin = bytes.iter().position(|byte| !space(byte))?;
-        let len = bytes.get(begin..)?.iter().position(space).unwrap_or(bytes.len() - begin);
-        let word = self.0.get(begin..begin + len)?;
-        self.0 = self.0.get(begin + len..)?;
-        Some(word)
+    fn each_run(&mut self, take: &mut dyn FnMut(&str) -> Result<Flow>) -> Result<Flow> {
+        self.inner.each_run(take)
     }
 }
 

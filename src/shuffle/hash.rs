@@ -8,14 +8,30 @@ const MIX: [u64; 3] = [0x243f_6a88_85a3_08d3, 0x1319_8a2e_0370_7344, 0xa409_3822
 /// Keys up to this length are two words.
 pub(crate) const SHORT: usize = 16;
 
-/// The two words that a short key is: with its length they tell it from every other.
+/// What is left of sixteen bytes, as two words, where a key has fewer.
+const MASKS: [[u64; 2]; SHORT + 1] = {
+    let mut masks = [[0; 2]; SHORT + 1];
+    let mut len = 0;
+    while len <= SHORT {
+        let (first, second) = (if len < 8 { len } else { 8 }, if len > 8 { len - 8 } else { 0 });
+        masks[len] = [if first == 8 { u64::MAX } else { (1 << (8 * first)) - 1 }, if second == 8 { u64::MAX } else { (1 << (8 * second)) - 1 }];
+        len += 1;
+    }
+    masks
+};
+
+/// The two words that a short key is: its bytes, and zeros.
 #[inline]
 pub(super) fn words(key: &[u8]) -> [u64; 2] {
     let four = |bytes: &[u8; 4]| u64::from(u32::from_le_bytes(*bytes));
+    let len = key.len();
     match (key.first_chunk::<8>(), key.last_chunk::<8>()) {
-        (Some(first), Some(last)) => [u64::from_le_bytes(*first), u64::from_le_bytes(*last)],
+        (Some(first), Some(last)) => {
+            let behind = u64::from_le_bytes(*last).checked_shr(8 * (SHORT - len.min(SHORT)) as u32).unwrap_or(0);
+            [u64::from_le_bytes(*first), behind]
+        }
         _ => match (key.first_chunk::<4>(), key.last_chunk::<4>()) {
-            (Some(first), Some(last)) => [four(first) | four(last) << 32, 0],
+            (Some(first), Some(last)) => [four(first) | four(last) << (8 * (len - 4)), 0],
             _ => match key {
                 [] => [0, 0],
                 [a] => [u64::from(*a), 0],
@@ -26,21 +42,28 @@ pub(super) fn words(key: &[u8]) -> [u64; 2] {
     }
 }
 
-/// The key of `len` bytes that two words are, in the first bytes of what is given.
-pub(super) fn unword(words: [u64; 2], len: usize) -> [u8; SHORT] {
-    let mut key = [0; SHORT];
-    let (first, last) = (words[0].to_le_bytes(), words[1].to_le_bytes());
-    match len {
-        8..=SHORT => {
-            key[..8].copy_from_slice(&first);
-            key[len - 8..len].copy_from_slice(&last);
+/// The same for the `len` bytes of a text from `start` on: without a branch where sixteen bytes are there.
+#[inline]
+pub(super) fn words_at(text: &[u8], start: usize, len: usize) -> [u64; 2] {
+    match (text.get(start..).and_then(|text| text.first_chunk::<SHORT>()), MASKS.get(len)) {
+        (Some(bytes), Some([first, second])) => {
+            let (words, _) = bytes.as_chunks::<8>();
+            match words {
+                [a, b] => [u64::from_le_bytes(*a) & first, u64::from_le_bytes(*b) & second],
+                _ => [0, 0],
+            }
         }
-        4..8 => {
-            key[..4].copy_from_slice(&first[..4]);
-            key[len - 4..len].copy_from_slice(&first[4..]);
-        }
-        _ => key[..3].copy_from_slice(&first[..3]),
+        _ => words(text.get(start..start + len).unwrap_or_default()),
     }
+}
+
+/// The key that two words are, and zeros.
+#[inline]
+pub(super) fn unword(words: [u64; 2]) -> [u8; SHORT] {
+    let mut key = [0; SHORT];
+    let (first, last) = key.split_at_mut(8);
+    first.copy_from_slice(&words[0].to_le_bytes());
+    last.copy_from_slice(&words[1].to_le_bytes());
     key
 }
 
@@ -95,7 +118,10 @@ mod tests {
     fn short_keys_are_their_words() {
         let key: Vec<u8> = (1..=16).collect();
         for len in 0..=16 {
-            assert_eq!(&unword(words(&key[..len]), len)[..len], &key[..len]);
+            let unworded = unword(words(&key[..len]));
+            assert_eq!((&unworded[..len], &unworded[len..]), (&key[..len], &vec![0; 16 - len][..]));
+            assert_eq!(words_at(&key, 0, len), words(&key[..len]));
+            assert_eq!(words_at(&key, 16 - len, len), words(&key[16 - len..]));
         }
     }
 

@@ -6,7 +6,7 @@
 //! A key of up to 16 bytes is in its slot, so that looking it up costs one line of memory; of a longer one the slot has the hash and where the bytes are. The cell
 //! is the user's: a count, or the place of something larger. Slots are probed one after the other.
 
-use super::hash::{SHORT, hash, hash_words, unword, words};
+use super::hash::{SHORT, hash, hash_words, unword, words, words_at};
 use crate::Result;
 use crate::graph::TaskContext;
 use chunkstore_store::{Arena, BufferMut};
@@ -15,12 +15,12 @@ use chunkstore_store::{Arena, BufferMut};
 const SLOT: usize = 4;
 
 /// The slots that a table begins with.
-const FIRST: usize = 1 << 10;
+const FIRST: usize = 1 << 12;
 
 /// The bytes of long keys that a table begins with room for.
 const FIRST_KEYS: usize = 64 << 10;
 
-/// A key as bytes, wherever it stands.
+/// Where a short key is put together.
 pub(crate) struct KeyBuffer {
     short: [u8; SHORT],
 }
@@ -35,7 +35,15 @@ pub(crate) struct ByteTable {
     keys_len: usize,
     most_slots: usize,
     most_keys: usize,
+    /// How often keys have moved.
+    moves: u32,
 }
+
+/// So many keys are looked for at a time, so that the memory is waited for once.
+const BATCH: usize = 16;
+
+/// A part of a text: where it begins, and how long it is.
+pub(crate) type Span = (u32, u32);
 
 /// Where a key was found or put.
 pub(crate) struct Found<'a> {
@@ -62,18 +70,14 @@ impl ByteTable {
         let first = FIRST.min(most_slots.next_power_of_two());
         let slots = empty(arena, first)?;
         let keys = take(arena, FIRST_KEYS.min(most_keys))?;
-        Ok(ByteTable { arena: arena.clone(), slots, mask: first - 1, len: 0, keys, keys_len: 0, most_slots, most_keys })
-    }
-
-    /// The number of keys.
-    pub(crate) fn len(&self) -> usize {
-        self.len
+        Ok(ByteTable { arena: arena.clone(), slots, mask: first - 1, len: 0, keys, keys_len: 0, most_slots, most_keys, moves: 0 })
     }
 
     /// Takes all keys out, and keeps the memory.
     pub(crate) fn clear(&mut self) {
         self.slots.fill(0);
         (self.len, self.keys_len) = (0, 0);
+        self.moves += 1;
     }
 
     /// The cell of a key, which is put in where it is not there; `None` where there is no room for it: then the table is full.
@@ -89,6 +93,56 @@ impl ByteTable {
             }
             _ => self.find_long(key, hash(key)),
         }
+    }
+
+    /// As [`ByteTable::find`], of a key whose hash is known.
+    #[inline]
+    pub(crate) fn find_hashed(&mut self, key: &[u8], hash: u64) -> Result<Option<Found<'_>>> {
+        match key.len() {
+            0..=SHORT => self.find_short(words(key), key.len(), hash),
+            _ => self.find_long(key, hash),
+        }
+    }
+
+    /// Finds many keys, which are parts of a text: gives each to `take` with its hash, and the place of its slot where it is where it is looked for first.
+    ///
+    /// Keys are looked for in batches: the processor fetches the slots of a batch at the same time, where it would wait for one after the other.
+    ///
+    /// # Errors
+    /// Those of `take`.
+    #[inline]
+    pub(crate) fn find_all(&mut self, text: &[u8], spans: &[Span], mut take: impl FnMut(&mut Self, &[u8], u64, Option<usize>) -> Result<()>) -> Result<()> {
+        for batch in spans.chunks(BATCH) {
+            let mut looked = [(0, false); BATCH];
+            for ((start, len), (hashed, hit)) in batch.iter().zip(&mut looked) {
+                let len = *len as usize;
+                if len <= SHORT {
+                    let words = words_at(text, *start as usize, len);
+                    *hashed = hash_words(words, len);
+                    let [first, second, found, _] = *slot(&mut self.slots, *hashed as usize & self.mask);
+                    // One comparison without branches.
+                    *hit = (first ^ words[0]) | (second ^ words[1]) | (found ^ (len as u64 + 1)) == 0;
+                } else {
+                    *hashed = hash(text.get(*start as usize..*start as usize + len).unwrap_or_default());
+                    let [first, _, _, cell] = *slot(&mut self.slots, *hashed as usize & self.mask);
+                    // It is only fetched: the bytes are compared later.
+                    *hit = first == *hashed && cell == u64::MAX;
+                }
+            }
+            let moves = self.moves;
+            for ((start, len), (hashed, hit)) in batch.iter().zip(looked) {
+                let key = text.get(*start as usize..(*start + *len) as usize).unwrap_or_default();
+                let place = if hit && key.len() <= SHORT && self.moves == moves { Some(hashed as usize & self.mask) } else { None };
+                take(self, key, hashed, place)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// The cell of the slot at a place that [`ByteTable::find_all`] gave.
+    #[inline]
+    pub(crate) fn cell(&mut self, place: usize) -> &mut u64 {
+        cell(&mut self.slots, place)
     }
 
     #[inline]
@@ -154,7 +208,7 @@ impl ByteTable {
         if old >= self.most_slots {
             return Ok(false);
         }
-        let new = old * 4;
+        let new = old * 8;
         let new = new.min(self.most_slots.next_power_of_two());
         let mut slots = empty(&self.arena, new)?;
         let mask = new - 1;
@@ -170,6 +224,7 @@ impl ByteTable {
             *slot(&mut slots, to) = moved;
         }
         (self.slots, self.mask) = (slots, mask);
+        self.moves += 1;
         Ok(true)
     }
 
@@ -201,7 +256,7 @@ impl ByteTable {
         let len = slot[2].checked_sub(1)? as usize;
         let key = match len {
             0..=SHORT => {
-                buffer.short = unword([slot[0], slot[1]], len);
+                buffer.short = unword([slot[0], slot[1]]);
                 buffer.short.get(..len)?
             }
             _ => self.keys.get(slot[1] as usize..slot[1] as usize + len)?,
@@ -285,7 +340,7 @@ mod tests {
                     seen.insert(key.to_vec(), cell);
                 }
             }
-            assert_eq!((seen.len(), &seen), (table.len(), &model));
+            assert_eq!((seen.len(), &seen), (table.len, &model));
             assert!(round > 0 || full > 0, "2000 numbers with nine prefixes do not fit");
             table.clear();
             model.clear();

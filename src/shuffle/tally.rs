@@ -2,9 +2,9 @@
 
 use super::hash::{bucket, sub_bucket};
 use super::log::{ShuffleLog, Written};
-use super::record::next;
+use super::record::{Record, next};
 use super::spread::Spread;
-use super::table::{ByteTable, Found, KeyBuffer};
+use super::table::{ByteTable, Found, KeyBuffer, Span};
 use crate::graph::{Cancellation, SpillRoom, TaskContext};
 use crate::{Error, ErrorKind, Result};
 use chunkstore_store::{Arena, ByteLog, Gather};
@@ -85,21 +85,27 @@ impl<'a, Y: Tally> Writing<'a, Y> {
         }
     }
 
-    /// Gives all that is kept to the log, and begins anew.
-    #[cold]
-    fn flush(&mut self) -> Result<()> {
-        let mut buffer = KeyBuffer::new();
-        let partitions = self.spread.partitions();
-        for at in 0..self.table.slots() {
-            if let Some((key, hash, cell)) = self.table.at(at, &mut buffer) {
-                self.value.clear();
-                self.tally.encode(&self.accs, cell, &mut self.value)?;
-                self.spread.push_record(bucket(hash, partitions), key, &self.value)?;
+    /// As [`Writing::add`], of many keys, which are parts of a text.
+    pub(crate) fn add_all(&mut self, text: &[u8], spans: &[Span], add: impl Fn(&mut Y::Accs, Found<'_>) -> Result<()>) -> Result<()> {
+        let Writing { tally, table, accs, spread, value } = self;
+        table.find_all(text, spans, |table, key, hash, place| {
+            if let Some(place) = place {
+                return add(accs, Found { cell: table.cell(place), is_new: false });
             }
-        }
-        self.table.clear();
-        self.tally.clear(&mut self.accs);
-        Ok(())
+            if let Some(found) = table.find_hashed(key, hash)? {
+                return add(accs, found);
+            }
+            flush(*tally, table, accs, spread, value)?;
+            match table.find_hashed(key, hash)? {
+                Some(found) => add(accs, found),
+                None => Err(full()),
+            }
+        })
+    }
+
+    fn flush(&mut self) -> Result<()> {
+        let Writing { tally, table, accs, spread, value } = self;
+        flush(*tally, table, accs, spread, value)
     }
 
     /// Gives all to the log, and makes it count.
@@ -107,6 +113,27 @@ impl<'a, Y: Tally> Writing<'a, Y> {
         self.flush()?;
         self.spread.commit()
     }
+}
+
+/// Gives all that is kept to the log, and begins anew.
+#[cold]
+fn flush<Y: Tally>(tally: &Y, table: &mut ByteTable, accs: &mut Y::Accs, spread: &mut Spread, value: &mut Vec<u8>) -> Result<()> {
+    let mut buffer = KeyBuffer::new();
+    let partitions = spread.partitions();
+    for at in 0..table.slots() {
+        if let Some((key, hash, cell)) = table.at(at, &mut buffer) {
+            value.clear();
+            tally.encode(accs, cell, value)?;
+            spread.push_record(bucket(hash, partitions), key, value)?;
+        }
+    }
+    table.clear();
+    tally.clear(accs);
+    Ok(())
+}
+
+fn too_large() -> Error {
+    Error::new(ErrorKind::Unsupported, "a key of 4 GiB or more")
 }
 
 fn full() -> Error {
@@ -127,6 +154,15 @@ pub(crate) struct Merging<Y: Tally> {
     arena: Arena,
     room: SpillRoom,
     cancellation: Cancellation,
+}
+
+/// Records of an entry that are looked for together.
+const RECORDS: usize = 256;
+
+/// A partition that is being split.
+struct Split {
+    spread: Spread,
+    log: Arc<ShuffleLog>,
 }
 
 /// Parts of a partition that was split, of which some are left.
@@ -164,30 +200,34 @@ impl<Y: Tally> Merging<Y> {
     }
 
     fn fill(&mut self, gather: Gather, bytes: u64) -> Result<()> {
-        let mut split: Option<(Spread, Arc<ShuffleLog>)> = None;
+        let mut split: Option<Split> = None;
         let depth = self.parts.len() as u32;
+        let mut keys = Vec::with_capacity(RECORDS);
         for entry in gather {
             self.cancellation.check()?;
             let entry = entry?;
+            let mut values = Vec::with_capacity(RECORDS);
             let mut rest: &[u8] = &entry;
-            while let Some((record, more)) = next(rest)? {
-                rest = more;
-                if let Some((spread, log)) = &mut split {
-                    let part = sub_bucket(super::hash(record.key), depth, log.partitions());
-                    spread.push(part, &[record.whole])?;
-                    continue;
+            while !rest.is_empty() {
+                // Records by the places of their keys in the entry, so that many are looked for at a time.
+                keys.clear();
+                values.clear();
+                let window = rest;
+                while keys.len() < RECORDS
+                    && let Some((record, more)) = next(rest)?
+                {
+                    let behind = window.len() - more.len();
+                    let begin = behind - record.value.len() - record.key.len();
+                    let span = (u32::try_from(begin), u32::try_from(record.key.len()));
+                    let (Ok(begin), Ok(len)) = span else { return Err(too_large()) };
+                    keys.push((begin, len));
+                    values.push(record);
+                    rest = more;
                 }
-                if let Some(found) = self.table.find(record.key)? {
-                    self.tally.merge(&mut self.accs, found, record.value)?;
-                    continue;
-                }
-                let (mut spread, log) = self.split(bytes, depth)?;
-                let part = sub_bucket(super::hash(record.key), depth, log.partitions());
-                spread.push(part, &[record.whole])?;
-                split = Some((spread, log));
+                self.merge(window, &keys, &values, (bytes, depth), &mut split)?;
             }
         }
-        if let Some((spread, log)) = split {
+        if let Some(Split { spread, log }) = split {
             log.seal(spread.commit()?)?;
             self.parts.push(Parts { log, next: 0 });
         }
@@ -195,23 +235,44 @@ impl<Y: Tally> Merging<Y> {
         Ok(())
     }
 
-    /// A log for the parts of a partition, with what is in the table.
-    #[cold]
-    fn split(&mut self, bytes: u64, depth: u32) -> Result<(Spread, Arc<ShuffleLog>)> {
-        let log = ShuffleLog::within(&self.arena, &self.room, parts_of(bytes), ByteLog::LEAST_MEMORY)?;
-        let log = Arc::new(log);
-        let mut spread = Spread::new(&log, 0, &self.arena)?;
-        let (mut buffer, mut value) = (KeyBuffer::new(), Vec::new());
-        for at in 0..self.table.slots() {
-            if let Some((key, hash, cell)) = self.table.at(at, &mut buffer) {
-                value.clear();
-                self.tally.encode(&self.accs, cell, &mut value)?;
-                spread.push_record(sub_bucket(hash, depth, log.partitions()), key, &value)?;
+    /// Takes records into the table, or, once it was full, gives them to the parts.
+    fn merge(
+        &mut self,
+        text: &[u8],
+        keys: &[Span],
+        records: &[Record<'_>],
+        (bytes, depth): (u64, u32),
+        split: &mut Option<Split>,
+    ) -> Result<()> {
+        let Merging { tally, table, accs, arena, room, .. } = self;
+        let mut records = records.iter();
+        table.find_all(text, keys, |table, key, hash, place| {
+            let record = records.next().ok_or_else(full)?;
+            if let Some(Split { spread, log }) = split {
+                return spread.push(sub_bucket(hash, depth, log.partitions()), &[record.whole]);
             }
-        }
-        self.table.clear();
-        self.tally.clear(&mut self.accs);
-        Ok((spread, log))
+            if let Some(place) = place {
+                return tally.merge(accs, Found { cell: table.cell(place), is_new: false }, record.value);
+            }
+            if let Some(found) = table.find_hashed(key, hash)? {
+                return tally.merge(accs, found, record.value);
+            }
+            let log = Arc::new(ShuffleLog::within(arena, room, parts_of(bytes), ByteLog::LEAST_MEMORY)?);
+            let mut spread = Spread::new(&log, 0, arena)?;
+            let (mut buffer, mut value) = (KeyBuffer::new(), Vec::new());
+            for at in 0..table.slots() {
+                if let Some((key, hash, cell)) = table.at(at, &mut buffer) {
+                    value.clear();
+                    tally.encode(accs, cell, &mut value)?;
+                    spread.push_record(sub_bucket(hash, depth, log.partitions()), key, &value)?;
+                }
+            }
+            table.clear();
+            tally.clear(accs);
+            spread.push(sub_bucket(hash, depth, log.partitions()), &[record.whole])?;
+            *split = Some(Split { spread, log });
+            Ok(())
+        })
     }
 
     /// The next key, as `item` makes an element of it.
