@@ -28,6 +28,9 @@ pub fn range(n: u64, npartitions: usize) -> Bag<u64> {
     Bag::of(count.map(|count| Arc::new(Numbers { n, count: count.min(n.clamp(1, u32::MAX.into()) as u32) }) as _), Location::caller())
 }
 
+/// A cancelled run is noticed after so many numbers.
+const LOOK: u64 = 1024;
+
 struct Numbers {
     n: u64,
     count: u32,
@@ -75,8 +78,10 @@ impl Pipeline<u64> for Numbers {
             }
     }
 
-    fn open(&self, _task: &TaskContext<'_>, partition: u32, _inputs: &[Value]) -> Result<BoxStream<u64>> {
-        Ok(Box::new(FromIter(self.of(partition).map(Ok))))
+    fn open(&self, task: &TaskContext<'_>, partition: u32, _inputs: &[Value]) -> Result<BoxStream<u64>> {
+        let cancellation = task.cancellation();
+        let look = move |n: u64| if n.is_multiple_of(LOOK) { cancellation.check().map(|()| n) } else { Ok(n) };
+        Ok(Box::new(FromIter(self.of(partition).map(look))))
     }
 
     fn with_inputs(&self, _inputs: &[LayerRef]) -> Option<Arc<dyn Pipeline<u64>>> {

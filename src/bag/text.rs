@@ -1,11 +1,13 @@
 //! Steps over text, by the names of Python's `str`.
 
 use super::lazy::Bag;
+use super::pipeline::Item;
 use super::stream::{BoxStream, ENOUGH, Flow, MORE, Stream, TakeSpans};
 use super::words;
 use crate::Result;
 use std::collections::VecDeque;
 use std::panic::Location;
+use std::sync::Arc;
 
 /// The methods of text: see [`Bag::str`].
 #[derive(Debug, Clone)]
@@ -45,10 +47,108 @@ impl TextMethods {
     }
 
     /// Without white space at both ends.
+    ///
+    /// ```
+    /// use chunkstore::bag;
+    /// let x = bag::from_sequence([" a ".to_string()], 1);
+    /// let (both, left, right) = (x.str().strip(), x.str().lstrip(), x.str().rstrip());
+    /// assert_eq!(bag::concat(&[&both, &left, &right]).compute()?, ["a", "a ", " a"]);
+    /// # Ok::<(), chunkstore::Error>(())
+    /// ```
     #[track_caller]
     pub fn strip(&self) -> Bag<String> {
-        self.0
-            .plain_step("strip", &[], Location::caller(), |inner, _| Box::new(Rewritten { inner, f: |text: &str| text.trim().to_owned() }))
+        self.0.plain_step("strip", &[], Location::caller(), |inner, _| Box::new(Trimmed { inner, f: str::trim }))
+    }
+
+    /// Without white space at the beginning.
+    #[track_caller]
+    pub fn lstrip(&self) -> Bag<String> {
+        self.0.plain_step("lstrip", &[], Location::caller(), |inner, _| Box::new(Trimmed { inner, f: str::trim_start }))
+    }
+
+    /// Without white space at the end.
+    #[track_caller]
+    pub fn rstrip(&self) -> Bag<String> {
+        self.0.plain_step("rstrip", &[], Location::caller(), |inner, _| Box::new(Trimmed { inner, f: str::trim_end }))
+    }
+
+    /// With every `from` replaced, from left to right.
+    ///
+    /// ```
+    /// use chunkstore::bag;
+    /// let x = bag::from_sequence(["aaa".to_string(), "ba".to_string()], 1);
+    /// assert_eq!(x.str().replace("aa", "x").compute()?, ["xa", "ba"]);
+    /// # Ok::<(), chunkstore::Error>(())
+    /// ```
+    #[track_caller]
+    pub fn replace(&self, from: impl Into<String>, to: impl Into<String>) -> Bag<String> {
+        let (from, to) = (from.into(), to.into());
+        let parameters = [&(from.len() as u64).to_le_bytes(), from.as_bytes(), to.as_bytes()].concat();
+        self.each("replace", &parameters, Location::caller(), move |text| text.replace(&from, &to))
+    }
+
+    /// Whether each text has `part` in it.
+    ///
+    /// ```
+    /// use chunkstore::bag;
+    /// let x = bag::from_sequence(["abc".to_string(), "cab".to_string()], 1);
+    /// assert_eq!(x.str().contains("ab").compute()?, [true, true]);
+    /// assert_eq!(x.str().startswith("ab").compute()?, [true, false]);
+    /// assert_eq!(x.str().endswith("ab").compute()?, [false, true]);
+    /// # Ok::<(), chunkstore::Error>(())
+    /// ```
+    #[track_caller]
+    pub fn contains(&self, part: impl Into<String>) -> Bag<bool> {
+        let part = part.into();
+        self.each("contains", &part.clone().into_bytes(), Location::caller(), move |text| {
+            memchr::memmem::find(text.as_bytes(), part.as_bytes()).is_some()
+        })
+    }
+
+    /// Whether each text begins with `part`.
+    #[track_caller]
+    pub fn startswith(&self, part: impl Into<String>) -> Bag<bool> {
+        let part = part.into();
+        self.each("startswith", &part.clone().into_bytes(), Location::caller(), move |text| text.starts_with(&*part))
+    }
+
+    /// Whether each text ends with `part`.
+    #[track_caller]
+    pub fn endswith(&self, part: impl Into<String>) -> Bag<bool> {
+        let part = part.into();
+        self.each("endswith", &part.clone().into_bytes(), Location::caller(), move |text| text.ends_with(&*part))
+    }
+
+    /// The number of characters of each text.
+    ///
+    /// ```
+    /// use chunkstore::bag;
+    /// assert_eq!(bag::from_sequence(["été".to_string(), String::new()], 1).str().len().compute()?, [3, 0]);
+    /// # Ok::<(), chunkstore::Error>(())
+    /// ```
+    #[track_caller]
+    #[expect(clippy::len_without_is_empty, reason = "the length of each text, not of the bag")]
+    pub fn len(&self) -> Bag<u64> {
+        self.each("len", &[], Location::caller(), |text| text.chars().count() as u64)
+    }
+
+    pub(super) fn bag(&self) -> &Bag<String> {
+        &self.0
+    }
+
+    /// What a function of ours makes of each text.
+    pub(super) fn each<T: Item>(
+        &self,
+        name: &'static str,
+        parameters: &[u8],
+        line: &'static Location<'static>,
+        f: impl Fn(&str) -> T + Send + Sync + 'static,
+    ) -> Bag<T> {
+        let f = Arc::new(f);
+        self.0.plain_step(name, parameters, line, move |inner, _| {
+            let f = f.clone();
+            Box::new(Rewritten { inner, f: move |text: &str| f(text) })
+        })
     }
 }
 
@@ -112,13 +212,34 @@ struct Rewritten<F> {
     f: F,
 }
 
-impl<F: Fn(&str) -> String> Stream<String> for Rewritten<F> {
-    fn next(&mut self) -> Option<Result<String>> {
+impl<T: 'static, F: Fn(&str) -> T> Stream<T> for Rewritten<F> {
+    fn next(&mut self) -> Option<Result<T>> {
         Some(self.inner.next()?.map(|text| (self.f)(&text)))
     }
 
-    fn each(&mut self, take: &mut dyn FnMut(String) -> Result<Flow>) -> Result<Flow> {
+    fn each(&mut self, take: &mut dyn FnMut(T) -> Result<Flow>) -> Result<Flow> {
         let f = &self.f;
+        self.inner.each_str(&mut |text| take(f(text)))
+    }
+}
+
+/// Parts of texts, of which each has one.
+struct Trimmed {
+    inner: BoxStream<String>,
+    f: fn(&str) -> &str,
+}
+
+impl Stream<String> for Trimmed {
+    fn next(&mut self) -> Option<Result<String>> {
+        Some(self.inner.next()?.map(|text| (self.f)(&text).to_owned()))
+    }
+
+    fn each(&mut self, take: &mut dyn FnMut(String) -> Result<Flow>) -> Result<Flow> {
+        self.each_str(&mut |text| take(text.to_owned()))
+    }
+
+    fn each_str(&mut self, take: &mut dyn FnMut(&str) -> Result<Flow>) -> Result<Flow> {
+        let f = self.f;
         self.inner.each_str(&mut |text| take(f(text)))
     }
 }

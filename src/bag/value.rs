@@ -23,7 +23,7 @@ pub struct BagValue<T: Item> {
 
 /// What is said where there is no value.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Missing {
+pub(crate) struct Missing {
     pub(super) what: &'static str,
     pub(super) line: &'static Location<'static>,
 }
@@ -51,6 +51,11 @@ impl<T: Item> BagValue<T> {
     /// The element of a bag of one partition. Where it has none, the error says `what` has no value.
     pub(super) fn new(bag: Bag<T>, what: &'static str, line: &'static Location<'static>) -> Self {
         BagValue { bag, missing: Missing { what, line } }
+    }
+
+    /// The element of a bag of one partition that a delayed value is.
+    pub(crate) fn from_bag(bag: Bag<T>, line: &'static Location<'static>) -> Self {
+        BagValue::new(bag, "a delayed value", line)
     }
 
     pub(super) fn bag(&self) -> &Bag<T> {

@@ -63,7 +63,7 @@ pub use operator::{Operator, TaskContext};
 pub(crate) use picked::{Becomes, Picked};
 pub(crate) use program::Program;
 pub use registry::{Decode, Registry};
-pub(crate) use result::{list_element, list_len};
+pub(crate) use result::{from_block, from_scalar, into_value, list_element, list_len};
 pub(crate) use rewrite::Rewrite;
 pub use table::{Lowering, TaskTable};
 pub use tokenize::tokenize;

@@ -16,6 +16,10 @@ pub(crate) trait Becomes: Send + Sync + 'static {
     fn position(&self, block: u32) -> SmallVec<[u32; 4]>;
     /// The bytes of a block.
     fn bytes(&self, block: u32) -> u64;
+    /// What making a block takes and gives, where its size is not known before.
+    fn sizes(&self, block: u32) -> Sizes {
+        Sizes { out: Size::Exact(self.bytes(block)), scratch: 0, load: 0 }
+    }
     /// The block that a value becomes.
     fn convert(&self, task: &TaskContext<'_>, value: &Value) -> Result<Value>;
     /// What tells it from others of its name.
@@ -115,7 +119,7 @@ impl Layer for Picked {
 
     fn sizes(&self, block: u32) -> Sizes {
         match (&self.becomes, self.nodes.get(block as usize)) {
-            (Some(becomes), _) => Sizes { out: Size::Exact(becomes.bytes(block)), scratch: 0, load: 0 },
+            (Some(becomes), _) => becomes.sizes(block),
             (None, Some(node)) => Sizes { scratch: 0, ..node.sizes() },
             (None, None) => super::result::unknown(0),
         }
