@@ -4,7 +4,7 @@ use super::frequencies::{element, encode_key};
 use super::lazy::{Bag, function_key};
 use super::pipeline::Item;
 use super::shuffled::{Read, Shuffle, Write};
-use super::stream::{BoxStream, Flow, MORE, ENOUGH, Rows, Stream};
+use super::stream::{BoxStream, ENOUGH, Flow, MORE, Rows, Stream};
 use crate::graph::{Key, KeyBuilder, Op, TaskContext, Value};
 use crate::shuffle::{Groups, ShuffleLog, Spread, Values, Written, bucket, hash};
 use crate::{Error, ErrorKind, Result};
@@ -31,7 +31,14 @@ impl<T: Item> Bag<T> {
     #[track_caller]
     pub fn group_by<K: Item, G: Fn(&T) -> K + Send + Sync + 'static>(&self, key: G) -> Grouped<K, T> {
         let own = function_key("group_by", &[Op::of(&key)]);
-        Grouped { bag: self.clone(), write: Arc::new(ByKey { key, types: PhantomData }), own, npartitions: None, line: Location::caller(), key: PhantomData }
+        Grouped {
+            bag: self.clone(),
+            write: Arc::new(ByKey { key, types: PhantomData }),
+            own,
+            npartitions: None,
+            line: Location::caller(),
+            key: PhantomData,
+        }
     }
 }
 

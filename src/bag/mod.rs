@@ -42,9 +42,9 @@ mod topk;
 mod tree;
 mod unzip;
 mod value;
-mod words;
 mod values;
 mod with;
+mod words;
 mod work;
 mod zip;
 

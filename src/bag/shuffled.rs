@@ -67,7 +67,7 @@ impl<S: Item, T: Item> Shuffle<S, T> {
         let partitions = match npartitions {
             Some(n) => n.clamp(1, u32::MAX as usize) as u32,
             None => {
-                let bytes: u64 = (0..before).map(|partition| upstream.estimate(partition)).sum();
+                let bytes = (0..before).fold(0u64, |bytes, partition| bytes.saturating_add(upstream.estimate(partition)));
                 (bytes / PARTITION).max(before.into()).clamp(1, MOST) as u32
             }
         };

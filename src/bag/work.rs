@@ -110,7 +110,7 @@ impl<S: Item> Act<S> for Store {
     }
 
     fn sizes(&self, _partition: u32, estimate: u64) -> Sizes {
-        Sizes { out: Size::Learned(estimate), scratch: estimate + (64 << 10), load: 0 }
+        Sizes { out: Size::Learned(estimate), scratch: estimate.saturating_add(64 << 10), load: 0 }
     }
 
     fn run(&self, task: &TaskContext<'_>, mut rows: BoxStream<S>, _extra: &[Value]) -> Result<Value> {

@@ -23,10 +23,13 @@ use std::sync::Arc;
 const HELD: u64 = 16 << 20;
 
 /// The most records that are held.
-const RECORDS: usize = 1 << 20;
+const RECORDS: u64 = 1 << 18;
 
-/// What is held of a record beside its bytes: where it is, the next of its key, and its part of a table.
-const BESIDE: u64 = 12 + 3 * 32;
+/// What is held of a record beside its bytes: where it is, and the next of its key.
+const BESIDE: u64 = 12;
+
+/// The bytes of the least record: its lengths, and one more.
+const LEAST: u64 = 3;
 
 /// What is read of a large partition to find heavy keys.
 const SAMPLE: u64 = 8 << 20;
@@ -34,11 +37,18 @@ const SAMPLE: u64 = 8 << 20;
 /// A key is heavy that has this part of what is read first.
 const HEAVY: u64 = 8;
 
-/// The slots of the table of a partition.
-const SLOTS: usize = RECORDS * 2;
+/// The bytes of long keys in the table of a partition.
+const KEYS: usize = 4 << 20;
 
-/// The bytes of long keys in such a table.
-const KEYS: usize = HELD as usize;
+/// The slots of the table of a partition of so many records.
+fn slots_of(records: u64) -> usize {
+    (records as usize + records as usize / 2 + 16).next_power_of_two()
+}
+
+/// The most records that a partition of so many bytes can have and still be held.
+fn records_of(bytes: u64) -> u64 {
+    (bytes / LEAST).min(RECORDS)
+}
 
 /// The end of a chain of records.
 const END: u32 = u32::MAX;
@@ -128,19 +138,14 @@ impl Groups {
     pub(crate) fn new(log: &Arc<ShuffleLog>, partition: u32, task: &TaskContext<'_>) -> Result<Self> {
         let bytes = log.sizes(partition)?.bytes;
         let held = bytes.min(HELD);
-        // The least record has three bytes; a table and chains of them are many times that.
-        let records = (held / 3).min(RECORDS as u64);
-        task.claim(held + records * BESIDE)?;
-        if bytes > HELD || held / 3 > RECORDS as u64 {
+        let records = records_of(held);
+        task.claim(held + records * BESIDE + ByteTable::bytes(slots_of(records), KEYS.min(held as usize)))?;
+        if bytes > HELD || held / LEAST > RECORDS {
+            // It may have to be split.
             task.claim(ByteLog::LEAST_MEMORY + Spread::bytes(parts_of(bytes)))?;
         }
-        let mut groups = Groups {
-            levels: Vec::new(),
-            held: None,
-            arena: task.arena().clone(),
-            room: task.room(),
-            cancellation: task.cancellation(),
-        };
+        let mut groups =
+            Groups { levels: Vec::new(), held: None, arena: task.arena().clone(), room: task.room(), cancellation: task.cancellation() };
         groups.open(log, partition)?;
         Ok(groups)
     }
@@ -178,7 +183,7 @@ impl Groups {
 
     fn open(&mut self, log: &Arc<ShuffleLog>, partition: u32) -> Result<()> {
         let bytes = log.sizes(partition)?.bytes;
-        if bytes <= HELD && self.hold(log, partition)? {
+        if bytes <= HELD && self.hold(log, partition, records_of(bytes))? {
             return Ok(());
         }
         let heavy = self.heavy(log, partition)?;
@@ -188,8 +193,8 @@ impl Groups {
     }
 
     /// Takes a partition into memory; false where it has too many records.
-    fn hold(&mut self, log: &ShuffleLog, partition: u32) -> Result<bool> {
-        let mut table = ByteTable::within(&self.arena, SLOTS, KEYS)?;
+    fn hold(&mut self, log: &ShuffleLog, partition: u32, records: u64) -> Result<bool> {
+        let mut table = ByteTable::within(&self.arena, slots_of(records), KEYS)?;
         let mut held = Held { entries: Vec::new(), records: Vec::new(), next: Vec::new() };
         for entry in log.gather(partition)? {
             self.cancellation.check()?;
@@ -200,7 +205,7 @@ impl Groups {
                 let offset = (bytes.len() - rest.len()) as u32;
                 rest = more;
                 let this = held.records.len();
-                if this >= RECORDS {
+                if this as u64 >= records {
                     return Ok(false);
                 }
                 let Some(found) = table.find(record.key)? else { return Ok(false) };
@@ -226,7 +231,7 @@ impl Groups {
 
     /// The keys that have a large part of the first records of a partition.
     fn heavy(&self, log: &ShuffleLog, partition: u32) -> Result<Vec<Arc<[u8]>>> {
-        let mut table = ByteTable::within(&self.arena, SLOTS, KEYS)?;
+        let mut table = ByteTable::within(&self.arena, slots_of(RECORDS), KEYS)?;
         let mut seen = 0u64;
         'sample: for entry in log.gather(partition)? {
             self.cancellation.check()?;

@@ -1,6 +1,6 @@
 //! The one hash of shuffles: the same in every process and on every machine.
 
-use twox_hash::XxHash3_64;
+use chunkstore_store::checksum;
 
 /// What the words of a short key are mixed with: digits of pi.
 const MIX: [u64; 3] = [0x243f_6a88_85a3_08d3, 0x1319_8a2e_0370_7344, 0xa409_3822_299f_31d0];
@@ -14,7 +14,8 @@ const MASKS: [[u64; 2]; SHORT + 1] = {
     let mut len = 0;
     while len <= SHORT {
         let (first, second) = (if len < 8 { len } else { 8 }, if len > 8 { len - 8 } else { 0 });
-        masks[len] = [if first == 8 { u64::MAX } else { (1 << (8 * first)) - 1 }, if second == 8 { u64::MAX } else { (1 << (8 * second)) - 1 }];
+        masks[len] =
+            [if first == 8 { u64::MAX } else { (1 << (8 * first)) - 1 }, if second == 8 { u64::MAX } else { (1 << (8 * second)) - 1 }];
         len += 1;
     }
     masks
@@ -83,7 +84,8 @@ pub(super) fn hash_words(words: [u64; 2], len: usize) -> u64 {
 pub(crate) fn hash(key: &[u8]) -> u64 {
     match key.len() {
         0..=SHORT => hash_words(words(key), key.len()),
-        _ => XxHash3_64::oneshot(key),
+        // XXH3-64.
+        _ => checksum(key),
     }
 }
 

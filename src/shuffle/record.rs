@@ -87,7 +87,9 @@ pub(crate) fn next(bytes: &[u8]) -> Result<Option<(Record<'_>, &[u8])>> {
         let whole = bytes.get(..bytes.len() - rest.len())?;
         Some((Record { key, value, whole }, rest))
     };
-    read().map(Some).ok_or_else(|| Error::new(ErrorKind::Corrupt, "a record of a shuffle is cut").hint("run it again: nothing of it was used"))
+    read()
+        .map(Some)
+        .ok_or_else(|| Error::new(ErrorKind::Corrupt, "a record of a shuffle is cut").hint("run it again: nothing of it was used"))
 }
 
 #[cfg(test)]

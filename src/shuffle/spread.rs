@@ -39,7 +39,15 @@ impl Spread {
         let batch = Self::batch(partitions);
         let memory = crate::graph::patiently(|| Ok(arena.alloc(batch * partitions as usize)?))?;
         let attempt = log.attempt(task);
-        Ok(Spread { log: log.clone(), attempt, batch, memory, filled: vec![0; partitions as usize], written: Written::default(), committed: false })
+        Ok(Spread {
+            log: log.clone(),
+            attempt,
+            batch,
+            memory,
+            filled: vec![0; partitions as usize],
+            written: Written::default(),
+            committed: false,
+        })
     }
 
     /// The number of partitions.

@@ -111,7 +111,12 @@ impl ByteTable {
     /// # Errors
     /// Those of `take`.
     #[inline]
-    pub(crate) fn find_all(&mut self, text: &[u8], spans: &[Span], mut take: impl FnMut(&mut Self, &[u8], u64, Option<usize>) -> Result<()>) -> Result<()> {
+    pub(crate) fn find_all(
+        &mut self,
+        text: &[u8],
+        spans: &[Span],
+        mut take: impl FnMut(&mut Self, &[u8], u64, Option<usize>) -> Result<()>,
+    ) -> Result<()> {
         for batch in spans.chunks(BATCH) {
             let mut looked = [(0, false); BATCH];
             for ((start, len), (hashed, hit)) in batch.iter().zip(&mut looked) {

@@ -11,7 +11,7 @@ pub(crate) fn prepare(context: &Context) -> Result<Work, Failure> {
         let paths = context.cold_all("wordcount", "txt")?;
         let (top, _) = context.timed(|| {
             let words = bag::read_text(&paths)?.str().split_whitespace();
-            engine.compute(words.frequencies().reduction(16, best, best))
+            engine.compute(words.frequencies().topk_by(20, |(_, n)| *n))
         });
         let mut top = top?;
         context.note_run(&engine);
@@ -20,27 +20,4 @@ pub(crate) fn prepare(context: &Context) -> Result<Work, Failure> {
         let crc = crc32_of_lines(top.iter().map(|(word, n)| format!("{word}\t{n}")));
         Ok(format!("{crc:08x}{first}").into())
     }))
-}
-
-fn best(rows: bag::Rows<impl IntoTop>) -> Vec<(String, u64)> {
-    let mut top: Vec<(String, u64)> = Vec::new();
-    for row in rows {
-        for (w, n) in row.into_top() {
-            if top.len() < 20 || top.last().is_some_and(|(_, m)| n > *m) {
-                let at = top.partition_point(|(_, m)| *m >= n);
-                top.insert(at, (w, n));
-                top.truncate(20);
-            }
-        }
-    }
-    top
-}
-pub(crate) trait IntoTop: bag::Item {
-    fn into_top(self) -> impl Iterator<Item = (String, u64)>;
-}
-impl IntoTop for (String, u64) {
-    fn into_top(self) -> impl Iterator<Item = (String, u64)> { std::iter::once(self) }
-}
-impl IntoTop for Vec<(String, u64)> {
-    fn into_top(self) -> impl Iterator<Item = (String, u64)> { self.into_iter() }
 }
