@@ -66,16 +66,13 @@ impl Pipeline<u64> for Numbers {
     fn estimate(&self, partition: u32) -> u64 {
         let range = self.of(partition);
         // Integers are encoded in one byte up to 250, and in 3, 5 or 9 beyond.
-        (range.end - range.start)
-            * if self.n <= 251 {
-                1
-            } else if self.n <= 1 << 16 {
-                3
-            } else if self.n <= 1 << 32 {
-                5
-            } else {
-                9
-            }
+        let bytes = match self.n {
+            0..=251 => 1,
+            252..=0x1_0000 => 3,
+            0x1_0001..=0x1_0000_0000 => 5,
+            _ => 9,
+        };
+        (range.end - range.start).saturating_mul(bytes)
     }
 
     fn open(&self, task: &TaskContext<'_>, partition: u32, _inputs: &[Value]) -> Result<BoxStream<u64>> {

@@ -9,6 +9,9 @@ use std::any::Any;
 use std::panic::Location;
 use std::sync::Arc;
 
+/// The most bytes that a partition is taken to have before it is made.
+const GUESS: u64 = 16 << 20;
+
 /// What a task does with the elements of a partition.
 pub(crate) trait Act<S: 'static>: Send + Sync + 'static {
     /// The name of the layer.
@@ -110,7 +113,9 @@ impl<S: Item> Act<S> for Store {
     }
 
     fn sizes(&self, _partition: u32, estimate: u64) -> Sizes {
-        Sizes { out: Size::Learned(estimate), scratch: estimate.saturating_add(64 << 10), load: 0 }
+        // What is not known is not refused for it: the task asks for more if it needs it.
+        let guess = estimate.min(GUESS);
+        Sizes { out: Size::Learned(guess), scratch: guess + (64 << 10), load: 0 }
     }
 
     fn run(&self, task: &TaskContext<'_>, mut rows: BoxStream<S>, _extra: &[Value]) -> Result<Value> {
