@@ -208,12 +208,12 @@ fn bags_and_delayed_values() {
     assert_eq!(engine.compute(value(joined)).unwrap(), ["a!b!", "", "c!"]);
     // There and back: large lists of numbers, lists of calls, and lists of texts.
     let numbers = bag::range(50_000, 2).map(|x| x as f64);
-    let back = bag::from_delayed(&numbers.to_delayed().unwrap());
+    let back = Bag::from_delayed(&numbers.to_delayed().unwrap());
     assert_eq!(engine.compute((&back, back.sum())).unwrap(), (engine.compute(&numbers).unwrap(), 1_249_975_000.0));
     let double = delayed(|x: i64| 2 * x);
-    let calls = bag::from_delayed(&[value(vec![double.call((1,)), double.call((2,))]), value(vec![5i64])]);
+    let calls = Bag::from_delayed(&[value(vec![double.call((1,)), double.call((2,))]), value(vec![5i64])]);
     assert_eq!(parts(&engine, &calls).unwrap(), [vec![2, 4], vec![5]]);
-    assert_eq!(engine.compute(bag::from_delayed(&lists)).unwrap(), ["a!", "b!", "c!"]);
+    assert_eq!(engine.compute(Bag::from_delayed(&lists)).unwrap(), ["a!", "b!", "c!"]);
     // Single values, both ways, and an error on the way.
     let longest = BagValue::from_delayed(&words.max().to_delayed());
     assert_eq!(engine.compute(words.map_with(&longest, |word, longest| word + longest)).unwrap(), ["ac", "bc", "cc"]);

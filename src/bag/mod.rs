@@ -50,7 +50,6 @@ mod zip;
 
 pub mod random;
 
-pub use crate::convert::bag_from_delayed as from_delayed;
 pub use files::Paths;
 pub use group_by::Grouped;
 pub use join::Joined;

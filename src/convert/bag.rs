@@ -62,18 +62,20 @@ impl<T: Item + Sync> BagValue<T> {
     }
 }
 
-/// A bag whose partitions are delayed lists.
-///
-/// ```
-/// use chunkstore::{bag, delayed::delayed};
-/// let load = delayed(|part: i64| vec![part; 3]);
-/// let parts: Vec<_> = (0..4i64).map(|part| load.call((part,))).collect();
-/// assert_eq!(bag::from_delayed(&parts).sum().compute()?, 3 * 6);
-/// # Ok::<(), chunkstore::Error>(())
-/// ```
-#[track_caller]
-pub fn from_delayed<T: Item + Sync>(values: &[Delayed<Vec<T>>]) -> Bag<T> {
-    picked(values.iter().map(|value| value.node.clone()).collect(), Encodes::<T>::list())
+impl<T: Item + Sync> Bag<T> {
+    /// A bag whose partitions are delayed lists.
+    ///
+    /// ```
+    /// use chunkstore::{bag::Bag, delayed::delayed};
+    /// let load = delayed(|part: i64| vec![part; 3]);
+    /// let parts: Vec<_> = (0..4i64).map(|part| load.call((part,))).collect();
+    /// assert_eq!(Bag::from_delayed(&parts).sum().compute()?, 3 * 6);
+    /// # Ok::<(), chunkstore::Error>(())
+    /// ```
+    #[track_caller]
+    pub fn from_delayed(values: &[Delayed<Vec<T>>]) -> Self {
+        picked(values.iter().map(|value| value.node.clone()).collect(), Encodes::<T>::list())
+    }
 }
 
 impl<T: Item + Sync> Broadcast for Delayed<T> {

@@ -2,5 +2,3 @@
 
 mod bag;
 mod delayed;
-
-pub use bag::from_delayed as bag_from_delayed;
