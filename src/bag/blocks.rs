@@ -91,7 +91,9 @@ impl Blocks {
             let (stamp, opened) = stamp(path)?;
             let size = stamp.size;
             files.push(stamp);
-            if size <= bytes {
+            // Equal parts, of up to half as much again: no small rest.
+            let parts = ((size + bytes / 2) / bytes).max(1);
+            if parts == 1 {
                 let piece = Piece { file, offset: 0, len: size };
                 match (pieces.last_mut(), open) {
                     (Some(block), Some(taken)) if taken + size <= bytes && block.len() < together => {
@@ -107,7 +109,7 @@ impl Blocks {
             }
             open = None;
             let mut offset = 0;
-            for cut in (1..).map(|i| i * bytes).take_while(|cut| *cut < size) {
+            for cut in (1..parts).map(|i| (u128::from(size) * u128::from(i) / u128::from(parts)) as u64) {
                 if cut <= offset {
                     continue;
                 }
