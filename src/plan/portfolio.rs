@@ -163,7 +163,7 @@ impl<'a, E: FnMut(&[u32]) -> Cost> Portfolio<'a, E> {
         for (name, weight, make) in CANDIDATES {
             if self.may(weight) || self.best.is_none() {
                 let order = make(self.links, &descent);
-                if self.size <= SMALL {
+                if self.is_small() {
                     made.push(places(&order));
                 }
                 self.consider(name, order);
@@ -241,10 +241,15 @@ impl<'a, E: FnMut(&[u32]) -> Cost> Portfolio<'a, E> {
             let order = self.settle(order);
             self.take("search", order, |cost, least| cost <= least);
             idle = if self.rank() == before { idle + 1 } else { 0 };
-            if idle == IDLE {
+            if idle == if self.is_small() { IDLE } else { IDLE - 2 } {
                 return;
             }
         }
+    }
+
+    /// Whether there is time to try much: where each order is not simulated.
+    fn is_small(&self) -> bool {
+        self.size <= SMALL && self.bound == 0
     }
 
     /// What the best order costs.
@@ -303,7 +308,7 @@ impl<'a, E: FnMut(&[u32]) -> Cost> Portfolio<'a, E> {
         self.left = self.left.saturating_sub(self.evaluation);
         let cost = (self.evaluate)(&order);
         let better = self.rank().is_none_or(|least| better(cost.rank(), least));
-        if self.size <= SMALL && self.rank() != Some(cost.rank()) {
+        if self.is_small() && self.rank() != Some(cost.rank()) {
             match self.best.as_ref().filter(|_| better).and_then(|best| Some((best.cost?.rank(), best.order.clone()))) {
                 Some(before) => self.remember(before.0, before.1),
                 None if !better => self.remember(cost.rank(), order.clone()),
