@@ -223,7 +223,7 @@ impl<'a, E: FnMut(&[u32]) -> Cost> Portfolio<'a, E> {
     fn with_noise(&mut self) {
         let tries = (NOISE.0 * NOISE.1 / self.size).min(NOISE.0);
         let mut noise = Noise(1);
-        let mut idle = 0;
+        let (mut idle, most_idle) = (0, if self.is_small() { IDLE } else { IDLE - 2 });
         for _ in 0..tries / SECOND.len() {
             let before = self.rank();
             // Where the best leads nowhere, the next best ones may.
@@ -241,7 +241,7 @@ impl<'a, E: FnMut(&[u32]) -> Cost> Portfolio<'a, E> {
             let order = self.settle(order);
             self.take("search", order, |cost, least| cost <= least);
             idle = if self.rank() == before { idle + 1 } else { 0 };
-            if idle == if self.is_small() { IDLE } else { IDLE - 2 } {
+            if idle == most_idle {
                 return;
             }
         }
