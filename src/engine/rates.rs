@@ -84,7 +84,7 @@ impl Rates {
         let again: Vec<bool> = table.layers.iter().map(|layer| layer.inputs().is_empty() && again(layer)).collect();
         for task in 0..table.len() {
             let layer = table.layer.get(task).map_or(usize::MAX, |layer| *layer as usize);
-            let at_hand = table.source.get(task) == Some(&true) && table.load.get(task) == Some(&0);
+            let at_hand = table.is_at_hand(task as u32);
             // Memory of the user's is no copy, and is not spilled.
             if table.inputs_of(task as u32).is_empty()
                 && !at_hand

@@ -506,10 +506,7 @@ impl State {
 
     fn is_at_hand(&self, chunk: u32) -> bool {
         let found = self.runs.iter().find_map(|run| run.find(chunk));
-        found.is_some_and(|(plan, task)| {
-            let task = task as usize;
-            plan.table.source.get(task) == Some(&true) && plan.table.load.get(task) == Some(&0)
-        })
+        found.is_some_and(|(plan, task)| plan.table.is_at_hand(task))
     }
 
     /// Records what happened to a chunk of a run that is under way.

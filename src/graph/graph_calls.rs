@@ -8,6 +8,7 @@ use super::{GraphKey, Operator, TaskContext, Value};
 use crate::{Error, ErrorKind, Result};
 use chunkstore_store::Chunk;
 use smallvec::SmallVec;
+use std::sync::Arc;
 
 /// The tasks of a lowered graph, in the words of [`super::word`]; keys there are numbers of inputs.
 #[derive(Default)]
@@ -16,12 +17,19 @@ pub(crate) struct GraphCalls {
     pub(crate) literals: Vec<Value>,
     pub(crate) callees: Vec<Callee>,
     ends: Vec<u32>,
-    names: Vec<GraphKey>,
+    /// All keys of the graph, and for each task the number of its own.
+    keys: Arc<Vec<GraphKey>>,
+    names: Vec<u32>,
 }
 
 impl GraphCalls {
-    /// Ends the words of a task, whose key was `name`.
-    pub(crate) fn end_task(&mut self, name: GraphKey) {
+    /// No tasks yet, of a graph with these keys.
+    pub(crate) fn new(keys: Arc<Vec<GraphKey>>) -> Self {
+        GraphCalls { keys, ..GraphCalls::default() }
+    }
+
+    /// Ends the words of a task, whose key has the number `name`.
+    pub(crate) fn end_task(&mut self, name: u32) {
         self.ends.push(self.words.len() as u32);
         self.names.push(name);
     }
@@ -97,7 +105,8 @@ impl Operator for GraphCalls {
     }
 
     fn task_name(&self, block: u32) -> Option<String> {
-        self.names.get(block as usize).map(GraphKey::to_string)
+        let name = *self.names.get(block as usize)?;
+        self.keys.get(name as usize).map(GraphKey::to_string)
     }
 }
 
@@ -122,7 +131,6 @@ pub(crate) mod tests {
     use super::super::{Argument, Graph, TaskTable, call, key, list};
     use super::*;
     use chunkstore_store::{Arena, Ledger};
-    use std::sync::Arc;
     use std::sync::atomic::AtomicBool;
 
     /// Runs all tasks in order; the value of each.

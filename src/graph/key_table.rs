@@ -3,6 +3,7 @@
 use super::GraphKey;
 use rustc_hash::FxHasher;
 use std::hash::Hasher;
+use std::sync::Arc;
 
 /// Slots in a cache line of the table; neighbouring keys share a line.
 const LINE: usize = 8;
@@ -14,7 +15,8 @@ const LINE: usize = 8;
 /// which are written and read in order find their keys in the cache.
 #[derive(Clone, Default)]
 pub(crate) struct KeyTable {
-    keys: Vec<GraphKey>,
+    /// Shared with what names tasks by it.
+    keys: Arc<Vec<GraphKey>>,
     slots: Vec<u64>,
 }
 
@@ -27,6 +29,11 @@ impl KeyTable {
     /// All keys, by number.
     pub(crate) fn keys(&self) -> &[GraphKey] {
         &self.keys
+    }
+
+    /// All keys so far, by number, for whoever needs them longer than this table stays as it is.
+    pub(crate) fn shared(&self) -> Arc<Vec<GraphKey>> {
+        self.keys.clone()
     }
 
     /// The key with a number.
@@ -53,7 +60,7 @@ impl KeyTable {
         found.unwrap_or_else(|| {
             let id = self.keys.len() as u32;
             self.slots[place] = u64::from(tag) << 32 | (u64::from(id) + 1);
-            self.keys.push(key);
+            Arc::make_mut(&mut self.keys).push(key);
             id
         })
     }

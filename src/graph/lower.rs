@@ -65,7 +65,7 @@ impl<'a> Lowering<'a> {
         Lowering {
             graph,
             table: TaskTable::new(),
-            calls: GraphCalls::default(),
+            calls: GraphCalls::new(graph.program.keys.shared()),
             state: vec![UNSEEN; graph.program.keys.len()],
             callees: vec![0; graph.program.callees.len()],
             place: Vec::new(),
@@ -75,6 +75,12 @@ impl<'a> Lowering<'a> {
 
     fn finish(mut self) -> TaskTable {
         self.calls.finish();
+        // Columns of nothing but zeros say no more than none.
+        for column in [&mut self.table.scratch, &mut self.table.load] {
+            if column.iter().all(|bytes| *bytes == 0) {
+                *column = Vec::new();
+            }
+        }
         self.table.operators.push(Arc::new(self.calls));
         self.table
     }
@@ -173,8 +179,7 @@ impl<'a> Lowering<'a> {
             (sizes, source) = (Some(self.graph.sizes(id).0), false);
         }
         let sizes = sizes.unwrap_or_else(|| unknown(0));
-        let key = self.graph.program.keys.key(id).cloned();
-        self.calls.end_task(key.unwrap_or_else(|| GraphKey::from("")));
+        self.calls.end_task(id);
         let table = &mut self.table;
         table.operator.push(0);
         table.layer.push(u32::MAX);

@@ -24,9 +24,9 @@ pub struct TaskTable {
     pub inputs: Vec<u32>,
     /// For each task, the bytes of its output.
     pub out: Vec<u64>,
-    /// For each task, the bytes it holds beside inputs and output while it runs.
+    /// For each task, the bytes it holds beside inputs and output while it runs. Empty means none.
     pub scratch: Vec<u64>,
-    /// For each task, the bytes it reads from files that are not ours.
+    /// For each task, the bytes it reads from files that are not ours. Empty means none.
     pub load: Vec<u64>,
     /// For each task, whether it is a source: see [`Layer::is_source`].
     pub source: Vec<bool>,
@@ -54,6 +54,16 @@ impl TaskTable {
     pub fn inputs_of(&self, task: u32) -> &[u32] {
         let at = |i: usize| self.input_start.get(i).copied().unwrap_or(0) as usize;
         self.inputs.get(at(task as usize)..at(task as usize + 1)).unwrap_or_default()
+    }
+
+    /// The scratch bytes of a task.
+    pub(crate) fn scratch_of(&self, task: u32) -> u64 {
+        self.scratch.get(task as usize).copied().unwrap_or(0)
+    }
+
+    /// Whether a task takes memory that is the user's as it is: a source that reads nothing.
+    pub(crate) fn is_at_hand(&self, task: u32) -> bool {
+        self.source.get(task as usize) == Some(&true) && self.load.get(task as usize).is_none_or(|load| *load == 0)
     }
 
     /// A readable name of a task: `mean-1f2e3d4c[0, 3]`.

@@ -37,7 +37,7 @@ pub(crate) fn number(table: &TaskTable, order: Vec<u32>, base: u32, kept: &[u32]
         input_start: Vec::with_capacity(count + 1),
         inputs: Vec::with_capacity(table.inputs.len()),
         out: Vec::with_capacity(count),
-        scratch: Vec::with_capacity(count),
+        scratch: Vec::with_capacity(if table.scratch.is_empty() { 0 } else { count }),
         class: Vec::with_capacity(count),
         keep: keep.iter().filter(|task| is_kept(**task) == NOT_KEPT).map(|task| ids[*task as usize] - base).collect(),
         will_spill: Vec::new(),
@@ -50,7 +50,9 @@ pub(crate) fn number(table: &TaskTable, order: Vec<u32>, base: u32, kept: &[u32]
         let source = table.source[at];
         let slack = if source && table.out[at] > 0 { SOURCE_SLACK } else { 0 };
         batch.out.push(booked(table.out[at]) + slack);
-        batch.scratch.push(table.scratch[at]);
+        if !table.scratch.is_empty() {
+            batch.scratch.push(table.scratch_of(*task));
+        }
         let stays = stays.get(at).copied().unwrap_or(false);
         batch.class.push(if source && !stays { Class::Source } else { Class::Task });
     }

@@ -98,10 +98,19 @@ const SIMULATION: usize = 30;
 const NOISE: (usize, usize) = (144, 5000);
 
 /// Rounds with noise that find nothing before the next is not made.
-const IDLE: usize = 4;
+const IDLE: usize = 6;
+
+/// How many orders are kept beside the best.
+const OTHERS: usize = 3;
 
 /// Tasks and edges that a search at the peak may pass over.
 const SEARCH: usize = 250_000;
+
+/// Tasks and edges up to which every candidate's ties are tried on others.
+const SMALL: usize = 25_000;
+
+/// Candidates of the second stage that are tried with the ties of every candidate of the first.
+const CROSSED: [&str; 4] = ["greedy, by place", "greedy, sources last, by place", "backwards, by place", "dask, by place"];
 
 /// The most rounds of the second stage.
 const ROUNDS: usize = 4;
@@ -121,6 +130,8 @@ pub(super) struct Portfolio<'a, E> {
     /// Whether no more is tried than what could be saved is worth.
     thrifty: bool,
     pub(super) best: Option<Choice>,
+    /// The next best orders of a small graph, no two of the same cost.
+    others: Vec<((u64, u64), Vec<u32>)>,
 }
 
 impl<'a, E: FnMut(&[u32]) -> Cost> Portfolio<'a, E> {
@@ -136,6 +147,7 @@ impl<'a, E: FnMut(&[u32]) -> Cost> Portfolio<'a, E> {
             left: WORK / size,
             thrifty: false,
             best: None,
+            others: Vec::new(),
         }
     }
 
@@ -147,9 +159,14 @@ impl<'a, E: FnMut(&[u32]) -> Cost> Portfolio<'a, E> {
     /// Tries candidates until one costs nothing or enough have been tried.
     pub(super) fn run(&mut self) {
         let descent = Descent::new(self.links);
+        let mut made = Vec::new();
         for (name, weight, make) in CANDIDATES {
             if self.may(weight) || self.best.is_none() {
-                self.consider(name, make(self.links, &descent));
+                let order = make(self.links, &descent);
+                if self.is_small() {
+                    made.push(places(&order));
+                }
+                self.consider(name, order);
             }
         }
         // Ties as Dask's users know them, then as the best order has them.
@@ -157,6 +174,19 @@ impl<'a, E: FnMut(&[u32]) -> Cost> Portfolio<'a, E> {
             let known = places(&dask(self.links, &[]));
             self.second(|_| known.clone());
         }
+        self.rounds();
+        let before = self.rank();
+        self.crossed(&made);
+        if self.rank() != before {
+            self.rounds();
+        }
+        self.with_noise();
+        self.settle_best();
+        self.reductions_first();
+    }
+
+    /// The second stage and windows, as long as they find something.
+    fn rounds(&mut self) {
         for _ in 0..ROUNDS {
             let before = self.rank();
             self.second(|portfolio| portfolio.places());
@@ -165,9 +195,18 @@ impl<'a, E: FnMut(&[u32]) -> Cost> Portfolio<'a, E> {
                 break;
             }
         }
-        self.with_noise();
-        self.settle_best();
-        self.reductions_first();
+    }
+
+    /// Small graphs: orders whose ties each of the first stage's candidates decides.
+    fn crossed(&mut self, places: &[Vec<u32>]) {
+        for place in places.iter().flat_map(|place| [place.clone(), reversed(place)]) {
+            for (name, weight, make) in SECOND.iter().filter(|(name, ..)| CROSSED.contains(name)) {
+                if self.may(weight + PASS) {
+                    let order = make(self.links, &place);
+                    self.consider_near(name, order);
+                }
+            }
+        }
     }
 
     /// The candidates of the second stage.
@@ -184,11 +223,14 @@ impl<'a, E: FnMut(&[u32]) -> Cost> Portfolio<'a, E> {
     fn with_noise(&mut self) {
         let tries = (NOISE.0 * NOISE.1 / self.size).min(NOISE.0);
         let mut noise = Noise(1);
-        let mut idle = 0;
+        let (mut idle, most_idle) = (0, if self.is_small() { IDLE } else { IDLE - 2 });
         for _ in 0..tries / SECOND.len() {
             let before = self.rank();
+            // Where the best leads nowhere, the next best ones may.
+            let others = self.others.len() + 1;
+            let other = self.others.get((idle % others).wrapping_sub(1)).map(|(_, order)| places(order));
             self.second(|portfolio| {
-                let mut places = portfolio.places();
+                let mut places = other.clone().unwrap_or_else(|| portfolio.places());
                 let most = places.len() as u64 >> noise.below(8);
                 places.iter_mut().for_each(|place| *place += noise.below(most + 1) as u32);
                 places
@@ -199,10 +241,15 @@ impl<'a, E: FnMut(&[u32]) -> Cost> Portfolio<'a, E> {
             let order = self.settle(order);
             self.take("search", order, |cost, least| cost <= least);
             idle = if self.rank() == before { idle + 1 } else { 0 };
-            if idle == IDLE {
+            if idle == most_idle {
                 return;
             }
         }
+    }
+
+    /// Whether there is time to try much: where each order is not simulated.
+    fn is_small(&self) -> bool {
+        self.size <= SMALL && self.bound == 0
     }
 
     /// What the best order costs.
@@ -233,6 +280,15 @@ impl<'a, E: FnMut(&[u32]) -> Cost> Portfolio<'a, E> {
         self.take(name, order, |cost, least| cost < least);
     }
 
+    /// The same for one of many, which is improved where it is not far from the best.
+    fn consider_near(&mut self, name: &'static str, order: Vec<u32>) {
+        self.left = self.left.saturating_sub(PEAK);
+        let near = self.best.as_ref().and_then(|best| best.cost).is_none_or(|cost| peak(self.shape, &order) <= cost.peak.saturating_mul(2));
+        if near {
+            self.consider(name, order);
+        }
+    }
+
     /// Improves the best order of a large graph.
     fn settle_best(&mut self) {
         if self.size >= LARGE
@@ -246,14 +302,33 @@ impl<'a, E: FnMut(&[u32]) -> Cost> Portfolio<'a, E> {
 
     /// Takes an order where its input and output, and its peak, compare with those of the best so far as they should.
     fn take(&mut self, name: &'static str, order: Vec<u32>, better: fn((u64, u64), (u64, u64)) -> bool) {
+        if self.best.as_ref().is_some_and(|best| best.order == order) {
+            return;
+        }
         self.left = self.left.saturating_sub(self.evaluation);
         let cost = (self.evaluate)(&order);
-        if self.rank().is_none_or(|least| better(cost.rank(), least)) {
+        let better = self.rank().is_none_or(|least| better(cost.rank(), least));
+        if self.is_small() && self.rank() != Some(cost.rank()) {
+            match self.best.as_ref().filter(|_| better).and_then(|best| Some((best.cost?.rank(), best.order.clone()))) {
+                Some(before) => self.remember(before.0, before.1),
+                None if !better => self.remember(cost.rank(), order.clone()),
+                None => {}
+            }
+        }
+        if better {
             self.best = Some(Choice { name, order, cost: Some(cost) });
             if self.thrifty {
                 let worth = usize::try_from(cost.rank().0 / BYTES_A_UNIT).unwrap_or(usize::MAX) / self.size;
                 self.left = self.left.min(worth.max(LEAST));
             }
+        }
+    }
+
+    /// Keeps an order that is not the best where it is among the next best.
+    fn remember(&mut self, rank: (u64, u64), order: Vec<u32>) {
+        if let Err(at) = self.others.binary_search_by_key(&rank, |(rank, _)| *rank) {
+            self.others.insert(at, (rank, order));
+            self.others.truncate(OTHERS);
         }
     }
 

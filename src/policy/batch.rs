@@ -19,7 +19,7 @@ pub(crate) struct Batch {
     pub(crate) inputs: Vec<u32>,
     /// The bytes that each task's output is booked for.
     pub(crate) out: Vec<u64>,
-    /// The bytes that each task is booked for beside inputs and output while it runs.
+    /// The bytes that each task is booked for beside inputs and output while it runs. Empty means none.
     pub(crate) scratch: Vec<u64>,
     /// What each task is.
     pub(crate) class: Vec<Class>,
@@ -53,7 +53,7 @@ impl Batch {
         let mut once = Vec::new();
         for task in 0..self.len() {
             let inputs = self.inputs_of(task);
-            let own = self.out[task] + self.scratch[task];
+            let own = self.out[task] + self.scratch.get(task).copied().unwrap_or(0);
             if inputs.iter().map(bytes).sum::<u64>() + own <= largest.0 {
                 continue;
             }

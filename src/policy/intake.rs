@@ -47,7 +47,7 @@ impl Policy {
         self.inputs.reserve(batch.inputs.len());
         // Each input once, in the order given; and how many users each chunk has in this batch.
         let mut seen = vec![u32::MAX; count];
-        let mut uses = vec![0u32; count];
+        self.left.resize(base as usize + count, 0);
         let mut kept_users: Vec<(u32, u32)> = Vec::new();
         for task in 0..count {
             let id = base + task as u32;
@@ -56,7 +56,7 @@ impl Policy {
                 if let Some(local) = input.checked_sub(base) {
                     if seen[local as usize] != id {
                         seen[local as usize] = id;
-                        uses[local as usize] += 1;
+                        self.left[*input as usize] += 1;
                         self.inputs.push(*input);
                     }
                 } else if !self.inputs[first..].contains(input) {
@@ -67,10 +67,10 @@ impl Policy {
             self.input_start.push(self.inputs.len() as u32);
         }
         let mut at = self.users.len() as u32;
-        for uses in &uses {
+        drop(seen);
+        for uses in &self.left[base as usize..] {
             self.user_start.push(at);
             self.user_end.push(at);
-            self.left.push(*uses);
             at += uses;
         }
         self.users.resize(at as usize, 0);
@@ -82,7 +82,7 @@ impl Policy {
             self.state.push(if source { State::Absent } else { State::Waiting });
             self.flags.push(if source { flag::CLEAN | flag::SOURCE } else { 0 });
             self.out.push(batch.out[task]);
-            self.scratch.push(batch.scratch[task]);
+            self.scratch.push(batch.scratch.get(task).copied().unwrap_or(0));
             let mut waits = 0;
             for at in self.inputs_range(id) {
                 let input = self.inputs[at];

@@ -407,6 +407,11 @@ def gradient(shape, chunks):
     return of_dask(sum(g**2 for g in da().gradient(x)).mean())
 
 
+@family("gradient_kept", cube=(60, 20), fine=(40, 10))
+def gradient_kept(n, chunk):
+    return of_dask(*da().gradient(da().random.random((n,) * 3, chunks=chunk)))
+
+
 @family("stencil", one=((3000,), (100,), 6), two=((400, 400), (80, 80), 4))
 def stencil(shape, chunks, steps):
     x = da().random.random(shape, chunks=chunks)
@@ -482,6 +487,27 @@ def histograms(blocks, n):
     x = da().random.random(blocks * n, chunks=n)
     y = (x - x.min()) / (x.max() - x.min())
     return of_dask(da().histogram(y, bins=10, range=(0, 1))[0], y.std())
+
+
+@family("histogram_weighted", ten=(900, 90), fifteen=(900, 60))
+def histogram_weighted(n, chunk):
+    """Counts and sums of weights, whose bins are kept for each block until all are there."""
+    d = da()
+    x = d.random.random((n, n), chunks=chunk)
+    y = x * 2 + 1
+    counts, _ = d.histogram(y, bins=30, range=(1, 3))
+    sums, _ = d.histogram(x.ravel(), bins=20, range=(0, 1), weights=y.ravel())
+    return of_dask(counts, sums, d.bincount((x.ravel() * 10).astype(int), minlength=10))
+
+
+@family("bootstrap", few=(20, 8), many=(40, 20))
+def bootstrap(blocks, draws):
+    """Means of blocks drawn with repeats, and how far they are apart."""
+    import numpy as np
+
+    x, rng = da().random.random(blocks * 50, chunks=50), np.random.default_rng(3)
+    means = [x.blocks[rng.integers(0, blocks, blocks // 2).tolist()].mean() for _ in range(draws)]
+    return of_dask(da().stack(means).std(), x.mean())
 
 
 @family("slices", a=(800, 80), b=(1200, 60))

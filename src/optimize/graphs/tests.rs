@@ -167,7 +167,7 @@ fn what_is_fused_stays_within_the_bound() {
 /// What a task needs in bytes.
 fn need(table: &crate::graph::TaskTable, task: u32) -> u64 {
     let inputs: u64 = table.inputs_of(task).iter().map(|input| table.out[*input as usize]).sum();
-    inputs + table.out[task as usize] + table.scratch[task as usize]
+    inputs + table.out[task as usize] + table.scratch_of(task)
 }
 
 #[test]

@@ -31,6 +31,7 @@ pub(crate) fn dask(links: &Links, place: &[u32]) -> Vec<u32> {
         progress: Progress::new(links),
         targets: Targets::new(links, &roots, &weights),
         weights: &weights,
+        place,
         runnable: Vec::new(),
         paths: FxHashMap::default(),
         in_hull: vec![false; links.len()],
@@ -78,6 +79,8 @@ struct Walk<'a> {
     progress: Progress<'a>,
     targets: Targets,
     weights: &'a [Weight],
+    /// Which of the users that a task makes free is followed first, where Dask takes them as a set has them: the one with the larger place.
+    place: &'a [u32],
     /// Tasks whose last input has run since the free paths were last followed, where that input has other users.
     runnable: Vec<u32>,
     /// For each reducer, the free paths that lead into it; each ends with the reducer.
@@ -116,9 +119,14 @@ impl Walk<'_> {
             self.progress.run(task);
             self.targets.ran(task, links.users(task));
             let users = links.users(task);
-            for user in users {
-                if self.progress.missing[*user as usize] == 0 {
-                    if users.len() == 1 { self.next.push(*user) } else { self.runnable.push(*user) }
+            let free = |user: &&u32| self.progress.missing[**user as usize] == 0;
+            if users.len() == 1 {
+                self.next.extend(users.iter().filter(free));
+            } else {
+                let from = self.runnable.len();
+                self.runnable.extend(users.iter().filter(free));
+                if !self.place.is_empty() {
+                    self.runnable[from..].sort_unstable_by_key(|user| self.place[*user as usize]);
                 }
             }
         }
