@@ -129,5 +129,5 @@ fn a_wish_costs_no_memory() {
     assert_eq!(engine.compute(&all).unwrap(), 66.0);
     assert!(engine.last_run().unwrap().peak_bytes <= engine.memory());
     let plain = Array::<f64>::ones([1000], 100).sum(..);
-    assert_ne!(engine.explain(&plain.item_collection()).unwrap().order, "by priority");
+    assert_ne!(engine.explain(plain.item_collection()).unwrap().order, "by priority");
 }

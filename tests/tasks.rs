@@ -59,8 +59,18 @@ fn folder() -> tempfile::TempDir {
     tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap()
 }
 
+/// What a task may return, and take.
+#[chunkstore::task]
+fn nothing() {}
+#[chunkstore::task]
+fn borrowed(_: (i64, String), _many: Vec<Vec<f64>>) -> &'static str {
+    "text"
+}
+
 #[test]
 fn a_task_is_a_function_and_has_an_identity() {
+    nothing();
+    assert_eq!(borrowed((1, String::new()), vec![]), "text");
     assert_eq!(add(1, 2), 3);
     assert_eq!([1, 2, 3].into_iter().reduce(add), Some(6));
     assert_eq!((op(add), op(inner::add) == op(add)), (op(add), false));

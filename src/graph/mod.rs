@@ -48,6 +48,7 @@ pub use crate::__graph_list as list;
 pub use annotate::{Annotations, annotate};
 pub use argument::{Argument, Fits, Plain};
 pub use call::{Arguments, Call, IntoArg, IntoTask, TryCall, TupleArgs, UntypedCall, call, call_untyped, try_call};
+pub(crate) use codec::LONGEST as LONGEST_RECORD;
 #[doc(hidden)]
 pub use codec::{Codec, NoCodec, ResultCodec, Returned, SerdeCodec};
 pub(crate) use function::{Callee, Fallible, Function, Library, Typed};

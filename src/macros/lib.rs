@@ -1,7 +1,7 @@
 //! The attribute `#[chunkstore::task]`, which registers a function. `chunkstore` exports it; its documentation stands there.
 
 use proc_macro::TokenStream;
-use proc_macro2::{Span, TokenStream as Tokens};
+use proc_macro2::{Span, TokenStream as Tokens, TokenTree};
 use quote::{quote, quote_spanned};
 use syn::parse::{Parse, ParseStream};
 use syn::spanned::Spanned;
@@ -80,6 +80,11 @@ fn expand(options: TokenStream, item: TokenStream) -> Result<TokenStream> {
         syn::ReturnType::Default => quote!(()),
         syn::ReturnType::Type(_, ty) => quote!(#ty),
     };
+    // What borrows cannot be read back, which the compiler could not tell from bounds.
+    let codec = match borrows(returned.clone()) {
+        true => quote!(::core::option::Option::None),
+        false => quote!((&&&::chunkstore::__private::Returned::<#returned>::new()).codec()),
+    };
     let conditions = function.attrs.iter().filter(|attribute| attribute.path().is_ident("cfg"));
     let ident = &function.sig.ident;
     Ok(quote! {
@@ -96,7 +101,7 @@ fn expand(options: TokenStream, item: TokenStream) -> Result<TokenStream> {
                     || {
                         #[allow(unused_imports)]
                         use ::chunkstore::__private::{NoCodec as _, ResultCodec as _, SerdeCodec as _};
-                        let codec = (&&&::chunkstore::__private::Returned::<#returned>::new()).codec();
+                        let codec = #codec;
                         ::chunkstore::__private::Declared::new(#ident, #name, #version, codec)
                     },
                     ::chunkstore::__private::build_of,
@@ -105,6 +110,15 @@ fn expand(options: TokenStream, item: TokenStream) -> Result<TokenStream> {
         };
     }
     .into())
+}
+
+/// Whether a type has references or lifetimes in it.
+fn borrows(ty: Tokens) -> bool {
+    ty.into_iter().any(|token| match token {
+        TokenTree::Punct(punct) => matches!(punct.as_char(), '&' | '\''),
+        TokenTree::Group(group) => borrows(group.stream()),
+        _ => false,
+    })
 }
 
 /// The types of a function's parameters, if it is one that can be registered.

@@ -3,9 +3,10 @@
 //! A value that is a chunk is saved as block 0 of its key, an object as records in block 1: what comes back is what the call gave.
 
 use super::target::Target;
-use crate::graph::{Dependency, Key, Layer, LayerRef, NodeLayer, Operator, Size, Sizes, TaskContext, Value};
+use crate::graph::{Dependency, Key, LONGEST_RECORD, Layer, LayerRef, NodeLayer, Operator, Size, Sizes, TaskContext, Value};
 use crate::{Error, ErrorKind, Result};
 use chunkstore_store::Chunk;
+use parking_lot::Mutex;
 use smallvec::SmallVec;
 use std::any::Any;
 use std::panic::Location;
@@ -21,6 +22,9 @@ const BYTES_A_SECOND: u64 = 200 << 20;
 /// The block of a key in which a chunk is, and that in which an object is.
 const CHUNK: u32 = 0;
 const OBJECT: u32 = 1;
+
+/// What is booked for encoding an object: its record twice, to compare, and once more on its way to disk.
+pub(super) const ENCODING_BYTES: u64 = 4 * LONGEST_RECORD as u64;
 
 /// Which tasks of a layer have keys that mean the same to another process; `is_known` says it of blocks of the layers that it needs.
 pub(super) fn known_calls(tasks: &NodeLayer, is_known: impl Fn(Key, u32) -> bool) -> Vec<bool> {
@@ -52,6 +56,8 @@ struct Saved {
     known: Arc<[bool]>,
     /// Which are there, and in which block of their key.
     found: Vec<Option<u8>>,
+    /// Held by whom encodes an object: one at a time does, in memory that is booked for that.
+    encoding: Mutex<()>,
 }
 
 impl CheckpointedCalls {
@@ -64,7 +70,8 @@ impl CheckpointedCalls {
         let node = |block: usize| NodeLayer::of(&layer)?.node(block as u32);
         let found = known.iter().enumerate().map(|(block, known)| if *known { place(node(block)?.key()) } else { None });
         let found = found.collect();
-        CheckpointedCalls { saved: Arc::new(Saved { target, calls: layer.clone(), known, found }), layer }
+        let saved = Saved { target, calls: layer.clone(), known, found, encoding: Mutex::new(()) };
+        CheckpointedCalls { saved: Arc::new(saved), layer }
     }
 
     /// How many of the calls were there.
@@ -171,7 +178,7 @@ impl ReadOrCall {
 
     /// Saves what a call gave, where that is worth it and can be done.
     fn save(&self, value: &Value, took: Duration, task: &TaskContext<'_>) -> Result<()> {
-        let Saved { target, calls, known, .. } = &*self.saved;
+        let Saved { target, calls, known, encoding, .. } = &*self.saved;
         let is_known = known.get(task.block() as usize).copied().unwrap_or(false);
         let least = Duration::from_secs_f64(value.nbytes() as f64 / BYTES_A_SECOND as f64).max(LONG_ENOUGH);
         let Some(node) = NodeLayer::of(calls).and_then(|tasks| tasks.node(task.block())) else { return Ok(()) };
@@ -180,10 +187,17 @@ impl ReadOrCall {
         }
         match (value, node.codec()) {
             (Value::Chunk(_), _) => target.save(node.key(), CHUNK, value),
-            (Value::Object(object), Some(codec)) => match codec.encode(object, task)? {
-                Some(records) => target.save(node.key(), OBJECT, &Value::Chunk(Chunk::Records(records))),
-                None => Ok(()),
-            },
+            (Value::Object(object), Some(codec)) => {
+                let _alone = encoding.lock();
+                match codec.encode(object, task) {
+                    Ok(Some(records)) => target.save(node.key(), OBJECT, &Value::Chunk(Chunk::Records(records))),
+                    Ok(None) => Ok(()),
+                    Err(_) => {
+                        target.skip();
+                        Ok(())
+                    }
+                }
+            }
             _ => Ok(()),
         }
     }

@@ -1,7 +1,7 @@
 //! One run and its checkpoints: from the choice of layers to what becomes of them in the end.
 
 use super::Checkpoint;
-use super::calls::CheckpointedCalls;
+use super::calls::{CheckpointedCalls, ENCODING_BYTES};
 use super::choice::{choose, is_portable};
 use super::layer::Checkpointed;
 use super::target::Target;
@@ -30,7 +30,8 @@ struct Run {
     found: u64,
     /// Blocks that are saved when they are made.
     missing: u64,
-    /// Whether delayed calls are among what was found.
+    /// Whether delayed calls are saved, and whether they are among what was found.
+    has_calls: bool,
     found_calls: bool,
 }
 
@@ -71,6 +72,7 @@ impl Saving {
             claimed,
             found: 0,
             missing: 0,
+            has_calls: false,
             found_calls: false,
         };
         let apart: FxHashSet<Key> = layers.iter().take(persist.len()).map(|layer| layer.key()).collect();
@@ -105,6 +107,7 @@ impl Saving {
                     let chosen = calls.iter().filter(|chosen| **chosen).count() as u64;
                     run.found += wrapped.present();
                     run.missing += chosen - wrapped.present().min(chosen);
+                    run.has_calls = true;
                     run.found_calls |= wrapped.present() > 0;
                     instead.insert(layer.key(), Arc::new(wrapped));
                 }
@@ -118,7 +121,8 @@ impl Saving {
     pub(in crate::engine) fn bytes(&self) -> u64 {
         let Some(run) = &self.0 else { return 0 };
         let found: u64 = run.targets().map(|target| target.bytes()).sum();
-        found + (run.missing * PENDING_BYTES).min(MOST_PENDING)
+        let encoding = if run.has_calls { ENCODING_BYTES } else { 0 };
+        found + encoding + (run.missing * PENDING_BYTES).min(MOST_PENDING)
     }
 
     /// Whether delayed calls were found, so that others, which only those need, are not to be run.

@@ -270,6 +270,11 @@ impl Target {
         Ok(())
     }
 
+    /// Notes that there was no memory to save a block.
+    pub(super) fn skip(&self) {
+        self.skipped.fetch_add(1, Relaxed);
+    }
+
     /// How many blocks there was no memory to save.
     pub(super) fn skipped(&self) -> u64 {
         self.skipped.load(Relaxed)
