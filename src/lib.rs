@@ -2,6 +2,7 @@
 //!
 //! - [`mod@array`]: lazy n-dimensional arrays of any size, with NumPy's names.
 //! - [`mod@delayed`]: calls of functions that are made later, with each other's results, lists, maps and arrays as arguments.
+//! - [`macro@task`] registers a function, so that its calls are known again; [`annotate`] says what holds for the calls of a part of a program.
 //! - [`graph`]: dicts of keys and tasks, and what collections become.
 //! - [`Engine`]: a memory bound, threads and a scratch folder; computes collections and graphs, and forecasts what that takes.
 //! - [`store`]: counted memory, chunks, and [`store::Chest`], a map that is larger than its memory.

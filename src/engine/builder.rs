@@ -102,7 +102,7 @@ impl EngineBuilder {
     /// Not saved are blocks of other layers: a run that writes a file (`to_npy`, `save`) finds its reductions, but begins the file anew. Nor is what
     /// depends on closures, on functions that are not registered, or on arrays in memory or made of delayed values, which have nothing by which they could be known again, user's graphs
     /// ([`Engine::get`]), and values that are neither arrays, numbers, bytes nor records; of registered functions also those whose types serde can neither write nor read,
-    /// or that take more than 1 MiB then. Blocks are found with any number of
+    /// or that take more than 1 MiB then. A persisted delayed value is saved for its run only. Blocks are found with any number of
     /// threads; with a bound of another size the optimiser may make other layers of chunks that are nearly as large as the bound, which are
     /// not found then.
     ///

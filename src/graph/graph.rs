@@ -74,6 +74,7 @@ impl Graph {
     ///
     /// What [`annotate`](super::annotate) says of retries and priority holds for the task, and stays with it where keys are inlined or fused: the most of
     /// what is said of those that become one.
+    ///
     /// The keys that the task mentions may be set later. Delayed values and arrays among its arguments are brought into the graph with all that they
     /// need.
     pub fn set(&mut self, key: impl Into<GraphKey>, task: impl IntoTask) {
