@@ -147,7 +147,13 @@ fn a_recording_tells_the_story_of_a_spilled_chunk() {
     assert!(std::ptr::eq(history.find(&why.name)[0], spilled));
     let stays = spilled.stays(history.ended_ns);
     assert!(stays.iter().any(|stay| stay.on_disk && !stay.in_memory) && stays.windows(2).all(|pair| pair[0].ns.1 <= pair[1].ns.0));
-    for svg in [history.timeline(), history.profile_picture(&[])] {
+    let cache = history.cache_profile();
+    assert!(cache.peak_bytes <= profile.peak_bytes && cache.peak_bytes >= profile.peak_bytes / 10 * 9, "{cache}\n{profile}");
+    assert_eq!(cache.layers.iter().map(|layer| layer.bytes_at_peak).sum::<u64>(), cache.peak_bytes);
+    // A chunk that was read back was held twice.
+    let number = history.tasks().position(|task| std::ptr::eq(task, spilled)).unwrap();
+    assert!(history.holdings().iter().filter(|held| held.task == number as u32).count() >= 2);
+    for svg in [history.timeline(), history.profile_picture(&[]), history.cache_picture()] {
         assert!(svg.starts_with("<svg") && svg.trim_end().ends_with("</svg>") && !svg.contains("NaN"));
     }
 }

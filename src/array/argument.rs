@@ -2,7 +2,7 @@
 
 use super::collect::Item;
 use super::{Array, Chunks};
-use crate::graph::{Argument, Fallible, Input, IntoArg, IntoTask, LayerRef, Program};
+use crate::graph::{Argument, Fallible, Input, IntoArg, IntoTask, LayerRef, Library, Program};
 use crate::{Error, ErrorKind, Persist, Result};
 use chunkstore_store::{Block, Element};
 use ndarray::Dimension;
@@ -52,7 +52,7 @@ impl<T: Element + Argument> IntoTask for Item<T> {
             self.0.encode(program);
             1
         };
-        program.call(write, Fallible(item::<T>, PhantomData));
+        program.call(write, Fallible(Library("item", item::<T>), PhantomData));
     }
 }
 impl<T: Element + Argument> IntoArg<T> for Item<T> {}

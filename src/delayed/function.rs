@@ -75,7 +75,8 @@ where
 
 impl<P, R> DelayedFn<P, R> {
     fn new(function: Arc<dyn Function>, pure: bool) -> Self {
-        DelayedFn { function, options: CallOptions { label: None, pure, retries: 0 }, types: PhantomData }
+        let options = CallOptions { pure, fault: function.fault(), ..CallOptions::default() };
+        DelayedFn { function, options, types: PhantomData }
     }
 
     /// A call with `args`, a tuple with one argument for each parameter. Nothing runs yet.
@@ -88,7 +89,7 @@ impl<P, R> DelayedFn<P, R> {
     /// Whether equal calls are one: then a call's key follows from the function and its arguments, so that equal work is done once in a computation
     /// however often it was written down. Otherwise each call is a value of its own, as a closure's always is.
     ///
-    /// It is so by default for functions that a [`Registry`](crate::graph::Registry) knows, and can be said of any `fn` and of closures without captures. Arguments are compared by
+    /// It is so by default for functions that are registered ([`macro@crate::task`], or by a [`Registry`](crate::graph::Registry)), and can be said of any `fn` and of closures without captures. Arguments are compared by
     /// content where they are numbers, texts, paths, durations, arrays, lists of these, delayed values or arrays; a call with others is a value of its own.
     ///
     /// ```
@@ -118,7 +119,22 @@ impl<P, R> DelayedFn<P, R> {
 
     /// Runs a call up to so many times more where its function returned an error ([`try_delayed`]); a panic is not tried again.
     pub fn retries(mut self, retries: u32) -> Self {
-        self.options.retries = retries;
+        self.options.retries = Some(retries);
+        self
+    }
+
+    /// Runs the calls before those of a lower priority, with what they need, where memory leaves the choice: see
+    /// [`Annotations::priority`](crate::Annotations::priority).
+    ///
+    /// ```
+    /// use chunkstore::delayed::{delayed, value};
+    /// let first = delayed(|x: i64| x + 1).priority(10).label("first");
+    /// let later = delayed(|x: i64| x + 2);
+    /// assert_eq!((later.call((1,)) * first.call((1,))).compute()?, 6);
+    /// # Ok::<(), chunkstore::Error>(())
+    /// ```
+    pub fn priority(mut self, priority: i32) -> Self {
+        self.options.priority = Some(priority);
         self
     }
 }

@@ -19,7 +19,9 @@ mod function;
 mod operators;
 mod parts;
 mod run;
+mod stamped_path;
 mod value;
 
+pub use crate::graph::StampedPath;
 pub use function::{DelayedFn, delayed, try_delayed};
 pub use value::{Delayed, IntoDelayed, value};

@@ -1,7 +1,8 @@
 //! Arithmetic of delayed values.
 
-use super::{Delayed, delayed};
-use crate::graph::{Argument, Fits, IntoArg, TaskFn};
+use super::{Delayed, DelayedFn, delayed};
+use crate::graph::{Argument, Fits, IntoArg, Library, TaskFn};
+use std::any::TypeId;
 use std::fmt::Display;
 use std::ops::{Add, Div, Mul, Neg, Rem, Sub};
 
@@ -35,6 +36,17 @@ impl<T> Delayed<T> {
     }
 }
 
+/// An operator of values of type `T`. Of numbers it is known again in another process; what one of a type of the user's does is known to the user's program only.
+fn arithmetic<T: 'static, F: TaskFn<P>, P: 'static>(name: &'static str, function: F) -> DelayedFn<P, F::Result> {
+    macro_rules! is_number {
+        ($($t:ty)*) => { [$(TypeId::of::<$t>()),*].contains(&TypeId::of::<T>()) };
+    }
+    match is_number!(i8 i16 i32 i64 i128 isize u8 u16 u32 u64 u128 usize f32 f64) {
+        true => delayed(Library(name, function)).pure(true),
+        false => delayed(function).pure(true),
+    }
+}
+
 macro_rules! operators {
     ($($trait:ident $method:ident;)*) => {
         mod functions {
@@ -50,7 +62,7 @@ macro_rules! operators {
                 type Output = Delayed<T>;
                 #[track_caller]
                 fn $method(self, other: R) -> Delayed<T> {
-                    delayed(functions::$method::<T>).pure(true).call((self, other))
+                    arithmetic::<T, _, _>(stringify!($method), functions::$method::<T>).call((self, other))
                 }
             }
 
@@ -58,7 +70,7 @@ macro_rules! operators {
                 type Output = Delayed<T>;
                 #[track_caller]
                 fn $method(self, other: R) -> Delayed<T> {
-                    delayed(functions::$method::<T>).pure(true).call((self, other))
+                    arithmetic::<T, _, _>(stringify!($method), functions::$method::<T>).call((self, other))
                 }
             }
             left!($trait $method: i8 i16 i32 i64 i128 isize u8 u16 u32 u64 u128 usize f32 f64);
@@ -72,7 +84,7 @@ macro_rules! left {
             type Output = Delayed<$t>;
             #[track_caller]
             fn $method(self, other: Delayed<$t>) -> Delayed<$t> {
-                delayed(functions::$method::<$t>).pure(true).call((self, other))
+                arithmetic::<$t, _, _>(stringify!($method), functions::$method::<$t>).call((self, other))
             }
         }
 
@@ -80,7 +92,7 @@ macro_rules! left {
             type Output = Delayed<$t>;
             #[track_caller]
             fn $method(self, other: &Delayed<$t>) -> Delayed<$t> {
-                delayed(functions::$method::<$t>).pure(true).call((self, other))
+                arithmetic::<$t, _, _>(stringify!($method), functions::$method::<$t>).call((self, other))
             }
         }
     )* };
@@ -98,7 +110,7 @@ impl<T: Neg<Output = T> + Argument> Neg for Delayed<T> {
     type Output = Delayed<T>;
     #[track_caller]
     fn neg(self) -> Delayed<T> {
-        delayed(functions::neg::<T>).pure(true).call((self,))
+        arithmetic::<T, _, _>("neg", functions::neg::<T>).call((self,))
     }
 }
 
@@ -106,6 +118,6 @@ impl<T: Neg<Output = T> + Argument> Neg for &Delayed<T> {
     type Output = Delayed<T>;
     #[track_caller]
     fn neg(self) -> Delayed<T> {
-        delayed(functions::neg::<T>).pure(true).call((self,))
+        arithmetic::<T, _, _>("neg", functions::neg::<T>).call((self,))
     }
 }

@@ -1,7 +1,7 @@
 //! Delayed values taken apart: the elements of lists, and of tuples.
 
 use super::{Delayed, try_delayed};
-use crate::graph::{Argument, Given, Value, list_element, list_len};
+use crate::graph::{Argument, Given, Library, Value, list_element, list_len};
 use crate::{Error, ErrorKind};
 
 fn missing(index: u64, len: Option<usize>) -> Error {
@@ -44,7 +44,7 @@ impl<T: Argument + Clone> Delayed<Vec<T>> {
     /// ```
     #[track_caller]
     pub fn get(&self, index: usize) -> Delayed<T> {
-        try_delayed(element::<T>).pure(true).call((any(self), index as u64))
+        try_delayed(Library("element", element::<T>)).pure(true).call((any(self), index as u64))
     }
 
     /// The elements of a list of `count`, each on its own. A list of another length ends the computation with an error.
@@ -57,7 +57,7 @@ impl<T: Argument + Clone> Delayed<Vec<T>> {
     /// ```
     #[track_caller]
     pub fn nout(&self, count: usize) -> Vec<Delayed<T>> {
-        let (part, all) = (try_delayed(part::<T>).pure(true), any(self));
+        let (part, all) = (try_delayed(Library("part", part::<T>)).pure(true), any(self));
         let mut parts = Vec::with_capacity(count);
         for index in 0..count {
             parts.push(part.call((&all, index as u64, count as u64)));
@@ -89,7 +89,7 @@ macro_rules! split {
                         };
                         taken.ok_or_else(|| missing($n, None))
                     };
-                    try_delayed(take).label(concat!("part-", stringify!($n))).pure(true).call((&all,))
+                    try_delayed(Library(concat!("part-", stringify!($n)), take)).label(concat!("part-", stringify!($n))).pure(true).call((&all,))
                 },)*)
             }
         }

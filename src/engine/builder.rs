@@ -89,17 +89,20 @@ impl EngineBuilder {
     ///
     /// - the blocks of persisted collections, as `checkpoints/KEY`. They stay, and are found whenever the same is persisted;
     /// - of each `compute` and `persist`, as `runs/KEY`, what decides what comes next and what is held for that, and the blocks of layers that
-    ///   shrink what goes into them to an eighth or less: the partial results of reductions, as a rule. They go when the run has succeeded,
+    ///   shrink what goes into them to an eighth or less: the partial results of reductions, as a rule; and what delayed calls of registered functions
+    ///   ([`macro@crate::task`]) gave that took 10 ms and more, and longer than it takes to write that. They go when the run has succeeded,
     ///   and stay until then: `chunkstore rm 'FOLDER/runs/*'` removes what is left of runs that nobody will go on with. A run that ends within a tenth
     ///   of a second leaves nothing.
     ///
     /// What is found is read, and what it was made of is neither read nor computed; the report of the run says how many blocks were found. A key
     /// says what was computed from what: with a file of another path, size or time of its last write (in nanoseconds), another parameter, other
-    /// chunks, or another version of a function nothing is found, and what was saved of the old is not used.
+    /// chunks, or another version of a function nothing is found, and what was saved of the old is not used. Of a path that is the argument of a delayed call only the text
+    /// counts; a [`StampedPath`](crate::delayed::StampedPath) has the state of the file too.
     ///
     /// Not saved are blocks of other layers: a run that writes a file (`to_npy`, `save`) finds its reductions, but begins the file anew. Nor is what
-    /// depends on closures or on arrays in memory, which have nothing by which they could be known again, user's graphs
-    /// ([`Engine::get`]), and values that are neither arrays, numbers, bytes nor records. Blocks are found with any number of
+    /// depends on closures, on functions that are not registered, or on arrays in memory or made of delayed values, which have nothing by which they could be known again, user's graphs
+    /// ([`Engine::get`]), and values that are neither arrays, numbers, bytes nor records; of registered functions also those whose types serde can neither write nor read,
+    /// or that take more than 1 MiB then. A persisted delayed value is saved for its run only. Blocks are found with any number of
     /// threads; with a bound of another size the optimiser may make other layers of chunks that are nearly as large as the bound, which are
     /// not found then.
     ///

@@ -211,7 +211,11 @@ impl Engine {
         let count = layers.len();
         layers.extend(tasks);
         let (saving, mut layers) = prepare(layers)?;
-        let tasks = layers.split_off(count);
+        let mut tasks = layers.split_off(count);
+        if saving.has_found_calls() {
+            // What only found calls need is not wanted; the results say what is.
+            tasks.clear();
+        }
         Ok((saving, LinkedLayers { tasks, layers }))
     }
 

@@ -1,5 +1,6 @@
 //! Engines: a memory bound, threads and a scratch folder, and what computes on them.
 
+mod build;
 mod builder;
 mod cache;
 mod checkpoint;
@@ -22,6 +23,8 @@ mod visualize;
 mod watch;
 
 pub use crate::exec::{Callback, RunInfo, TaskInfo};
+#[doc(hidden)]
+pub use build::build_of;
 pub use builder::{EngineBuilder, Scheduler};
 pub use curve::CurvePoint;
 pub(crate) use default::default_engine;

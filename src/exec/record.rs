@@ -146,7 +146,11 @@ impl Recorder {
         // One more than there are layers: for tasks that a graph of the user's names.
         let count = layers.len() as u32 + 1;
         let first = self.layers.fetch_add(count, Relaxed);
-        let mut described: Vec<Value> = layers.iter().zip(first..).map(|(layer, number)| describe(layer, number)).collect();
+        let mut left = MOST_NAMES;
+        let mut described: Vec<Value> = Vec::with_capacity(count as usize);
+        for (layer, number) in layers.iter().zip(first..) {
+            described.push(describe(layer, number, &mut left));
+        }
         described.push(self.describe_graph(plan, first + count - 1));
         plan.first_layer = Some(first);
         self.describe(&json!({ "what": "run", "tasks": plan.order.len(), "bound": bound, "layers": described }));
@@ -227,14 +231,24 @@ fn is_in_graph(table: &TaskTable, task: usize) -> bool {
 }
 
 /// A layer's name, key and grid of blocks.
-fn describe(layer: &LayerRef, number: u32) -> Value {
+///
+/// Tasks of several kinds have names of their own, of which `left` more are written down.
+fn describe(layer: &LayerRef, number: u32, left: &mut usize) -> Value {
     let blocks = layer.blocks();
     let last = layer.position(blocks.saturating_sub(1));
     let grid: Vec<u32> = last.iter().map(|index| index + 1).collect();
     let counted = grid.iter().try_fold(1u32, |product, n| product.checked_mul(*n));
     // A grid that does not count the blocks is none.
     let grid = if counted == Some(blocks) { grid } else { vec![blocks] };
-    json!({ "layer": number, "name": layer.name(), "key": layer.key().to_string(), "blocks": blocks, "grid": grid })
+    let mut described = json!({ "layer": number, "name": layer.name(), "key": layer.key().to_string(), "blocks": blocks, "grid": grid });
+    if layer.kind_of(0).is_some() {
+        let operator = layer.operator();
+        let named = blocks.min(u32::try_from(*left).unwrap_or(u32::MAX));
+        *left -= named as usize;
+        let names: Vec<String> = (0..named).map(|block| operator.task_name(block).unwrap_or_default()).collect();
+        described["names"] = json!(names);
+    }
+    described
 }
 
 impl Drop for Recorder {

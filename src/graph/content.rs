@@ -3,7 +3,7 @@
 use super::function::Callee;
 use super::node::Input;
 use super::word::scalar_bits;
-use super::{Key, KeyBuilder, Value};
+use super::{Key, KeyBuilder, StampedPath, Value};
 use chunkstore_store::Chunk;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -74,6 +74,10 @@ fn value(key: KeyBuilder, value: &Value) -> Option<KeyBuilder> {
                 i128, x => |key: KeyBuilder| key.bytes(&x.to_le_bytes());
                 u128, x => |key: KeyBuilder| key.bytes(&x.to_le_bytes());
                 PathBuf, x => |key: KeyBuilder| key.bytes(x.as_os_str().as_encoded_bytes());
+                StampedPath, x => |key: KeyBuilder| {
+                    let key = key.bytes(x.path().as_os_str().as_encoded_bytes()).number(x.size());
+                    key.bytes(&x.mtime_ns().to_le_bytes())
+                };
                 Duration, x => |key: KeyBuilder| key.bytes(&x.as_nanos().to_le_bytes());
                 Vec<String>, x => |key: KeyBuilder| x.iter().fold(key.number(x.len() as u64), |key, text| key.text(text));
                 Vec<bool>, x => |key: KeyBuilder| key.numbers(x.iter().map(|x| u64::from(*x)));

@@ -56,13 +56,17 @@ fn add_linked(graph: &mut Graph, layers: &[LayerRef]) {
                 continue;
             }
             let node = NodeLayer::of(layer).and_then(|tasks| tasks.node(block));
-            graph.put(name(layer, block), |program| match node {
+            let key = name(layer, block);
+            graph.put(key.clone(), |program| match node {
                 Some(node) => node.write(program, |place| input(place as usize).unwrap_or_else(|| GraphKey::from(""))),
                 None => program.block(layer, block, |program| {
                     (0..dependencies.len()).filter_map(input).for_each(|key| program.key(key));
                     dependencies.len() as u32
                 }),
             });
+            if let (Some(node), Some(id)) = (node, graph.id(&key)) {
+                graph.say(id, node.said());
+            }
         }
     }
 }

@@ -1,6 +1,8 @@
 //! Functions in graphs: typed ones, whose arguments the compiler checks, and untyped ones; what makes two the same.
 
+use super::codec::Codec;
 use super::result::{into_value, sizes_of, unknown};
+use super::task::{Meaning, fault_of, find};
 use super::{Args, Argument, Given, KeyBuilder, LayerRef, Operator, Sizes, TaskContext, Value};
 use crate::{Error, ErrorKind, Result};
 use rustc_hash::FxHasher;
@@ -32,6 +34,24 @@ pub trait TaskFn<P>: Send + Sync + 'static {
     fn registered(&self) -> Option<(&'static str, u32)> {
         None
     }
+
+    /// Its name, where that is not in its type.
+    #[doc(hidden)]
+    fn called(&self) -> Option<&'static str> {
+        None
+    }
+
+    /// What makes it the same as others.
+    #[doc(hidden)]
+    fn op(&self) -> Op
+    where
+        Self: Sized,
+    {
+        match self.registered() {
+            Some((name, version)) => Op::registered(name, version),
+            None => Op::of(self),
+        }
+    }
 }
 
 macro_rules! functions {
@@ -49,6 +69,16 @@ macro_rules! functions {
             fn apply(&self, mut args: Args<'_>) -> Result<R> {
                 $(let $x = args.arg::<$a>()?;)*
                 Ok(self($($x),*))
+            }
+
+            #[inline]
+            fn registered(&self) -> Option<(&'static str, u32)> {
+                find::<F>().and_then(|known| Some((known.name, known.meaning()?.number())))
+            }
+
+            #[inline]
+            fn op(&self) -> Op {
+                Op::of(self)
             }
         }
     )* };
@@ -98,6 +128,26 @@ impl<P, F: TaskFn<P>> TaskFn<P> for Portable<F> {
     }
 }
 
+/// A function of this library, whose meaning follows from its name and its type: it needs no registration to be known again.
+#[derive(Clone, Copy)]
+pub(crate) struct Library<F>(pub(crate) &'static str, pub(crate) F);
+
+impl<P, F: TaskFn<P>> TaskFn<P> for Library<F> {
+    type Result = F::Result;
+
+    fn apply(&self, args: Args<'_>) -> Result<F::Result> {
+        self.1.apply(args)
+    }
+
+    fn called(&self) -> Option<&'static str> {
+        Some(self.0)
+    }
+
+    fn op(&self) -> Op {
+        Op(Identity::Library(self.0, std::any::type_name::<F>()))
+    }
+}
+
 /// What makes two functions in graphs the same.
 ///
 /// The same `fn` item or closure without captures is the same function, as is a registered one of equal name and
@@ -119,7 +169,9 @@ pub struct Op(Identity);
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 enum Identity {
     Item(TypeId),
-    Registered(&'static str, u32),
+    Registered(&'static str, Meaning),
+    /// A function of the library, and its type.
+    Library(&'static str, &'static str),
     Nonce(u64),
 }
 
@@ -130,15 +182,23 @@ pub fn op<F: 'static>(function: F) -> Op {
 
 impl Op {
     pub(crate) fn of<F: 'static>(_function: &F) -> Op {
-        match size_of::<F>() {
-            0 => Op(Identity::Item(TypeId::of::<F>())),
-            _ => Op::fresh(),
+        if size_of::<F>() != 0 {
+            return Op::fresh();
+        }
+        match find::<F>().and_then(|known| Some((known.name, known.meaning()?))) {
+            Some((name, meaning)) => Op(Identity::Registered(name, meaning)),
+            None => Op(Identity::Item(TypeId::of::<F>())),
         }
     }
 
     /// The identity of a registered function.
     pub fn registered(name: &'static str, version: u32) -> Op {
-        Op(Identity::Registered(name, version))
+        Op(Identity::Registered(name, Meaning::Version(version)))
+    }
+
+    /// Whether it means the same in other processes.
+    pub(crate) fn is_registered(&self) -> bool {
+        matches!(self.0, Identity::Registered(..) | Identity::Library(..))
     }
 
     /// Whether other functions can be the same as it.
@@ -154,7 +214,9 @@ impl Op {
                 id.hash(&mut hasher);
                 Some(key.number(0).number(hasher.finish()))
             }
-            Identity::Registered(name, version) => Some(key.number(1).text(name).number(version.into())),
+            Identity::Registered(name, Meaning::Version(version)) => Some(key.number(1).text(name).number(version.into())),
+            Identity::Registered(name, Meaning::Build(build)) => Some(key.number(2).text(name).bytes(&build.to_be_bytes())),
+            Identity::Library(name, of) => Some(key.number(3).text(name).text(of)),
             Identity::Nonce(_) => None,
         }
     }
@@ -178,6 +240,16 @@ pub(crate) trait Function: Send + Sync + 'static {
     fn sizes(&self) -> Sizes;
     fn op(&self) -> Op;
     fn registered(&self) -> Option<(&'static str, u32)>;
+
+    /// What is wrong with how it is registered.
+    fn fault(&self) -> Option<Error> {
+        None
+    }
+
+    /// How objects that it returns are kept on disk.
+    fn codec(&self) -> Option<Codec> {
+        None
+    }
 }
 
 /// What a step of a task calls: a function of the user's, or one block of a layer's operator.
@@ -214,11 +286,19 @@ impl<P: 'static, F: TaskFn<P>> Function for Typed<F, P> {
     }
 
     fn op(&self) -> Op {
-        op_of(&self.0)
+        self.0.op()
     }
 
     fn registered(&self) -> Option<(&'static str, u32)> {
         self.0.registered()
+    }
+
+    fn fault(&self) -> Option<Error> {
+        fault_of::<F>()
+    }
+
+    fn codec(&self) -> Option<Codec> {
+        find::<F>().and_then(|known| known.codec)
     }
 }
 
@@ -246,11 +326,19 @@ where
     }
 
     fn op(&self) -> Op {
-        op_of(&self.0)
+        self.0.op()
     }
 
     fn registered(&self) -> Option<(&'static str, u32)> {
         self.0.registered()
+    }
+
+    fn fault(&self) -> Option<Error> {
+        fault_of::<F>()
+    }
+
+    fn codec(&self) -> Option<Codec> {
+        find::<F>().and_then(|known| known.codec)
     }
 }
 
@@ -280,17 +368,13 @@ impl<F: Fn(&[Value]) -> Result<Value> + Send + Sync + 'static> Function for Unty
     }
 }
 
-fn op_of<P, F: TaskFn<P>>(function: &F) -> Op {
-    match function.registered() {
-        Some((name, version)) => Op::registered(name, version),
-        None => Op::of(function),
-    }
-}
-
 /// The function's name without its module; a closure is named after the function that it stands in.
 fn name_of<P, F: TaskFn<P>>(function: &F) -> &'static str {
-    if let Some((name, _)) = function.registered() {
+    if let Some(name) = function.called() {
         return name;
+    }
+    if let Some((name, _)) = function.registered() {
+        return name.rsplit("::").next().unwrap_or(name);
     }
     let path = std::any::type_name::<F>();
     let path = path.split('<').next().unwrap_or(path);

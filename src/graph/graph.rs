@@ -4,8 +4,8 @@ use super::call::IntoTask;
 use super::function::{Callee, Op};
 use super::program::Program;
 use super::word::Word;
-use super::{GraphKey, LayerRef, Picked};
-use rustc_hash::FxHashSet;
+use super::{Annotations, GraphKey, LayerRef, Picked};
+use rustc_hash::{FxHashMap, FxHashSet};
 use std::sync::Arc;
 
 /// The span of a key that is mentioned, but has no task.
@@ -36,6 +36,15 @@ pub struct Graph {
     /// For each key, where its task's words begin and end.
     pub(crate) spans: Vec<(u32, u32)>,
     pub(crate) defined: usize,
+    /// What is said of the tasks of some keys.
+    said: FxHashMap<u32, Said>,
+}
+
+/// What is said of a task: how often it is tried again, and its place among others.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Said {
+    pub(crate) retries: u32,
+    pub(crate) priority: i32,
 }
 
 /// A function that a graph calls.
@@ -63,11 +72,32 @@ impl Graph {
 
     /// Maps `key` to `task`: a call, a literal, another key (an alias), or a list. A task that the key had before is replaced.
     ///
+    /// What [`annotate`](super::annotate) says of retries and priority holds for the task, and stays with it where keys are inlined or fused: the most of
+    /// what is said of those that become one.
+    ///
     /// The keys that the task mentions may be set later. Delayed values and arrays among its arguments are brought into the graph with all that they
     /// need.
     pub fn set(&mut self, key: impl Into<GraphKey>, task: impl IntoTask) {
-        let key = key.into();
-        self.put(key, |program| task.encode(program));
+        let (key, here) = (key.into(), Annotations::here());
+        let said = Said { retries: here.retries.unwrap_or(0), priority: here.priority.unwrap_or(0) };
+        self.put(key.clone(), |program| task.encode(program));
+        if let Some(id) = self.program.keys.find(&key) {
+            self.say(id, said);
+        }
+    }
+
+    /// What is said of the task of a key.
+    pub(crate) fn said(&self, id: u32) -> Said {
+        if self.said.is_empty() { Said::default() } else { self.said.get(&id).copied().unwrap_or_default() }
+    }
+
+    /// Says something of the task of a key, in place of what was said before.
+    pub(crate) fn say(&mut self, id: u32, said: Said) {
+        match said == Said::default() {
+            true if self.said.is_empty() => {}
+            true => drop(self.said.remove(&id)),
+            false => drop(self.said.insert(id, said)),
+        }
     }
 
     pub(crate) fn put(&mut self, key: GraphKey, write: impl FnOnce(&mut Program)) {

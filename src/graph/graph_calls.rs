@@ -2,11 +2,13 @@
 
 use super::function::Callee;
 use super::given::{Args, Frame, Given};
+use super::node::retried;
 use super::result::LARGE;
 use super::word::Word;
 use super::{GraphKey, Operator, TaskContext, Value};
 use crate::{Error, ErrorKind, Result};
 use chunkstore_store::Chunk;
+use rustc_hash::FxHashMap;
 use smallvec::SmallVec;
 use std::sync::Arc;
 
@@ -20,6 +22,8 @@ pub(crate) struct GraphCalls {
     /// All keys of the graph, and for each task the number of its own.
     keys: Arc<Vec<GraphKey>>,
     names: Vec<u32>,
+    /// Of some tasks, how often they are tried again.
+    pub(crate) retries: FxHashMap<u32, u32>,
 }
 
 impl GraphCalls {
@@ -101,7 +105,12 @@ impl Operator for GraphCalls {
 
     fn run(&self, task: &TaskContext<'_>, inputs: &[Value]) -> Result<Value> {
         let words = self.task(task.block()).ok_or_else(malformed)?;
-        evaluate(task, words, inputs, &self.literals, &self.callees).map_err(|error| self.named(error, task.block()))
+        let once = || evaluate(task, words, inputs, &self.literals, &self.callees);
+        let done = match self.retries.is_empty() {
+            true => once(),
+            false => retried(task, self.retries.get(&task.block()).copied().unwrap_or(0), once),
+        };
+        done.map_err(|error| self.named(error, task.block()))
     }
 
     fn task_name(&self, block: u32) -> Option<String> {

@@ -75,6 +75,12 @@ impl KeyBuilder {
         self
     }
 
+    /// Adds a piece of something long, whose pieces' lengths say nothing: nothing may follow them.
+    pub(crate) fn part(mut self, bytes: &[u8]) -> Self {
+        self.0.update(bytes);
+        self
+    }
+
     /// Adds text.
     pub fn text(self, text: &str) -> Self {
         self.bytes(text.as_bytes())

@@ -76,6 +76,12 @@ pub trait Layer: Send + Sync + 'static {
         None
     }
 
+    /// What the user said of the place of `block`'s task among others: see [`Annotations::priority`](super::Annotations::priority).
+    fn priority(&self, block: u32) -> i32 {
+        let _ = block;
+        0
+    }
+
     /// Appends the blocks that `block` is made from, in the order in which the operator takes them.
     fn dependencies(&self, block: u32, out: &mut Vec<Dependency>);
 

@@ -287,6 +287,10 @@ impl Layer for NodeLayer {
         Some(self.node(block)?.label())
     }
 
+    fn priority(&self, block: u32) -> i32 {
+        self.node(block).map_or(0, |node| node.priority())
+    }
+
     fn dependencies(&self, block: u32, out: &mut Vec<Dependency>) {
         let at = |block: u32| self.tasks.ends.get(block as usize).copied().unwrap_or(0) as usize;
         let start = block.checked_sub(1).map_or(0, at);

@@ -180,7 +180,12 @@ impl<'a> Lowering<'a> {
         }
         let sizes = sizes.unwrap_or_else(|| unknown(0));
         self.calls.end_task(id);
+        let said = self.graph.said(id);
+        if said.retries > 0 {
+            self.calls.retries.insert(task as u32, said.retries);
+        }
         let table = &mut self.table;
+        table.set_priority(task as u32, said.priority);
         table.operator.push(0);
         table.layer.push(u32::MAX);
         table.block.push(task as u32);

@@ -2,9 +2,11 @@
 //!
 //! `SPEC.md` beside this file defines graphs without code.
 
+mod annotate;
 mod argument;
 mod booking;
 mod call;
+mod codec;
 mod content;
 mod display;
 #[cfg(test)]
@@ -34,16 +36,22 @@ mod registry;
 mod result;
 mod rewrite;
 mod same;
+mod stamped_path;
 mod table;
+mod task;
 mod tokenize;
 mod value;
 mod walk;
 mod word;
 
 pub use crate::__graph_list as list;
+pub use annotate::{Annotations, annotate};
 pub use argument::{Argument, Fits, Plain};
 pub use call::{Arguments, Call, IntoArg, IntoTask, TryCall, TupleArgs, UntypedCall, call, call_untyped, try_call};
-pub(crate) use function::{Callee, Fallible, Function, Typed};
+pub(crate) use codec::LONGEST as LONGEST_RECORD;
+#[doc(hidden)]
+pub use codec::{Codec, NoCodec, ResultCodec, Returned, SerdeCodec};
+pub(crate) use function::{Callee, Fallible, Function, Library, Typed};
 pub use function::{Op, Portable, TaskFn, op};
 pub use given::{Args, Elements, Given};
 pub(crate) use graph::words_of;
@@ -53,7 +61,7 @@ pub(crate) use graph_calls::tests::run;
 pub use graph_key::{GraphKey, KeyIndex, key};
 pub use key::{Key, KeyBuilder};
 pub use layer::{Barrier, Dependency, Layer, LayerRef, Size, Sizes};
-pub(crate) use link::{Linked as LinkedLayers, link};
+pub(crate) use link::{Linked as LinkedLayers, NodeLayer, link};
 pub(crate) use links::{KeyLinks, KeyUsers};
 pub use list::{AnyArg, Cons, List, Nil, list};
 pub use lower::Lowered;
@@ -65,7 +73,10 @@ pub(crate) use program::Program;
 pub use registry::{Decode, Registry};
 pub(crate) use result::{from_block, from_scalar, into_value, list_element, list_len};
 pub(crate) use rewrite::Rewrite;
+pub use stamped_path::StampedPath;
 pub use table::{Lowering, TaskTable};
+#[doc(hidden)]
+pub use task::{Declared, Task};
 pub use tokenize::tokenize;
 pub use value::{Object, Value};
 pub(crate) use walk::in_order;

@@ -1,12 +1,14 @@
 //! Tasks that stand on their own and point to what they need: what delayed values are made of.
 
+use super::codec::Codec;
 use super::content::content_key;
 use super::function::{Callee, Function};
+use super::graph::Said;
 use super::graph_calls::evaluate;
 use super::program::Program;
 use super::result::unknown;
 use super::word::Word;
-use super::{GraphKey, Key, KeyBuilder, LayerRef, Size, Sizes, TaskContext, Value};
+use super::{Annotations, GraphKey, Key, KeyBuilder, LayerRef, Size, Sizes, TaskContext, Value};
 use crate::{Error, ErrorKind, Result};
 use smallvec::SmallVec;
 use std::cell::RefCell;
@@ -19,6 +21,8 @@ pub(crate) type NodeRef = Arc<Node>;
 /// A task that stands on its own: what it does, and what it needs. Equal keys mean equal values.
 pub(crate) struct Node {
     key: Key,
+    /// Whether the key means the same to another process, if those of what it needs do.
+    known: bool,
     name: Name,
     body: Body,
     inputs: SmallVec<[Input; 2]>,
@@ -48,7 +52,7 @@ enum Name {
 #[derive(Clone)]
 enum Body {
     /// Words whose keys are places in `inputs`.
-    Task { words: SmallVec<[u32; 8]>, literals: Box<[Value]>, callees: SmallVec<[Callee; 1]>, calls: bool, retries: u32 },
+    Task { words: SmallVec<[u32; 8]>, literals: Box<[Value]>, callees: SmallVec<[Callee; 1]>, calls: bool, retries: u32, priority: i32 },
     /// A value that is there already.
     Literal(Value),
     /// The value of the only input.
@@ -73,7 +77,11 @@ pub(crate) struct CallOptions {
     /// Whether equal calls are the same task, where their arguments can be compared.
     pub(crate) pure: bool,
     /// How often a task that has returned an error is run again.
-    pub(crate) retries: u32,
+    pub(crate) retries: Option<u32>,
+    /// Which of them run first.
+    pub(crate) priority: Option<i32>,
+    /// What is wrong with how the function is registered.
+    pub(crate) fault: Option<Error>,
 }
 
 impl Input {
@@ -112,65 +120,80 @@ impl Node {
         write: impl FnOnce(&mut Program) -> u32,
         line: &'static Location<'static>,
     ) -> NodeRef {
+        if let Some(fault) = &options.fault {
+            return Node::broken(fault.clone(), line);
+        }
         let mut program = Program::alone();
         program.callees.push(Callee::Function(function.clone()));
         program.task(|program| program.step(Word::Step(0), None, write));
-        let name = options.label.clone().map_or(Name::Function, Name::Label);
-        Node::written(program, name, options.pure, true, options.retries, line)
+        let said = Annotations::here();
+        let name = options.label.clone().or(said.label).map_or(Name::Function, Name::Label);
+        let (retries, priority) = (options.retries.or(said.retries), options.priority.or(said.priority));
+        Node::written(program, name, options.pure, true, (retries.unwrap_or(0), priority.unwrap_or(0)), line)
     }
 
     /// The value of what `write` writes: a list, a literal, another task.
     pub(crate) fn expression(write: impl FnOnce(&mut Program), line: &'static Location<'static>) -> NodeRef {
         let mut program = Program::alone();
         program.task(write);
-        Node::written(program, Name::Function, true, false, 0, line)
+        Node::written(program, Name::Function, true, false, (0, 0), line)
     }
 
-    fn written(program: Program, name: Name, pure: bool, calls: bool, retries: u32, line: &'static Location<'static>) -> NodeRef {
+    fn written(
+        program: Program,
+        name: Name,
+        pure: bool,
+        calls: bool,
+        (retries, priority): (u32, i32),
+        line: &'static Location<'static>,
+    ) -> NodeRef {
         let Program { words, mut literals, callees, error, outside, .. } = program;
         let inputs = outside.unwrap_or_default();
         if let Some(error) = error {
-            return Arc::new(Node { key: Key::fresh(), name, body: Body::Broken(error.from_line(line)), inputs, line });
+            return Arc::new(Node { key: Key::fresh(), known: false, name, body: Body::Broken(error.from_line(line)), inputs, line });
         }
         if let [word] = *words {
             match Word::decode(word) {
-                Word::Key(0) => return Arc::new(Node { key: alias_key(&inputs), name, body: Body::Alias, inputs, line }),
+                Word::Key(0) => return Arc::new(Node { key: alias_key(&inputs), known: true, name, body: Body::Alias, inputs, line }),
                 Word::Literal(_) => {
-                    let key = content_key(&words, &literals, &[], &[]).unwrap_or_else(Key::fresh);
+                    let key = content_key(&words, &literals, &[], &[]);
                     let body = literals.pop().map_or(Body::Literal(Value::None), Body::Literal);
-                    return Arc::new(Node { key, name, body, inputs, line });
+                    return Arc::new(Node { key: key.unwrap_or_else(Key::fresh), known: key.is_some(), name, body, inputs, line });
                 }
                 _ => {}
             }
         }
         let key = if pure { content_key(&words, &literals, &callees, &inputs) } else { None };
+        let is_registered = |callee: &Callee| matches!(callee, Callee::Function(function) if function.op().is_registered());
+        let known = key.is_some() && callees.iter().all(is_registered);
         let body = Body::Task {
             words: SmallVec::from_slice(&words),
             literals: literals.into_boxed_slice(),
             callees: callees.into_iter().collect(),
             calls,
             retries,
+            priority,
         };
-        Arc::new(Node { key: key.unwrap_or_else(Key::fresh), name, body, inputs, line })
+        Arc::new(Node { key: key.unwrap_or_else(Key::fresh), known, name, body, inputs, line })
     }
 
     /// The value of a block of a layer.
     pub(crate) fn block(layer: LayerRef, block: u32, line: &'static Location<'static>) -> NodeRef {
         let inputs: SmallVec<[Input; 2]> = [Input::Block(layer, block)].into_iter().collect();
-        Arc::new(Node { key: alias_key(&inputs), name: Name::Function, body: Body::Alias, inputs, line })
+        Arc::new(Node { key: alias_key(&inputs), known: true, name: Name::Function, body: Body::Alias, inputs, line })
     }
 
     /// A task that cannot be run.
     pub(crate) fn broken(error: Error, line: &'static Location<'static>) -> NodeRef {
         let body = Body::Broken(error.from_line(line));
-        Arc::new(Node { key: Key::fresh(), name: Name::Function, body, inputs: SmallVec::new(), line })
+        Arc::new(Node { key: Key::fresh(), known: false, name: Name::Function, body, inputs: SmallVec::new(), line })
     }
 
     /// The same task under another name: one of its own.
     pub(crate) fn named(&self, name: &str) -> NodeRef {
         let key = KeyBuilder::new("named", 1).text(name).input(self.key).finish();
         let name = Name::Whole(name.into());
-        Arc::new(Node { key, name, body: self.body.clone(), inputs: self.inputs.clone(), line: self.line })
+        Arc::new(Node { key, known: self.known, name, body: self.body.clone(), inputs: self.inputs.clone(), line: self.line })
     }
 
     /// The same task with its value from a block of a layer.
@@ -180,12 +203,50 @@ impl Node {
             Name::Function => Name::Label(self.label().into()),
             name => name.clone(),
         };
-        Arc::new(Node { key: self.key, name, body: Body::Alias, inputs, line: self.line })
+        Arc::new(Node { key: self.key, known: self.known, name, body: Body::Alias, inputs, line: self.line })
     }
 
     /// Equal keys mean equal values.
     pub(crate) fn key(&self) -> Key {
         self.key
+    }
+
+    /// Whether the key means the same to another process, if those of what it needs do: it calls only registered functions, with arguments that can be
+    /// compared.
+    pub(crate) fn is_known(&self) -> bool {
+        self.known
+    }
+
+    /// How an object that it gives is kept on disk.
+    pub(crate) fn codec(&self) -> Option<Codec> {
+        match &self.body {
+            Body::Task { callees, calls: true, .. } => match callees.first() {
+                Some(Callee::Function(function)) => function.codec(),
+                _ => None,
+            },
+            _ => None,
+        }
+    }
+
+    /// What the user said of it.
+    pub(super) fn said(&self) -> Said {
+        match self.body {
+            Body::Task { retries, priority, .. } => Said { retries, priority },
+            _ => Said::default(),
+        }
+    }
+
+    /// What the user said of its place among others.
+    pub(crate) fn priority(&self) -> i32 {
+        match self.body {
+            Body::Task { priority, .. } => priority,
+            _ => 0,
+        }
+    }
+
+    /// Whether it calls a function.
+    pub(crate) fn is_call(&self) -> bool {
+        matches!(self.body, Body::Task { calls: true, .. })
     }
 
     /// What it needs, in the order in which it is given it.
@@ -271,19 +332,7 @@ impl Node {
             Body::Alias => return inputs.first().cloned().ok_or_else(missing),
             Body::Broken(error) => return Err(error.clone()),
         };
-        let mut left = retries;
-        loop {
-            match evaluate(task, words, inputs, literals, callees) {
-                Err(error) if error.kind() == ErrorKind::Failed && left > 0 => {
-                    if task.is_cancelled() {
-                        return Err(Error::new(ErrorKind::Cancelled, "the run was cancelled").from_line(self.line));
-                    }
-                    left -= 1;
-                }
-                Err(error) => return Err(error.from_line(self.line)),
-                done => return done,
-            }
-        }
+        retried(task, retries, || evaluate(task, words, inputs, literals, callees)).map_err(|error| error.from_line(self.line))
     }
 
     /// Writes it as a task of a graph, its inputs under the keys that `key` gives.
@@ -293,6 +342,22 @@ impl Node {
             Body::Literal(value) => program.literal(Ok(value.clone())),
             Body::Alias => program.key(key(0)),
             Body::Broken(error) => program.literal(Err(error.clone())),
+        }
+    }
+}
+
+/// Runs a task, up to `retries` times more where its function returned an error.
+pub(super) fn retried(task: &TaskContext<'_>, retries: u32, run: impl Fn() -> Result<Value>) -> Result<Value> {
+    let mut left = retries;
+    loop {
+        match run() {
+            Err(error) if error.kind() == ErrorKind::Failed && left > 0 => {
+                if task.is_cancelled() {
+                    return Err(Error::new(ErrorKind::Cancelled, "the run was cancelled"));
+                }
+                left -= 1;
+            }
+            done => return done,
         }
     }
 }

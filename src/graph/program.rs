@@ -264,6 +264,11 @@ impl Program {
     }
 
     fn add(&mut self, callee: Callee) -> u32 {
+        if let Callee::Function(function) = &callee
+            && let Some(fault) = function.fault()
+        {
+            self.error.get_or_insert(fault);
+        }
         self.callees.push(callee);
         self.checked(self.callees.len() - 1)
     }

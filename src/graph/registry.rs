@@ -58,10 +58,30 @@ impl Registry {
             let message = format!("{name} cannot be registered: it has captures, which another process does not have");
             return Err(Error::new(ErrorKind::Invalid, message).hint("register a `fn` and pass what it needs as arguments"));
         }
-        let portable = Portable { name, version, function };
-        let call = FunctionOperator { function: Typed(portable, PhantomData), name, version };
-        self.insert(name, version, Entry::Function(Arc::new(call)))?;
-        Ok(portable)
+        self.add_function(name, version, Arc::new(FunctionOperator::new(function, name, version)))?;
+        Ok(Portable { name, version, function })
+    }
+
+    /// A registry of all functions of the program that are registered where they stand: see [`macro@crate::task`]. More can be added.
+    ///
+    /// ```
+    /// use chunkstore::graph::Registry;
+    /// #[chunkstore::task(name = "example.double", version = 2)]
+    /// fn double(x: i64) -> i64 { 2 * x }
+    /// assert!(Registry::of_tasks()?.manifest().any(|known| known == ("example.double", 2)));
+    /// # Ok::<(), chunkstore::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// Invalid where two of them have the same name and version.
+    pub fn of_tasks() -> Result<Self> {
+        let mut registry = Registry::new();
+        super::task::add_all(&mut registry)?;
+        Ok(registry)
+    }
+
+    pub(super) fn add_function(&mut self, name: &str, version: u32, operator: Arc<dyn Operator>) -> Result<()> {
+        self.insert(name, version, Entry::Function(operator))
     }
 
     fn insert(&mut self, name: &str, version: u32, entry: Entry) -> Result<()> {
@@ -105,10 +125,16 @@ impl Registry {
 }
 
 /// A registered function as an operator: its inputs are its arguments.
-struct FunctionOperator<F, P> {
+pub(super) struct FunctionOperator<F, P> {
     function: Typed<Portable<F>, P>,
     name: &'static str,
     version: u32,
+}
+
+impl<F, P> FunctionOperator<F, P> {
+    pub(super) fn new(function: F, name: &'static str, version: u32) -> Self {
+        FunctionOperator { function: Typed(Portable { name, version, function }, PhantomData), name, version }
+    }
 }
 
 impl<F: TaskFn<P>, P: 'static> Operator for FunctionOperator<F, P> {

@@ -9,7 +9,7 @@
 //! A task that a key takes in at several places, or by way of several others, runs once for that key: its result stays at the
 //! bottom of the stack.
 
-use super::graph::{Graph, NOWHERE, words_of};
+use super::graph::{Graph, NOWHERE, Said, words_of};
 use super::links::KeyLinks;
 use super::word::{LIMIT, Word};
 use super::{GraphKey, Value};
@@ -51,6 +51,8 @@ struct Writer<'a> {
     old: &'a Graph,
     rewrite: Rewrite,
     new: Graph,
+    /// What is said of the old tasks that are in the one that is being written.
+    said: Said,
     /// The new numbers of keys, literals and functions.
     keys: Vec<u32>,
     literals: Vec<u32>,
@@ -118,6 +120,7 @@ impl<'a> Writer<'a> {
             old,
             rewrite,
             new: Graph::new(),
+            said: Said::default(),
             keys: vec![NONE; keys],
             literals: vec![NONE; old.program.literals.len()],
             callees: vec![NONE; old.program.callees.len()],
@@ -151,17 +154,23 @@ impl<'a> Writer<'a> {
                 self.define(id, start);
                 continue;
             }
+            self.said = Said::default();
             self.task(id);
             match renamed.next_if(|(of, _)| *of == id) {
                 Some((_, name)) => {
                     let span = self.new.program.end_task(start);
                     let named = self.new.program.keys.intern(name);
                     self.set(named, span);
+                    self.new.say(named, self.said);
                     let start = self.new.program.words.len();
                     self.new.program.words.push(Word::Key(named).encode());
                     self.define(id, start);
                 }
-                None => self.define(id, start),
+                None => {
+                    self.define(id, start);
+                    let key = self.key(id);
+                    self.new.say(key, self.said);
+                }
             }
         }
         let callees = &self.callees;
@@ -293,6 +302,8 @@ impl<'a> Writer<'a> {
     }
 
     fn open(&mut self, id: u32, bottom: u32) {
+        let Said { retries, priority } = self.old.said(id);
+        self.said = Said { retries: self.said.retries.max(retries), priority: self.said.priority.max(priority) };
         let (start, end) = self.old.span(id);
         if bottom > LIMIT / 2 {
             self.new.program.fail("a task has too many nested calls");

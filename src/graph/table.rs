@@ -32,6 +32,8 @@ pub struct TaskTable {
     pub source: Vec<bool>,
     /// For each task, whether `out` is exact.
     pub exact: Vec<bool>,
+    /// For each task, what the user said of its place among others: see [`Annotations::priority`](super::Annotations::priority). Shorter where the rest is 0.
+    pub priority: Vec<i32>,
 }
 
 impl TaskTable {
@@ -64,6 +66,15 @@ impl TaskTable {
     /// Whether a task takes memory that is the user's as it is: a source that reads nothing.
     pub(crate) fn is_at_hand(&self, task: u32) -> bool {
         self.source.get(task as usize) == Some(&true) && self.load.get(task as usize).is_none_or(|load| *load == 0)
+    }
+
+    /// Says a task's priority.
+    pub(crate) fn set_priority(&mut self, task: u32, priority: i32) {
+        let at = task as usize;
+        if priority != 0 {
+            self.priority.resize(self.priority.len().max(at + 1), 0);
+            self.priority[at] = priority;
+        }
     }
 
     /// A readable name of a task: `mean-1f2e3d4c[0, 3]`.
@@ -193,6 +204,8 @@ impl Lowering {
         table.load.push(sizes.load);
         table.source.push(description.is_source());
         table.exact.push(matches!(sizes.out, super::Size::Exact(_)));
+        let priority = description.priority(block);
+        table.set_priority(task as u32, priority);
         self.made[layer as usize].insert(block, task as u32);
         Ok(task as u32)
     }

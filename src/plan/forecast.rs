@@ -2,6 +2,7 @@
 
 use super::batch::{NOT_KEPT, Numbered, number};
 use super::choose::choose_for_run;
+use super::order::by_priority;
 use super::situation::Situation;
 use super::{Cost, Shape};
 use crate::graph::TaskTable;
@@ -54,11 +55,21 @@ pub(crate) fn plan(table: &TaskTable, kept: &[u32], keep: &[u32], situation: &Si
     let held: u64 = situation.kept.iter().map(|(_, kept)| kept.bytes).sum();
     let fits = total.saturating_add(scratch).saturating_add(held) <= situation.bound;
     let numbered_by = |order: Vec<u32>| number(table, order, situation.base, kept, keep);
+    let urgent = by_priority(table);
     if fits {
-        let numbered = numbered_by((0..table.len() as u32).collect());
+        let chosen = if urgent.is_some() { "by priority" } else { "depth first" };
+        let numbered = numbered_by(urgent.unwrap_or_else(|| (0..table.len() as u32).collect()));
         let forecast = if situation.forecast { simulated(&numbered) } else { None };
         let forecast = forecast.map(|forecast| with_booked(forecast, &numbered));
-        return Planned { numbered, chosen: "depth first", forecast };
+        return Planned { numbered, chosen, forecast };
+    }
+    if let Some(numbered) = urgent.map(numbered_by) {
+        // What the user wants first is not worth input and output.
+        let costs_nothing = |forecast: &Forecast| forecast.spilled_bytes + forecast.reread_bytes + forecast.source_reread_bytes == 0;
+        if let Some(forecast) = simulated(&numbered).filter(costs_nothing) {
+            let forecast = Some(with_booked(forecast, &numbered));
+            return Planned { numbered, chosen: "by priority", forecast };
+        }
     }
     let shape = Shape::of(table, keep);
     let mut best: Option<(Vec<u32>, Forecast)> = None;

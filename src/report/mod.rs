@@ -1,9 +1,10 @@
 //! What a person sees of a run: while it goes on, and afterwards.
 //!
 //! [`History`] is what became of each task and chunk, from an event log or from [`Engine::record`](crate::Engine::record). From it come
-//! [`History::why`], the story of one chunk, [`History::timeline`], a picture of where all were, and [`History::profile`].
+//! [`History::why`], the story of one chunk, [`History::timeline`], a picture of where all were, [`History::profile`], and [`History::cache_profile`].
 //! [`Picture`] draws graphs.
 
+mod cache;
 mod history;
 mod layout;
 mod picture;
@@ -14,6 +15,7 @@ mod svg;
 mod timeline;
 mod why;
 
+pub use cache::{CacheProfile, Holding, LayerHeld};
 pub use history::{History, Moment, Stay, TaskHistory};
 pub use picture::Picture;
 pub use profile::{LayerProfile, Profile, Span};

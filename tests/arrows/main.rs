@@ -25,6 +25,8 @@ use std::path::{Path, PathBuf};
 const ARROWS: &[(&str, &[&str])] = &[
     ("error", &[]),
     ("graph", &[]),
+    // A package of its own: what it writes are names in the user's program.
+    ("macros", &[]),
     ("policy", &["graph"]),
     ("plan", &["policy", "graph"]),
     ("optimize", &["graph"]),
@@ -87,6 +89,9 @@ const LIBRARIES: &[(&str, &[&str])] = &[
     ("zstd", &["store/src/codec/"]),
     ("twox_hash", &["store/src/codec/"]),
     ("memmap2", &["store/src/io/map.rs"]),
+    ("inventory", &["src/graph/task.rs", "src/lib.rs"]),
+    ("syn", &["src/macros/"]),
+    ("quote", &["src/macros/"]),
     ("blake3", &["src/graph/key.rs"]),
     ("indicatif", &["src/report/"]),
     ("rayon", &["src/exec/"]),

@@ -2,10 +2,13 @@
 //!
 //! Barriers and what they hold are, and layers that shrink what goes into them to an eighth or less: partials of reductions, which
 //! take little room, and without which all that they were made of would be read again. Of a tree of such layers the first is enough.
+//! Of delayed calls those are that another process would know by their keys; which of these take long enough is seen when they have run.
 
 use super::Checkpoint;
-use crate::graph::{Key, LayerRef, in_order};
+use super::calls::known_calls;
+use crate::graph::{Key, LayerRef, NodeLayer, in_order};
 use rustc_hash::{FxHashMap, FxHashSet};
+use std::sync::Arc;
 
 /// What a layer gives must be so many times smaller than what goes into it.
 const SHRINKS: u64 = 8;
@@ -14,17 +17,21 @@ const SHRINKS: u64 = 8;
 const LOOKED_AT: u32 = 1024;
 
 /// What is known of a layer.
-#[derive(Clone, Copy)]
+#[derive(Clone)]
 struct Known {
     /// Whether its key means the same to another process.
     portable: bool,
     /// Whether it is made of little else than what is saved.
     covered: bool,
+    /// Of delayed calls, which have such a key.
+    calls: Option<Arc<[bool]>>,
 }
 
 /// Chosen layers, in an order that follows from the layers, and those that barriers hold.
 pub(super) struct Choice {
     pub(super) layers: Vec<LayerRef>,
+    /// Layers of delayed calls, and which of their calls are worth saving.
+    pub(super) calls: Vec<(LayerRef, Arc<[bool]>)>,
     /// The keys of all that barriers hold, where they mean the same to another process.
     pub(super) held: Vec<Key>,
 }
@@ -38,11 +45,23 @@ pub(super) fn choose(checkpoint: &Checkpoint, roots: &[LayerRef], apart: &FxHash
         let inputs = layer.barrier().map(|barrier| barrier.held()).unwrap_or_default();
         held.extend(inputs.into_iter().filter_map(|input| layer.inputs().get(input)).map(|input| input.key()));
     }
-    let mut choice = Choice { layers: Vec::new(), held: Vec::new() };
+    let mut choice = Choice { layers: Vec::new(), calls: Vec::new(), held: Vec::new() };
     let mut all = FxHashMap::<Key, Known>::default();
     for layer in &order {
         let key = layer.key();
-        let inputs: Vec<Known> = layer.inputs().iter().filter_map(|input| all.get(&input.key()).copied()).collect();
+        if let Some(tasks) = NodeLayer::of(layer) {
+            let is_known = |layer: Key, block: u32| match all.get(&layer) {
+                Some(Known { calls: Some(calls), .. }) => calls.get(block as usize).copied().unwrap_or(false),
+                known => known.is_some_and(|known| known.portable),
+            };
+            let calls: Arc<[bool]> = known_calls(tasks, is_known).into();
+            if calls.contains(&true) {
+                choice.calls.push((layer.clone(), calls.clone()));
+            }
+            all.insert(key, Known { portable: false, covered: false, calls: Some(calls) });
+            continue;
+        }
+        let inputs: Vec<&Known> = layer.inputs().iter().filter_map(|input| all.get(&input.key())).collect();
         let own = layer.operator().parameters().is_some();
         let stands_for = !own && inputs.is_empty() && (known.contains(&key) || checkpoint.knows(key));
         let portable = stands_for || own && inputs.iter().all(|input| input.portable);
@@ -58,7 +77,7 @@ pub(super) fn choose(checkpoint: &Checkpoint, roots: &[LayerRef], apart: &FxHash
         if chosen {
             choice.layers.push(layer.clone());
         }
-        all.insert(key, Known { portable, covered: covered || chosen || portable && apart.contains(&key) });
+        all.insert(key, Known { portable, covered: covered || chosen || portable && apart.contains(&key), calls: None });
     }
     choice
 }

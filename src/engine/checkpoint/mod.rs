@@ -5,9 +5,12 @@
 //!                                                              |
 //!        persisted collections: checkpoints/KEY, which stays --+-- others: runs/KEY, which goes when the run has succeeded
 //! ```
+//! Delayed calls of registered functions are saved one by one, by their own keys, where they took long.
+//!
 //! A key says what was computed from what: from another file, another state of the file or with other parameters it is another. Closures
 //! and memory of the user's have no such keys; what depends on them is not saved.
 
+mod calls;
 mod choice;
 mod folder;
 mod layer;

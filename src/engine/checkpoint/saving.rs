@@ -1,13 +1,14 @@
 //! One run and its checkpoints: from the choice of layers to what becomes of them in the end.
 
 use super::Checkpoint;
+use super::calls::{CheckpointedCalls, ENCODING_BYTES};
 use super::choice::{choose, is_portable};
 use super::layer::Checkpointed;
 use super::target::Target;
 use crate::Engine;
 use crate::Result;
 use crate::exec::Rewrite;
-use crate::graph::{Key, KeyBuilder, LayerRef};
+use crate::graph::{Key, KeyBuilder, LayerRef, NodeLayer};
 use crate::optimize::{optimize_within, replace};
 use rustc_hash::{FxHashMap, FxHashSet};
 use std::sync::Arc;
@@ -29,6 +30,9 @@ struct Run {
     found: u64,
     /// Blocks that are saved when they are made.
     missing: u64,
+    /// Whether delayed calls are saved, and whether they are among what was found.
+    has_calls: bool,
+    found_calls: bool,
 }
 
 /// The bytes that are booked for each block that is put and not committed: its key and its place.
@@ -68,6 +72,8 @@ impl Saving {
             claimed,
             found: 0,
             missing: 0,
+            has_calls: false,
+            found_calls: false,
         };
         let apart: FxHashSet<Key> = layers.iter().take(persist.len()).map(|layer| layer.key()).collect();
         let choice = choose(checkpoint, &layers, &apart, &FxHashSet::default());
@@ -83,13 +89,27 @@ impl Saving {
                 run.wrap(target, *key, layer, &mut instead);
             }
         }
-        if !choice.layers.is_empty() {
-            let names: Vec<&str> = choice.layers.iter().map(|layer| layer.name()).collect();
-            let key = KeyBuilder::new("run", 1).inputs(choice.layers.iter().map(|layer| layer.key())).finish();
+        if !choice.layers.is_empty() || !choice.calls.is_empty() {
+            let chosen = choice.layers.iter().chain(choice.calls.iter().map(|(layer, _)| layer));
+            let names: Vec<&str> = chosen.map(|layer| layer.name()).collect();
+            let mut key = KeyBuilder::new("run", 1).inputs(choice.layers.iter().map(|layer| layer.key()));
+            for (layer, calls) in &choice.calls {
+                key = keys_of(layer, calls).fold(key, KeyBuilder::input);
+            }
+            let key = key.finish();
             run.own = checkpoint.run(key, &names, claimed)?;
             if let Some(target) = run.own.clone() {
                 for layer in &choice.layers {
                     run.wrap(target.clone(), layer.key(), layer, &mut instead);
+                }
+                for (layer, calls) in &choice.calls {
+                    let wrapped = CheckpointedCalls::new(target.clone(), layer.clone(), calls.clone());
+                    let chosen = calls.iter().filter(|chosen| **chosen).count() as u64;
+                    run.found += wrapped.present();
+                    run.missing += chosen - wrapped.present().min(chosen);
+                    run.has_calls = true;
+                    run.found_calls |= wrapped.present() > 0;
+                    instead.insert(layer.key(), Arc::new(wrapped));
                 }
             }
         }
@@ -101,7 +121,13 @@ impl Saving {
     pub(in crate::engine) fn bytes(&self) -> u64 {
         let Some(run) = &self.0 else { return 0 };
         let found: u64 = run.targets().map(|target| target.bytes()).sum();
-        found + (run.missing * PENDING_BYTES).min(MOST_PENDING)
+        let encoding = if run.has_calls { ENCODING_BYTES } else { 0 };
+        found + encoding + (run.missing * PENDING_BYTES).min(MOST_PENDING)
+    }
+
+    /// Whether delayed calls were found, so that others, which only those need, are not to be run.
+    pub(in crate::engine) fn has_found_calls(&self) -> bool {
+        self.0.as_ref().is_some_and(|run| run.found_calls)
     }
 
     /// What makes layers that a barrier brings find and save blocks too.
@@ -176,6 +202,12 @@ impl Run {
         self.missing += u64::from(layer.blocks()) - wrapped.present();
         instead.insert(layer.key(), Arc::new(wrapped));
     }
+}
+
+/// The keys of the calls of a layer that are worth saving.
+fn keys_of<'a>(layer: &'a LayerRef, calls: &'a [bool]) -> impl Iterator<Item = Key> + 'a {
+    let key = |block: usize| NodeLayer::of(layer)?.node(block as u32).map(|node| node.key());
+    calls.iter().enumerate().filter(|(_, chosen)| **chosen).filter_map(move |(block, _)| key(block))
 }
 
 impl Drop for Run {

@@ -31,6 +31,9 @@ const SHARE: u32 = 20;
 /// The bytes that are booked for each block that is found: its number and its size, in a list that grows by doubling.
 const FOUND_BYTES: u64 = 32;
 
+/// The bytes that are booked for each layer, or delayed call, of which blocks are found.
+const LIST_BYTES: u64 = 128;
+
 /// How chunks are called.
 #[derive(Clone, Copy)]
 pub(super) enum Naming {
@@ -153,7 +156,7 @@ impl Target {
 
     /// The bytes that what was found takes in memory.
     pub(super) fn bytes(&self) -> u64 {
-        self.found.values().map(|found| found.0.len() as u64 * FOUND_BYTES).sum()
+        self.found.values().map(|found| LIST_BYTES + found.0.len() as u64 * FOUND_BYTES).sum()
     }
 
     /// The blocks of a layer that were there.
@@ -178,12 +181,15 @@ impl Target {
             Ok(Value::Chunk(dataset.get_in(&key, arena)?.ok_or_else(missing)?))
         };
         patiently(read).map_err(|error| match error.kind() {
-            ErrorKind::Corrupt | ErrorKind::Truncated => {
-                self.damaged.lock().push(key.clone());
-                error.hint("compute the same again: what is damaged was taken out of the checkpoint, and is made again")
-            }
+            ErrorKind::Corrupt | ErrorKind::Truncated => self.damaged(layer, block, error),
             _ => error,
         })
+    }
+
+    /// Notes that a block is of no use, and says in an error what comes of that.
+    pub(super) fn damaged(&self, layer: Key, block: u32, error: Error) -> Error {
+        self.damaged.lock().push(self.chunk_key(layer, block));
+        error.hint("compute the same again: what is damaged was taken out of the checkpoint, and is made again")
     }
 
     /// Saves a block that was made. Objects of the user's and lists cannot be.
@@ -262,6 +268,11 @@ impl Target {
             store.compact()?;
         }
         Ok(())
+    }
+
+    /// Notes that there was no memory to save a block.
+    pub(super) fn skip(&self) {
+        self.skipped.fetch_add(1, Relaxed);
     }
 
     /// How many blocks there was no memory to save.

@@ -1,6 +1,7 @@
 //! The orders, one a file.
 
 mod backwards;
+mod by_priority;
 mod dask;
 mod depth_first;
 mod greedy;
@@ -11,6 +12,7 @@ mod targets;
 mod tiles;
 
 pub(crate) use backwards::backwards;
+pub(crate) use by_priority::by_priority;
 pub(crate) use dask::dask;
 pub(crate) use depth_first::depth_first;
 pub(crate) use greedy::{Greed, greedy};

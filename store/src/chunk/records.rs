@@ -43,6 +43,29 @@ impl Records {
         writer.finish()
     }
 
+    /// One record of at most `most` bytes; none where it is longer, or cannot be encoded. No more than these bytes are taken of the arena, and as many beside it.
+    ///
+    /// ```
+    /// use chunkstore_store::{Arena, Ledger, Records};
+    /// let arena = Arena::new(Ledger::new(1 << 20));
+    /// let record = Records::encode_short(&arena, &("one", 1u32), 100)?.expect("it is short");
+    /// assert_eq!(record.iter::<(String, u32)>().next().expect("there is one")?.1, 1);
+    /// assert!(Records::encode_short(&arena, &[0u8; 101], 100)?.is_none());
+    /// # Ok::<(), chunkstore_store::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// Out of memory where the arena has no room.
+    pub fn encode_short<T: Serialize>(arena: &Arena, item: &T, most: usize) -> Result<Option<Records>> {
+        let mut short = Short { bytes: Vec::new(), most };
+        if serial::encode_into(item, &mut short).is_err() {
+            return Ok(None);
+        }
+        let mut data = arena.alloc(short.bytes.len())?;
+        data.copy_from_slice(&short.bytes);
+        Ok(Some(Records { data: data.freeze(), count: 1 }))
+    }
+
     /// The records, decoded one by one. The first that cannot be decoded, and bytes that are left over, end this with
     /// an error.
     pub fn iter<T: DeserializeOwned>(&self) -> RecordsIter<'_, T> {
@@ -52,6 +75,26 @@ impl Records {
     /// The records, decoded one by one, by what holds them: see [`RecordsReader`].
     pub fn into_reader(self) -> RecordsReader {
         RecordsReader { left: self.count, data: self.data, at: 0 }
+    }
+}
+
+/// Bytes that are written as long as they are not more than `most`.
+struct Short {
+    bytes: Vec<u8>,
+    most: usize,
+}
+
+impl std::io::Write for Short {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        if self.bytes.len() + bytes.len() > self.most {
+            return Err(std::io::Error::other("a record is longer than it may be"));
+        }
+        self.bytes.extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
     }
 }
 
@@ -312,7 +355,8 @@ mod tests {
         for word in words {
             assert_eq!(texts.next_str().unwrap(), Some(word));
         }
-        assert_eq!((texts.next_str().unwrap(), texts.left()), (None, 0));
+        assert_eq!(texts.next_str().unwrap(), None);
+        assert_eq!(texts.left(), 0);
         let mut reader = records.clone().into_reader();
         while let Some(record) = reader.next_encoded::<String>().unwrap() {
             again.push_encoded(record).unwrap();
