@@ -6,8 +6,8 @@ use crate::Result;
 use chunkstore_store::{Arena, Attempt, BufferMut};
 use std::sync::Arc;
 
-/// The bytes gathered for all partitions together.
-const BATCHES: usize = 4 << 20;
+/// The bytes gathered for all partitions together: they stay in the processor's second cache.
+const BATCHES: usize = 768 << 10;
 
 /// The least and the most bytes gathered for a partition.
 const BATCH: (usize, usize) = (1 << 10, 64 << 10);
