@@ -268,7 +268,8 @@ fn whenever_it_is_killed_the_answer_is_the_same() {
     let (mut killed, mut finished, mut resumed, mut last, mut random) = (0, 0, 0, 0, 0x9e37_79b9_7f4a_7c15u64);
     while killed < kills || finished == 0 {
         let before = kept(&run);
-        assert!(before >= last, "{before} values are saved, {last} were before");
+        // One that was killed when it had succeeded, but not ended, has removed them.
+        assert!(before >= last || before == 0, "{before} values are saved, {last} were before");
         let already = made(&folder.path().join("log"));
         let mut child = Command::new(std::env::current_exe().unwrap())
             .args(["victim", "--exact", "--nocapture"])
