@@ -51,7 +51,7 @@ impl LineEnd {
     }
 
     /// How many bytes before a cut the end of a line before it can begin.
-    fn reach(&self) -> u64 {
+    pub(super) fn reach(&self) -> u64 {
         match self {
             // A `\r` alone ends its line just before the cut; with a `\n` behind the cut it ends after it.
             LineEnd::Any => 1,
@@ -81,6 +81,37 @@ pub(crate) struct Blocks {
 impl Blocks {
     /// Cuts files into blocks of about so many bytes that begin where lines do. Files that are smaller share a block, up to `together` of them.
     pub(crate) fn cut(paths: &[PathBuf], bytes: u64, together: usize, end: &LineEnd) -> Result<Blocks> {
+        Blocks::cut_at(paths, bytes, together, |opened, cut, size, path| {
+            line_start(opened, cut, size, end).map_err(|e| unreadable(path, &e))
+        })
+    }
+
+    /// Cuts files into blocks of about so many bytes that are whole records of `record` bytes. Files that are smaller share a block.
+    ///
+    /// # Errors
+    /// Truncated where a file ends within a record; Invalid where records have no bytes; those of the file system.
+    pub(crate) fn cut_records(paths: &[PathBuf], bytes: u64, record: u64) -> Result<Blocks> {
+        if record == 0 {
+            return Err(Error::new(ErrorKind::Invalid, "records of no bytes").hint("say how many bytes a record has"));
+        }
+        let blocks = Blocks::cut_at(paths, bytes.max(record) / record * record, usize::MAX, |_, cut, _, _| Ok(cut))?;
+        for file in &blocks.files {
+            let left = file.size % record;
+            if left > 0 {
+                let message = format!("the file has {} bytes: {left} are left over after the last record of {record}", file.size);
+                return Err(Error::new(ErrorKind::Truncated, message).at(&file.path));
+            }
+        }
+        Ok(blocks)
+    }
+
+    /// Cuts files where `next` says: it is given the file, where it would be cut, its size and its path.
+    pub(super) fn cut_at(
+        paths: &[PathBuf],
+        bytes: u64,
+        together: usize,
+        next: impl Fn(&File, u64, u64, &Path) -> Result<u64>,
+    ) -> Result<Blocks> {
         let bytes = bytes.max(1);
         let mut files = Vec::with_capacity(paths.len());
         let mut pieces: Vec<Vec<Piece>> = Vec::new();
@@ -113,7 +144,7 @@ impl Blocks {
                 if cut <= offset {
                     continue;
                 }
-                let next = line_start(&opened, cut, size, end).map_err(|e| unreadable(path, &e))?;
+                let next = next(&opened, cut, size, path)?;
                 if next > offset && next < size {
                     pieces.push(vec![Piece { file, offset, len: next - offset }]);
                     offset = next;
@@ -216,7 +247,7 @@ pub(crate) fn stamp(path: &Path) -> Result<(Stamp, File)> {
 }
 
 /// The first beginning of a line at `cut` or later; the end of the file where there is none.
-fn line_start(file: &File, cut: u64, size: u64, end: &LineEnd) -> std::io::Result<u64> {
+pub(super) fn line_start(file: &File, cut: u64, size: u64, end: &LineEnd) -> std::io::Result<u64> {
     let mut at = cut.saturating_sub(end.reach());
     let mut window = vec![0; WINDOW];
     let mut kept = 0;

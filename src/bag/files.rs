@@ -109,3 +109,59 @@ fn in_folder(folder: &Path, files: &mut Vec<PathBuf>) -> Result<()> {
     files.append(&mut found);
     Ok(())
 }
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    fn folder() -> tempfile::TempDir {
+        let folder = tempfile::tempdir().unwrap();
+        for path in ["b.txt", "a.txt", "c.log", ".hidden", "sub/d.txt", "sub/deep/e.txt", ".git/f.txt", "odd[1].txt"] {
+            let path = folder.path().join(path);
+            std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+            std::fs::write(path, "").unwrap();
+        }
+        std::fs::create_dir(folder.path().join("empty")).unwrap();
+        folder
+    }
+
+    #[test]
+    fn patterns_folders_and_lists_name_files_in_order() {
+        let folder = folder();
+        let at = |name: &str| folder.path().join(name);
+        let named = |paths: &Vec<PathBuf>| -> Vec<String> {
+            let files = files(paths).unwrap();
+            files.iter().map(|file| file.strip_prefix(folder.path()).unwrap().to_str().unwrap().to_owned()).collect()
+        };
+        assert_eq!(named(&vec![at("b.txt"), at("a.txt")]), ["b.txt", "a.txt"], "a list is in its order");
+        assert_eq!(named(&vec![at("?.txt")]), ["a.txt", "b.txt"]);
+        assert_eq!(named(&vec![at("[bc].*"), at("a.txt")]), ["b.txt", "c.log", "a.txt"]);
+        assert_eq!(named(&vec![at("sub/**/*.txt")]), ["sub/d.txt", "sub/deep/e.txt"]);
+        assert_eq!(named(&vec![at("*")]).iter().filter(|name| name.contains('/')).count(), 0, "folders are no files");
+        assert_eq!(named(&vec![at("odd[1].txt")]), ["odd[1].txt"], "a file whose name looks like a pattern is that file");
+        assert_eq!(
+            named(&vec![folder.path().to_path_buf()]),
+            ["a.txt", "b.txt", "c.log", "odd[1].txt", "sub/d.txt", "sub/deep/e.txt"],
+            "without what is hidden"
+        );
+        assert_eq!(named(&vec![at("a.txt"), at("a.txt")]), ["a.txt", "a.txt"], "twice where it is named twice");
+    }
+
+    #[test]
+    fn what_names_nothing_is_an_error_that_says_what() {
+        let folder = folder();
+        let kind = |path: &str| files(&folder.path().join(path)).unwrap_err();
+        for path in ["*.csv", "none/*", "empty"] {
+            assert_eq!(kind(path).kind(), ErrorKind::NotFound, "{path}");
+        }
+        assert!(kind("*.csv").to_string().contains("*.csv"));
+        assert!(kind("empty").path().is_some_and(|path| path.ends_with("empty")));
+        assert_eq!(kind("***a").kind(), ErrorKind::Invalid);
+        assert_eq!(files(&Vec::<PathBuf>::new()).unwrap_err().kind(), ErrorKind::NotFound);
+        // A plain path is looked for when it is opened.
+        assert_eq!(files(&folder.path().join("none.txt")).unwrap().len(), 1);
+        let error = crate::bag::read_text(folder.path().join("none.txt")).unwrap_err();
+        assert_eq!((error.kind(), error.path().is_some_and(|path| path.ends_with("none.txt"))), (ErrorKind::NotFound, true));
+    }
+}

@@ -1,12 +1,14 @@
 //! Lines of blocks of text.
 
 use super::blocks::{Blocks, LineEnd, ReadBlocks};
+use super::encoding::Coding;
 use super::pipeline::{Item, Pipeline};
 use super::regroup::missing;
 use super::stream::{BoxStream, ENOUGH, Flow, MORE, Stream};
 use crate::graph::{Cancellation, Dependency, Key, KeyBuilder, LayerRef, TaskContext, Value};
 use crate::{Error, ErrorKind, Result};
 use chunkstore_store::{Buffer, Chunk};
+use std::borrow::Cow;
 use std::marker::PhantomData;
 use std::path::Path;
 use std::sync::Arc;
@@ -24,20 +26,22 @@ pub(crate) struct Line<'a> {
     /// Where it begins in its file.
     pub(crate) offset: u64,
     pub(crate) path: &'a Path,
+    pub(super) coding: &'a Coding,
 }
 
 impl<'a> Line<'a> {
     /// The line as text.
     #[inline]
-    pub(crate) fn text(self) -> Result<&'a str> {
-        std::str::from_utf8(self.bytes).map_err(|e| self.invalid(e.valid_up_to()))
+    pub(crate) fn text(self) -> Result<Cow<'a, str>> {
+        if self.coding.is_plain() {
+            return std::str::from_utf8(self.bytes).map(Cow::Borrowed).map_err(|e| self.invalid(e.valid_up_to()));
+        }
+        self.coding.decode(self.bytes).map_err(|bad| self.invalid(bad.0))
     }
 
     #[cold]
     fn invalid(self, at: usize) -> Error {
-        let byte = self.bytes.get(at).copied().unwrap_or(0);
-        let message = format!("byte {} of the file, 0x{byte:02x}, is no UTF-8", self.offset + at as u64);
-        Error::new(ErrorKind::Corrupt, message).at(self.path).hint("name the encoding, or have what is not text replaced: see `TextFiles`")
+        self.coding.error(self.offset + at as u64, self.bytes.get(at).copied()).at(self.path)
     }
 }
 
@@ -53,7 +57,7 @@ pub(crate) trait Parse<T>: Send + Sync + 'static {
     fn parse(&self, line: Line<'_>) -> Result<Option<T>>;
 
     /// The line as text, where that is what it becomes.
-    fn text<'a>(&self, line: Line<'a>) -> Option<Result<&'a str>> {
+    fn text<'a>(&self, line: Line<'a>) -> Option<Result<Cow<'a, str>>> {
         let _ = line;
         None
     }
@@ -72,11 +76,11 @@ impl Parse<String> for Plain {
     }
 
     fn parse(&self, line: Line<'_>) -> Result<Option<String>> {
-        Ok(Some(line.text()?.to_owned()))
+        Ok(Some(line.text()?.into_owned()))
     }
 
     #[inline]
-    fn text<'a>(&self, line: Line<'a>) -> Option<Result<&'a str>> {
+    fn text<'a>(&self, line: Line<'a>) -> Option<Result<Cow<'a, str>>> {
         Some(line.text())
     }
 }
@@ -94,7 +98,7 @@ impl Parse<(String, String)> for WithPath {
     }
 
     fn parse(&self, line: Line<'_>) -> Result<Option<(String, String)>> {
-        Ok(Some((line.text()?.to_owned(), line.path.to_string_lossy().into_owned())))
+        Ok(Some((line.text()?.into_owned(), line.path.to_string_lossy().into_owned())))
     }
 }
 
@@ -102,15 +106,33 @@ impl Parse<(String, String)> for WithPath {
 pub(crate) struct Lines<T, P> {
     blocks: Arc<Blocks>,
     layer: LayerRef,
-    end: LineEnd,
+    form: Arc<Form>,
     parse: Arc<P>,
     item: PhantomData<fn() -> T>,
 }
 
+/// What ends the lines of files, and how their bytes become text.
+#[derive(Clone, Debug)]
+pub(super) struct Form {
+    pub(super) end: LineEnd,
+    pub(super) coding: Coding,
+}
+
+impl Form {
+    /// Adds what decides about the elements to a key.
+    pub(super) fn add_to(&self, key: KeyBuilder) -> KeyBuilder {
+        let key = match &self.end {
+            LineEnd::Any => key.number(0),
+            LineEnd::Bytes(end) => key.number(1).bytes(end),
+        };
+        key.text(&self.coding.name).number(self.coding.errors as u64)
+    }
+}
+
 impl<T: Item, P: Parse<T>> Lines<T, P> {
-    pub(crate) fn new(blocks: Arc<Blocks>, end: LineEnd, parse: P) -> Self {
+    pub(super) fn new(blocks: Arc<Blocks>, form: Arc<Form>, parse: Arc<P>) -> Self {
         let layer = Arc::new(ReadBlocks(blocks.clone()));
-        Lines { blocks, layer, end, parse: Arc::new(parse), item: PhantomData }
+        Lines { blocks, layer, form, parse, item: PhantomData }
     }
 }
 
@@ -120,12 +142,7 @@ impl<T: Item, P: Parse<T>> Pipeline<T> for Lines<T, P> {
     }
 
     fn key(&self) -> Key {
-        let key = KeyBuilder::new("bag.lines", 1).input(self.parse.key()).input(self.blocks.key());
-        match &self.end {
-            LineEnd::Any => key.number(0),
-            LineEnd::Bytes(end) => key.number(1).bytes(end),
-        }
-        .finish()
+        self.form.add_to(KeyBuilder::new("bag.lines", 1).input(self.parse.key()).input(self.blocks.key())).finish()
     }
 
     fn inputs(&self) -> Vec<LayerRef> {
@@ -154,7 +171,7 @@ impl<T: Item, P: Parse<T>> Pipeline<T> for Lines<T, P> {
             piece: 0,
             before: 0,
             at: 0,
-            end: self.end.clone(),
+            form: self.form.clone(),
             parse: self.parse.clone(),
             cancellation: task.cancellation(),
             left: 0,
@@ -164,8 +181,8 @@ impl<T: Item, P: Parse<T>> Pipeline<T> for Lines<T, P> {
 
     fn with_inputs(&self, inputs: &[LayerRef]) -> Option<Arc<dyn Pipeline<T>>> {
         let [layer] = inputs else { return None };
-        let Lines { blocks, end, parse, .. } = self;
-        Some(Arc::new(Lines { blocks: blocks.clone(), layer: layer.clone(), end: end.clone(), parse: parse.clone(), item: PhantomData }))
+        let Lines { blocks, form, parse, .. } = self;
+        Some(Arc::new(Lines { blocks: blocks.clone(), layer: layer.clone(), form: form.clone(), parse: parse.clone(), item: PhantomData }))
     }
 
     fn absorb(&self, _input: usize) -> Option<Arc<dyn Pipeline<T>>> {
@@ -186,7 +203,7 @@ struct LineStream<T, P> {
     piece: usize,
     before: usize,
     at: usize,
-    end: LineEnd,
+    form: Arc<Form>,
     parse: Arc<P>,
     cancellation: Cancellation,
     /// Lines until it is looked whether the run was cancelled.
@@ -198,12 +215,16 @@ impl<T: Item, P: Parse<T>> LineStream<T, P> {
     /// Gives the lines to `take` until it has enough.
     #[inline]
     fn lines(&mut self, mut take: impl FnMut(&P, Line<'_>) -> Result<Flow>) -> Result<Flow> {
-        let LineStream { blocks, block, bytes, piece, before, at, end, parse, cancellation, left, .. } = self;
+        let LineStream { blocks, block, bytes, piece, before, at, form, parse, cancellation, left, .. } = self;
+        let Form { end, coding } = &**form;
         let pieces = blocks.pieces(*block);
         while let Some(now) = pieces.get(*piece) {
             let len = now.len as usize;
             let all = bytes.get(*before..*before + len).ok_or_else(missing)?;
             let path = blocks.file(now.file);
+            if now.offset == 0 && *at == 0 {
+                *at = coding.mark(all);
+            }
             while *at < len {
                 if *left == 0 {
                     cancellation.check()?;
@@ -212,7 +233,7 @@ impl<T: Item, P: Parse<T>> LineStream<T, P> {
                 *left -= 1;
                 let rest = all.get(*at..).unwrap_or_default();
                 let (n, skip) = end.find(rest, false).unwrap_or((rest.len(), 0));
-                let line = Line { bytes: rest.get(..n).unwrap_or_default(), offset: now.offset + *at as u64, path };
+                let line = Line { bytes: rest.get(..n).unwrap_or_default(), offset: now.offset + *at as u64, path, coding };
                 *at += n + skip;
                 if take(parse, line)?.is_break() {
                     return Ok(ENOUGH);
@@ -251,15 +272,17 @@ impl<T: Item, P: Parse<T>> Stream<T> for LineStream<T, P> {
 
     fn each_str(&mut self, take: &mut dyn FnMut(&str) -> Result<Flow>) -> Result<Flow> {
         self.lines(|parse, line| match parse.text(line) {
-            Some(text) => take(text?),
+            Some(text) => take(&text?),
             None => Err(Error::new(ErrorKind::Type, "lines that are no text were read as text; this is a defect of the engine")),
         })
     }
 
     /// Windows of many lines, where what ends lines is white space.
     fn each_run(&mut self, take: &mut dyn FnMut(&str) -> Result<Flow>) -> Result<Flow> {
-        let plain = Line { bytes: &[], offset: 0, path: Path::new("") };
-        if self.end != LineEnd::Any || self.parse.text(plain).is_none() {
+        let form = self.form.clone();
+        let coding = &form.coding;
+        let none = Line { bytes: &[], offset: 0, path: Path::new(""), coding };
+        if form.end != LineEnd::Any || !coding.is_plain() || self.parse.text(none).is_none() {
             return self.each_str(take);
         }
         let LineStream { blocks, block, bytes, piece, before, at, cancellation, .. } = self;
@@ -278,9 +301,9 @@ impl<T: Item, P: Parse<T>> Stream<T> for LineStream<T, P> {
                         None => memchr::memchr(b'\n', rest).map_or(rest.len(), |end| end + 1),
                     },
                 };
-                let line = Line { bytes: rest.get(..n).unwrap_or_default(), offset: now.offset + *at as u64, path };
+                let line = Line { bytes: rest.get(..n).unwrap_or_default(), offset: now.offset + *at as u64, path, coding };
                 *at += n;
-                if take(line.text()?)?.is_break() {
+                if take(&line.text()?)?.is_break() {
                     return Ok(ENOUGH);
                 }
             }

@@ -148,13 +148,13 @@ pub fn concat<T: Item>(bags: &[&Bag<T>]) -> Bag<T> {
 }
 
 /// Partitions of several bags.
-struct Concat<T> {
+pub(super) struct Concat<T> {
     upstreams: Vec<Upstream<T>>,
     key: Key,
 }
 
 impl<T: Item> Concat<T> {
-    fn new(upstreams: Vec<Upstream<T>>) -> Self {
+    pub(super) fn new(upstreams: Vec<Upstream<T>>) -> Self {
         let keys: Vec<Key> = upstreams.iter().map(Upstream::key).collect();
         Concat { key: KeyBuilder::new("bag.concat", 1).inputs(keys.into_iter()).finish(), upstreams }
     }

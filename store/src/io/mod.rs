@@ -9,6 +9,7 @@ mod input;
 mod map;
 mod medium;
 mod memory;
+mod staging;
 mod writeback;
 
 pub use backend::{Backend, BackendFile, Held, Lock, Open};
@@ -19,3 +20,4 @@ pub use file::FileBackend;
 pub use input::{InputFile, Stamp};
 pub use map::FileMap;
 pub use memory::MemoryBackend;
+pub use staging::{StagedFile, Staging};

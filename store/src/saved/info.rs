@@ -1,6 +1,7 @@
 //! What a dataset is.
 
 use super::gone::Gone;
+use super::value::leaves;
 use crate::codec::Encode;
 use crate::manifest::Entry;
 use crate::{DType, Error, ErrorKind, Result, checksum};
@@ -8,7 +9,7 @@ use serde_json::{Map, Value, json};
 
 /// What a new dataset is to be: its kind, and what is needed to understand its chunks.
 ///
-/// The kinds that the crates here write are `array`, `value`, `chest` and `checkpoint`; others are kept and listed as they are.
+/// The kinds that the crates here write are `array`, `bag`, `value`, `chest` and `checkpoint`; others are kept and listed as they are.
 #[derive(Debug, Clone, PartialEq)]
 pub struct DatasetKind {
     kind: String,
@@ -52,10 +53,10 @@ pub struct DatasetInfo {
     pub name: String,
     /// A number that stays with the data when they are renamed; a copy has another.
     pub id: u64,
-    /// `array`, `value`, `chest`, `checkpoint`, or another.
+    /// `array`, `bag`, `value`, `chest`, `checkpoint`, or another.
     pub kind: String,
     /// What is needed to understand the chunks. For an array: `dtype` (NumPy's name), `shape`, and `chunks`, the extents along each axis;
-    /// for a value: `type`.
+    /// for a value: `type`; for a bag: `type` and `partitions`, their number.
     pub meta: Value,
     /// What the user said of it.
     pub attributes: Map<String, Value>,
@@ -88,7 +89,7 @@ impl DatasetInfo {
         })
     }
 
-    /// How many chunks it has when all are there: those of the grid of an array, the one of a value; nothing where it can have any number.
+    /// How many chunks it has when all are there: those of the grid of an array, the one of a value, the partitions of a bag; nothing where it can have any number.
     pub fn chunks_in_all(&self) -> Option<u64> {
         match self.kind.as_str() {
             "array" => {
@@ -96,6 +97,7 @@ impl DatasetInfo {
                 Some(axes.iter().fold(1u64, |product, axis| product.saturating_mul(axis.len() as u64)))
             }
             "value" => Some(1),
+            "bag" => self.meta.get("partitions")?.as_u64(),
             _ => None,
         }
     }
@@ -104,6 +106,17 @@ impl DatasetInfo {
     /// again.
     pub fn gone(&self) -> Gone {
         Gone::in_meta(&self.meta)
+    }
+
+    /// The name of the type of a value, or of the elements of a bag.
+    pub fn type_name(&self) -> Option<&str> {
+        self.meta.get("type")?.as_str()
+    }
+
+    /// Whether what was saved as the type that is named can be read as a `T`: the numbers, truth values and characters in both are the same. Names of users' types tell nothing of
+    /// what is in them.
+    pub fn reads_as<T>(&self) -> bool {
+        self.type_name().is_some_and(|name| leaves(name) == leaves(std::any::type_name::<T>()))
     }
 
     /// The type of the elements of an array.

@@ -1,0 +1,331 @@
+//! Lines of files that cannot be cut into blocks: compressed ones, and those in encodings that have to be decoded from the beginning on. Each file is read
+//! once, from its beginning to its end, in constant memory.
+
+use super::blocks::{BLOCK, stamp};
+use super::compression::{Compression, Decoding};
+use super::decompress::Decompressed;
+use super::encoding::Transcoder;
+use super::lines::{Form, Line, Parse};
+use super::pipeline::{Item, Pipeline};
+use super::regroup::missing;
+use super::stream::{BoxStream, ENOUGH, Flow, MORE, Stream};
+use crate::graph::{Cancellation, Dependency, Key, KeyBuilder, LayerRef, TaskContext, Value};
+use crate::{Error, ErrorKind, Result};
+use chunkstore_store::{Arena, BufferMut, InputFile, Stamp};
+use std::marker::PhantomData;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+/// The bytes of text that are looked through at a time; a longer line takes more.
+const TEXT: usize = 256 << 10;
+
+/// The bytes that are decoded into text at a time, where that is a step of its own.
+const RAW: usize = 64 << 10;
+
+/// A cancelled run is noticed after so many lines.
+const LOOK: u32 = 1024;
+
+/// A file that is read from its beginning to its end.
+#[derive(Clone, Debug)]
+pub(super) struct Whole {
+    stamp: Stamp,
+    pub(super) compression: Compression,
+    pub(super) decoding: Decoding,
+}
+
+impl Whole {
+    /// Looks at a file.
+    ///
+    /// # Errors
+    /// NotFound where it is not there; those of the file system.
+    pub(super) fn of(path: &PathBuf, compression: Compression) -> Result<Whole> {
+        let (stamp, file) = stamp(path)?;
+        let decoding = compression.decoding(&file, stamp.size);
+        Ok(Whole { stamp, compression, decoding })
+    }
+
+    fn open(&self, arena: &Arena) -> Result<Decompressed> {
+        let file = InputFile::open(&self.stamp.path)?;
+        if *file.stamp() != self.stamp {
+            let message = "the file has changed since it was opened";
+            return Err(Error::new(ErrorKind::Corrupt, message).at(&self.stamp.path).hint("open it again once nobody writes to it"));
+        }
+        Decompressed::open(file, self.compression, self.decoding, arena)
+    }
+}
+
+/// What the lines of whole files become, so many files a partition.
+pub(super) struct FileLines<T, P> {
+    files: Arc<[Whole]>,
+    together: usize,
+    form: Arc<Form>,
+    parse: Arc<P>,
+    item: PhantomData<fn() -> T>,
+}
+
+impl<T: Item, P: Parse<T>> FileLines<T, P> {
+    pub(super) fn new(files: Vec<Whole>, together: usize, form: Arc<Form>, parse: Arc<P>) -> Self {
+        FileLines { files: files.into(), together: together.max(1), form, parse, item: PhantomData }
+    }
+
+    fn of(&self, partition: u32) -> &[Whole] {
+        self.files.chunks(self.together).nth(partition as usize).unwrap_or_default()
+    }
+}
+
+impl<T: Item, P: Parse<T>> Pipeline<T> for FileLines<T, P> {
+    fn name(&self) -> &str {
+        self.parse.name()
+    }
+
+    fn key(&self) -> Key {
+        let mut key = KeyBuilder::new("bag.file_lines", 1).input(self.parse.key()).number(self.together as u64);
+        for Whole { stamp, compression, .. } in self.files.iter() {
+            key = key.bytes(stamp.path.as_os_str().as_encoded_bytes()).number(stamp.size).bytes(&stamp.mtime_ns.to_le_bytes());
+            key = key.text(compression.name());
+        }
+        self.form.add_to(key).finish()
+    }
+
+    fn inputs(&self) -> Vec<LayerRef> {
+        Vec::new()
+    }
+
+    fn partitions(&self) -> u32 {
+        self.files.len().div_ceil(self.together) as u32
+    }
+
+    fn dependencies(&self, _partition: u32, _first: u32, _out: &mut Vec<Dependency>) {}
+
+    fn estimate(&self, partition: u32) -> u64 {
+        // What a step makes of a large file is as a rule much less than all of it; where it is more, the task asks for it.
+        self.of(partition).iter().map(|file| file.decoding.decoded).sum::<u64>().min(BLOCK)
+    }
+
+    fn scratch(&self, partition: u32) -> u64 {
+        let files = self.of(partition);
+        let decoder = files.iter().map(|file| file.decoding.memory).max().unwrap_or(0);
+        decoder + Decompressed::footprint() + Arena::footprint(TEXT) + Arena::footprint(RAW)
+    }
+
+    fn open(&self, task: &TaskContext<'_>, partition: u32, _inputs: &[Value]) -> Result<BoxStream<T>> {
+        Ok(Box::new(FileStream {
+            files: self.files.clone(),
+            next: partition as usize * self.together,
+            last: self.files.len().min((partition as usize + 1) * self.together),
+            open: None,
+            text: task.arena().alloc(TEXT)?,
+            arena: task.arena().clone(),
+            form: self.form.clone(),
+            parse: self.parse.clone(),
+            cancellation: task.cancellation(),
+            left: 0,
+            item: PhantomData,
+        }))
+    }
+
+    fn with_inputs(&self, _inputs: &[LayerRef]) -> Option<Arc<dyn Pipeline<T>>> {
+        None
+    }
+
+    fn absorb(&self, _input: usize) -> Option<Arc<dyn Pipeline<T>>> {
+        None
+    }
+
+    fn is_cheap(&self) -> bool {
+        false
+    }
+}
+
+/// A file that is being read.
+struct Open {
+    text: Text,
+    path: PathBuf,
+    /// What is in the buffer and was not given yet.
+    begin: usize,
+    end: usize,
+    /// Up to where no end of a line was found.
+    seen: usize,
+    /// Where the file's text at `begin` stands in it.
+    offset: u64,
+    /// Whether the file has been read to its end.
+    ended: bool,
+    /// Whether it has not been looked at how it begins.
+    fresh: bool,
+}
+
+/// Where the text of a file comes from.
+enum Text {
+    /// Lines are decoded one by one.
+    Raw(Decompressed),
+    /// All of it is decoded to UTF-8 first.
+    Decoded { from: Decompressed, raw: BufferMut, at: usize, end: usize, ended: bool, transcoder: Transcoder },
+}
+
+impl Text {
+    /// Reads more text. Says how many bytes it is, and whether that was all.
+    fn read(&mut self, out: &mut [u8], form: &Form) -> Result<(usize, bool)> {
+        match self {
+            Text::Raw(from) => from.read(out).map(|n| (n, n == 0)),
+            Text::Decoded { from, raw, at, end, ended, transcoder } => loop {
+                if *at == *end && !*ended {
+                    (*at, *end) = (0, from.read(raw)?);
+                    *ended = *end == 0;
+                }
+                let bytes = raw.get(*at..*end).unwrap_or_default();
+                let (taken, written, done) = transcoder.decode(bytes, out, *ended).map_err(|bad| form.coding.error(bad.0, None))?;
+                *at += taken;
+                if written > 0 || (done && *ended) {
+                    return Ok((written, done && *ended));
+                }
+            },
+        }
+    }
+}
+
+/// What the lines of some files become, one after the other.
+struct FileStream<T, P> {
+    files: Arc<[Whole]>,
+    next: usize,
+    last: usize,
+    open: Option<Open>,
+    text: BufferMut,
+    arena: Arena,
+    form: Arc<Form>,
+    parse: Arc<P>,
+    cancellation: Cancellation,
+    /// Lines until it is looked whether the run was cancelled.
+    left: u32,
+    item: PhantomData<fn() -> T>,
+}
+
+impl<T: Item, P: Parse<T>> FileStream<T, P> {
+    /// Begins with the next file, if there is one.
+    fn begin(&mut self) -> Result<bool> {
+        if self.next >= self.last {
+            return Ok(false);
+        }
+        let file = self.files.get(self.next).ok_or_else(missing)?;
+        self.next += 1;
+        let from = file.open(&self.arena)?;
+        // What is cut before it is decoded is decoded line by line, here too.
+        let transcoder = if self.form.coding.is_cut(&self.form.end) { None } else { self.form.coding.transcoder() };
+        let text = match transcoder {
+            None => Text::Raw(from),
+            Some(transcoder) => Text::Decoded { from, raw: self.arena.alloc(RAW)?, at: 0, end: 0, ended: false, transcoder },
+        };
+        let path = file.stamp.path.clone();
+        self.open = Some(Open { text, path, begin: 0, end: 0, seen: 0, offset: 0, ended: false, fresh: true });
+        Ok(true)
+    }
+
+    /// Gets more of the open file into the buffer.
+    fn fill(open: &mut Open, text: &mut BufferMut, arena: &Arena, form: &Form) -> Result<()> {
+        let held = open.end - open.begin;
+        if open.begin > 0 {
+            text.copy_within(open.begin..open.end, 0);
+            open.seen -= open.begin;
+            (open.begin, open.end) = (0, held);
+        }
+        if text.len() - held < text.len() / 4 {
+            // A line that is about as long as the buffer: the only thing here that takes more memory.
+            let longer = text.len().saturating_mul(2);
+            let mut larger = arena.alloc(longer).map_err(|error| {
+                let message = format!("a line that begins at byte {} of the file has more than {held} bytes: {error}", open.offset);
+                Error::new(ErrorKind::OutOfMemory, message).at(&open.path)
+            })?;
+            larger.get_mut(..held).unwrap_or_default().copy_from_slice(text.get(..held).unwrap_or_default());
+            *text = larger;
+        }
+        loop {
+            let room = text.get_mut(open.end..).unwrap_or_default();
+            let (n, ended) = open.text.read(room, form).map_err(|error| match error.path() {
+                Some(_) => error,
+                None => error.at(&open.path),
+            })?;
+            open.end += n;
+            open.ended = ended;
+            if !open.fresh {
+                return Ok(());
+            }
+            if ended || open.end >= 3 {
+                let mark = form.coding.mark(text.get(..open.end).unwrap_or_default());
+                (open.begin, open.offset, open.seen, open.fresh) = (mark, mark as u64, mark, false);
+                return Ok(());
+            }
+        }
+    }
+
+    /// Gives the lines to `take` until it has enough.
+    fn lines(&mut self, mut take: impl FnMut(&P, Line<'_>) -> Result<Flow>) -> Result<Flow> {
+        loop {
+            if self.open.is_none() && !self.begin()? {
+                return Ok(MORE);
+            }
+            let FileStream { open, text, arena, form, parse, cancellation, left, .. } = self;
+            let Some(now) = open else { continue };
+            let Form { end, coding } = &**form;
+            loop {
+                if *left == 0 {
+                    cancellation.check()?;
+                    *left = LOOK;
+                }
+                let unseen = text.get(now.seen..now.end).unwrap_or_default();
+                let (n, skip) = match end.find(unseen, !now.ended) {
+                    Some((at, skip)) => (now.seen + at - now.begin, skip),
+                    None if !now.ended => {
+                        // What may be a part of an end is looked at again.
+                        now.seen = now.begin.max(now.end.saturating_sub(end.reach() as usize));
+                        *left = 0;
+                        Self::fill(now, text, arena, form)?;
+                        continue;
+                    }
+                    None if now.begin == now.end => break,
+                    None => (now.end - now.begin, 0),
+                };
+                *left -= 1;
+                let bytes = text.get(now.begin..now.begin + n).unwrap_or_default();
+                let line = Line { bytes, offset: now.offset, path: &now.path, coding };
+                let taken = take(parse, line);
+                now.begin += n + skip;
+                now.offset += (n + skip) as u64;
+                now.seen = now.begin;
+                if taken?.is_break() {
+                    return Ok(ENOUGH);
+                }
+            }
+            self.open = None;
+        }
+    }
+}
+
+impl<T: Item, P: Parse<T>> Stream<T> for FileStream<T, P> {
+    fn next(&mut self) -> Option<Result<T>> {
+        let mut next = None;
+        let done = self.lines(|parse, line| {
+            next = parse.parse(line)?;
+            Ok(if next.is_some() { ENOUGH } else { MORE })
+        });
+        match done {
+            Ok(_) => next.map(Ok),
+            Err(error) => {
+                (self.open, self.next) = (None, self.last);
+                Some(Err(error))
+            }
+        }
+    }
+
+    fn each(&mut self, take: &mut dyn FnMut(T) -> Result<Flow>) -> Result<Flow> {
+        self.lines(|parse, line| match parse.parse(line)? {
+            Some(item) => take(item),
+            None => Ok(MORE),
+        })
+    }
+
+    fn each_str(&mut self, take: &mut dyn FnMut(&str) -> Result<Flow>) -> Result<Flow> {
+        self.lines(|parse, line| match parse.text(line) {
+            Some(text) => take(&text?),
+            None => Err(Error::new(ErrorKind::Type, "lines that are no text were read as text; this is a defect of the engine")),
+        })
+    }
+}
