@@ -127,7 +127,6 @@ impl TextMethods {
     /// # Ok::<(), chunkstore::Error>(())
     /// ```
     #[track_caller]
-    #[expect(clippy::len_without_is_empty, reason = "the length of each text, not of the bag")]
     pub fn len(&self) -> Bag<u64> {
         self.each("len", &[], Location::caller(), |text| text.chars().count() as u64)
     }
