@@ -148,7 +148,7 @@ fn compressed_files_of_several_members_are_read_whole_or_not_at_all() {
                 Err(error) => assert!(error.path().is_some(), "{suffix} {at}: {error}"),
             }
         }
-        std::fs::write(&other, [&bytes[..], b"garbage!"].concat()).unwrap();
+        std::fs::write(&other, [&bytes[..], b"garbage of some length"].concat()).unwrap();
         assert_eq!(read(how).unwrap_err().kind(), ErrorKind::Corrupt, "{suffix}");
     }
     assert_eq!(engine.compute(&bag::read_text(folder.join("empty.txt.gz")).unwrap()).unwrap().len(), 0);
@@ -310,7 +310,7 @@ fn json_lines_name_the_place_of_what_is_wrong() {
         assert_eq!((read.len(), read[1].tags.clone()), (2, vec!["x".to_string()]));
     }
     for (line, kind, at) in
-        [("{\"name\": oops}", ErrorKind::Corrupt, 13), ("{\"name\": 5}", ErrorKind::Type, 13), ("[1", ErrorKind::Corrupt, 5)]
+        [("{\"name\": oops}", ErrorKind::Corrupt, 14), ("{\"name\": 5}", ErrorKind::Type, 14), ("{\"name\"", ErrorKind::Corrupt, 5)]
     {
         std::fs::write(&path, format!("\n\r\n \n{line}\n")).unwrap();
         let error = engine.compute(&bag::read_json_lines::<Person>(&path).unwrap()).unwrap_err();
@@ -356,7 +356,7 @@ fn a_bag_is_saved_and_opened_with_its_type() {
     let again = Bag::<Person>::open(&store, "people").unwrap();
     assert_eq!((again.npartitions().unwrap(), engine.compute(&again).unwrap()), (7, people()));
     assert_eq!(store.info("people").unwrap().unwrap().attributes["source"], "a test");
-    assert_eq!(Bag::<(u64, u8)>::open(&store, "people").unwrap().check().is_ok(), true, "users' types tell nothing of what is in them");
+    assert_eq!(Bag::<(u64, u8)>::open(&store, "people").unwrap_err().kind(), ErrorKind::Type);
     engine.compute(bag::range(10, 2).save(&store, "numbers")).unwrap();
     let error = Bag::<i64>::open(&store, "numbers").unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Type, "{error}");
