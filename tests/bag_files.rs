@@ -373,6 +373,88 @@ fn a_bag_is_saved_and_opened_with_its_type() {
     assert_eq!(engine.compute(&Bag::<u64>::open(&store, "numbers").unwrap()).unwrap(), [0, 1, 2]);
 }
 
+#[cfg(feature = "avro")]
+mod avro {
+    use super::*;
+    use chunkstore::bag::{AvroCodec, AvroFiles, read_avro};
+
+    #[derive(Debug, PartialEq, Serialize, Deserialize)]
+    struct Age {
+        age: i64,
+    }
+
+    #[test]
+    fn files_of_fastavro_are_read_in_blocks_of_any_size() {
+        let (folder, index) = golden();
+        let engine = engine();
+        let expected: Vec<Person> = serde_json::from_value(index["avro"]["records"].clone()).unwrap();
+        assert_eq!(expected, people());
+        for codec in ["null", "deflate", "bzip2", "xz"] {
+            let path = folder.join(format!("people-{codec}.avro"));
+            for size in [1, 500, 1000, 1 << 20] {
+                let read = AvroFiles::new(&path).blocksize(size).read::<Person>().unwrap();
+                assert!(read.npartitions().unwrap() > 1 || size > 1000 || codec != "null");
+                assert_eq!(engine.compute(&read).unwrap(), expected, "{codec} {size}");
+            }
+        }
+        let both = [folder.join("people-null.avro"), folder.join("people-deflate.avro")];
+        assert_eq!(engine.compute(&read_avro::<Person>(&both).unwrap()).unwrap().len(), 600);
+    }
+
+    #[test]
+    fn damage_is_found_and_named() {
+        let (folder, _) = golden();
+        let engine = engine();
+        let temporary = temporary();
+        let bytes = std::fs::read(folder.join("people-null.avro")).unwrap();
+        let path = temporary.path().join("x.avro");
+        let read = |bytes: &[u8]| {
+            std::fs::write(&path, bytes).unwrap();
+            engine.compute(&AvroFiles::new(&path).blocksize(2000).read::<Person>()?)
+        };
+        assert_eq!(read(&bytes).unwrap().len(), 300);
+        assert_eq!(read(b"").unwrap_err().kind(), ErrorKind::Corrupt);
+        assert_eq!(read(b"Objx").unwrap_err().kind(), ErrorKind::Corrupt);
+        for len in [4, 100, 1000, bytes.len() - 1, bytes.len() - 17, bytes.len() - 100] {
+            let error = read(&bytes[..len]).unwrap_err();
+            assert_eq!(error.kind(), ErrorKind::Truncated, "{len}: {error}");
+            assert!(error.to_string().contains("x.avro"), "{error}");
+        }
+        let mut flipped = bytes.clone();
+        *flipped.last_mut().unwrap() ^= 1;
+        let error = read(&flipped).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Corrupt, "{error}");
+        assert!(error.to_string().contains("does not end with the marker"), "{error}");
+        std::fs::write(&path, &bytes).unwrap();
+        let error = engine.compute(&read_avro::<(u64, u64)>(&path).unwrap()).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Type, "{error}");
+        assert!(error.to_string().contains("record 0 of the block at byte"), "{error}");
+    }
+
+    #[test]
+    fn what_is_written_is_read_again_in_every_codec() {
+        let (_, index) = golden();
+        let engine = engine();
+        let temporary = temporary();
+        let schema = index["avro"]["schema"].as_str().unwrap();
+        let bag = bag::concat(&[&bag::from_sequence(people(), 3), &bag::from_sequence(Vec::<Person>::new(), 1)]);
+        for codec in [AvroCodec::Null, AvroCodec::Deflate, AvroCodec::Snappy, AvroCodec::Zstandard, AvroCodec::Bzip2] {
+            let pattern = temporary.path().join(format!("{codec:?}-*.avro"));
+            let paths = engine.compute(&bag.to_avro(&pattern, schema).codec(codec)).unwrap();
+            assert_eq!(paths.len(), 4);
+            assert_eq!(engine.compute(&read_avro::<Person>(&paths).unwrap()).unwrap(), people(), "{codec:?}");
+            let first = std::fs::read(&paths[0]).unwrap();
+            engine.compute(&bag.to_avro(&pattern, schema).codec(codec)).unwrap();
+            assert!(std::fs::read(&paths[0]).unwrap() == first, "the same bag gives the same bytes");
+        }
+        let error = engine.compute(&bag.to_avro(temporary.path().join("x"), "{\"type\": \"nothing\"}")).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Invalid, "{error}");
+        let error = engine.compute(&bag.to_avro(temporary.path().join("x"), "\"long\"")).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Type, "{error}");
+        assert!(!temporary.path().join("x").exists());
+    }
+}
+
 /// The lines of a text, by the plainest of ways.
 fn plainly(text: &str) -> Vec<String> {
     let (mut lines, mut line, mut chars) = (Vec::new(), String::new(), text.chars().peekable());

@@ -15,6 +15,8 @@ mod number;
 mod output;
 mod pipeline;
 mod range;
+#[cfg(feature = "avro")]
+mod read_avro;
 mod read_binary;
 mod read_json;
 mod read_text;
@@ -26,6 +28,8 @@ mod statistics;
 mod stored;
 mod stream;
 mod text;
+#[cfg(feature = "avro")]
+mod to_avro;
 mod to_json_lines;
 mod to_textfiles;
 mod value;
@@ -38,6 +42,8 @@ pub use lazy::{Bag, from_sequence};
 pub use number::Number;
 pub use pipeline::Item;
 pub use range::range;
+#[cfg(feature = "avro")]
+pub use read_avro::{AvroFiles, read_avro};
 pub use read_binary::read_binary;
 pub use read_json::read_json_lines;
 pub use read_text::{TextFiles, read_text};
@@ -45,6 +51,8 @@ pub use regroup::concat;
 pub use save::SaveBag;
 pub use stream::Rows;
 pub use text::TextMethods;
+#[cfg(feature = "avro")]
+pub use to_avro::{AvroCodec, ToAvro};
 pub use to_json_lines::ToJsonLines;
 pub use to_textfiles::ToTextFiles;
 pub use value::BagValue;
