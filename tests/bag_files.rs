@@ -148,7 +148,7 @@ fn compressed_files_of_several_members_are_read_whole_or_not_at_all() {
                 Err(error) => assert!(error.path().is_some(), "{suffix} {at}: {error}"),
             }
         }
-        std::fs::write(&other, [&bytes[..], b"garbage!"].concat()).unwrap();
+        std::fs::write(&other, [&bytes[..], b"garbage of some length"].concat()).unwrap();
         assert_eq!(read(how).unwrap_err().kind(), ErrorKind::Corrupt, "{suffix}");
     }
     assert_eq!(engine.compute(&bag::read_text(folder.join("empty.txt.gz")).unwrap()).unwrap().len(), 0);
@@ -310,7 +310,7 @@ fn json_lines_name_the_place_of_what_is_wrong() {
         assert_eq!((read.len(), read[1].tags.clone()), (2, vec!["x".to_string()]));
     }
     for (line, kind, at) in
-        [("{\"name\": oops}", ErrorKind::Corrupt, 13), ("{\"name\": 5}", ErrorKind::Type, 13), ("[1", ErrorKind::Corrupt, 5)]
+        [("{\"name\": oops}", ErrorKind::Corrupt, 14), ("{\"name\": 5}", ErrorKind::Type, 14), ("{\"name\"", ErrorKind::Corrupt, 5)]
     {
         std::fs::write(&path, format!("\n\r\n \n{line}\n")).unwrap();
         let error = engine.compute(&bag::read_json_lines::<Person>(&path).unwrap()).unwrap_err();
@@ -356,7 +356,7 @@ fn a_bag_is_saved_and_opened_with_its_type() {
     let again = Bag::<Person>::open(&store, "people").unwrap();
     assert_eq!((again.npartitions().unwrap(), engine.compute(&again).unwrap()), (7, people()));
     assert_eq!(store.info("people").unwrap().unwrap().attributes["source"], "a test");
-    assert_eq!(Bag::<(u64, u8)>::open(&store, "people").unwrap().check().is_ok(), true, "users' types tell nothing of what is in them");
+    assert_eq!(Bag::<(u64, u8)>::open(&store, "people").unwrap_err().kind(), ErrorKind::Type);
     engine.compute(bag::range(10, 2).save(&store, "numbers")).unwrap();
     let error = Bag::<i64>::open(&store, "numbers").unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Type, "{error}");
@@ -371,6 +371,88 @@ fn a_bag_is_saved_and_opened_with_its_type() {
     assert_eq!(engine.compute(&Bag::<u64>::open(&store, "numbers").unwrap().sum()).unwrap(), 45);
     engine.compute(bag::range(3, 1).save(&store, "numbers").replace()).unwrap();
     assert_eq!(engine.compute(&Bag::<u64>::open(&store, "numbers").unwrap()).unwrap(), [0, 1, 2]);
+}
+
+#[cfg(feature = "avro")]
+mod avro {
+    use super::*;
+    use chunkstore::bag::{AvroCodec, AvroFiles, read_avro};
+
+    #[derive(Debug, PartialEq, Serialize, Deserialize)]
+    struct Age {
+        age: i64,
+    }
+
+    #[test]
+    fn files_of_fastavro_are_read_in_blocks_of_any_size() {
+        let (folder, index) = golden();
+        let engine = engine();
+        let expected: Vec<Person> = serde_json::from_value(index["avro"]["records"].clone()).unwrap();
+        assert_eq!(expected, people());
+        for codec in ["null", "deflate", "bzip2", "xz"] {
+            let path = folder.join(format!("people-{codec}.avro"));
+            for size in [1, 500, 1000, 1 << 20] {
+                let read = AvroFiles::new(&path).blocksize(size).read::<Person>().unwrap();
+                assert!(read.npartitions().unwrap() > 1 || size > 1000 || codec != "null");
+                assert_eq!(engine.compute(&read).unwrap(), expected, "{codec} {size}");
+            }
+        }
+        let both = [folder.join("people-null.avro"), folder.join("people-deflate.avro")];
+        assert_eq!(engine.compute(&read_avro::<Person>(&both).unwrap()).unwrap().len(), 600);
+    }
+
+    #[test]
+    fn damage_is_found_and_named() {
+        let (folder, _) = golden();
+        let engine = engine();
+        let temporary = temporary();
+        let bytes = std::fs::read(folder.join("people-null.avro")).unwrap();
+        let path = temporary.path().join("x.avro");
+        let read = |bytes: &[u8]| {
+            std::fs::write(&path, bytes).unwrap();
+            engine.compute(&AvroFiles::new(&path).blocksize(2000).read::<Person>()?)
+        };
+        assert_eq!(read(&bytes).unwrap().len(), 300);
+        assert_eq!(read(b"").unwrap_err().kind(), ErrorKind::Corrupt);
+        assert_eq!(read(b"Objx").unwrap_err().kind(), ErrorKind::Corrupt);
+        for len in [4, 100, 1000, bytes.len() - 1, bytes.len() - 17, bytes.len() - 100] {
+            let error = read(&bytes[..len]).unwrap_err();
+            assert_eq!(error.kind(), ErrorKind::Truncated, "{len}: {error}");
+            assert!(error.to_string().contains("x.avro"), "{error}");
+        }
+        let mut flipped = bytes.clone();
+        *flipped.last_mut().unwrap() ^= 1;
+        let error = read(&flipped).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Corrupt, "{error}");
+        assert!(error.to_string().contains("does not end with the marker"), "{error}");
+        std::fs::write(&path, &bytes).unwrap();
+        let error = engine.compute(&read_avro::<(u64, u64)>(&path).unwrap()).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Type, "{error}");
+        assert!(error.to_string().contains("record 0 of the block at byte"), "{error}");
+    }
+
+    #[test]
+    fn what_is_written_is_read_again_in_every_codec() {
+        let (_, index) = golden();
+        let engine = engine();
+        let temporary = temporary();
+        let schema = index["avro"]["schema"].as_str().unwrap();
+        let bag = bag::concat(&[&bag::from_sequence(people(), 3), &bag::from_sequence(Vec::<Person>::new(), 1)]);
+        for codec in [AvroCodec::Null, AvroCodec::Deflate, AvroCodec::Snappy, AvroCodec::Zstandard, AvroCodec::Bzip2] {
+            let pattern = temporary.path().join(format!("{codec:?}-*.avro"));
+            let paths = engine.compute(&bag.to_avro(&pattern, schema).codec(codec)).unwrap();
+            assert_eq!(paths.len(), 4);
+            assert_eq!(engine.compute(&read_avro::<Person>(&paths).unwrap()).unwrap(), people(), "{codec:?}");
+            let first = std::fs::read(&paths[0]).unwrap();
+            engine.compute(&bag.to_avro(&pattern, schema).codec(codec)).unwrap();
+            assert!(std::fs::read(&paths[0]).unwrap() == first, "the same bag gives the same bytes");
+        }
+        let error = engine.compute(&bag.to_avro(temporary.path().join("x"), "{\"type\": \"nothing\"}")).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Invalid, "{error}");
+        let error = engine.compute(&bag.to_avro(temporary.path().join("x"), "\"long\"")).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Type, "{error}");
+        assert!(!temporary.path().join("x").exists());
+    }
 }
 
 /// The lines of a text, by the plainest of ways.

@@ -233,6 +233,12 @@ fn known(label: &str) -> Option<Kind> {
         // Windows, which are theirs but for the control characters.
         let (iso, windows) = (label.starts_with("iso"), encoding.name().starts_with("windows-"));
         return Some(single(|byte| {
+            match (label.as_str(), byte) {
+                // Of these two bytes the Encoding Standard makes letters of Belarusian.
+                ("koi8-u", 0xae) => return Some('\u{255d}'),
+                ("koi8-u", 0xbe) => return Some('\u{256c}'),
+                _ => {}
+            }
             if iso && (0x80..=0x9f).contains(&byte) {
                 return Some(byte.into());
             }

@@ -28,6 +28,8 @@ mod pluck;
 mod product;
 mod random_sample;
 mod range;
+#[cfg(feature = "avro")]
+mod read_avro;
 mod read_binary;
 mod read_json;
 mod read_text;
@@ -47,6 +49,8 @@ mod take;
 mod text;
 mod text_cut;
 mod text_match;
+#[cfg(feature = "avro")]
+mod to_avro;
 mod to_json_lines;
 mod to_textfiles;
 mod topk;
@@ -72,6 +76,8 @@ pub use number::Number;
 pub use pipeline::Item;
 pub use pluck::Pluck;
 pub use range::range;
+#[cfg(feature = "avro")]
+pub use read_avro::{AvroFiles, read_avro};
 pub use read_binary::read_binary;
 pub use read_json::read_json_lines;
 pub use read_text::{TextFiles, read_text};
@@ -79,6 +85,8 @@ pub use regroup::concat;
 pub use save::SaveBag;
 pub use stream::Rows;
 pub use text::TextMethods;
+#[cfg(feature = "avro")]
+pub use to_avro::{AvroCodec, ToAvro};
 pub use to_json_lines::ToJsonLines;
 pub use to_textfiles::ToTextFiles;
 pub use value::BagValue;

@@ -49,7 +49,7 @@ impl TextFiles {
     /// let records = TextFiles::new(&path).blocksize(9).read_json_lines::<(u32, String)>()?;
     /// assert_eq!(records.npartitions()?, 3);
     /// let error = records.compute().unwrap_err();
-    /// assert!(error.to_string().contains("byte 22 of the file"), "{error}");
+    /// assert!(error.to_string().contains("the line at byte 18 of the file"), "{error}");
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     pub fn read_json_lines<T: Item>(self) -> Result<Bag<T>> {
