@@ -378,6 +378,7 @@ mod avro {
     use super::*;
     use chunkstore::bag::{AvroCodec, AvroFiles, read_avro};
 
+    #[allow(dead_code, reason = "it is only read")]
     #[derive(Debug, PartialEq, Serialize, Deserialize)]
     struct Age {
         age: i64,

@@ -102,6 +102,10 @@ impl<S: Item> Act<S> for Writes<S> {
         Sizes { out: Size::AtMost(64), scratch: self.write.scratch(self.partitions) + (64 << 10), load: 0 }
     }
 
+    fn shuffled(&self, bytes: u64) -> u64 {
+        bytes
+    }
+
     fn run(&self, task: &TaskContext<'_>, rows: BoxStream<S>, extra: &[Value]) -> Result<Value> {
         let log = opened(extra.first())?;
         let written = self.write.write(task, &log, rows, extra.get(1..).unwrap_or_default())?;

@@ -29,6 +29,11 @@ pub(crate) trait Act<S: 'static>: Send + Sync + 'static {
     /// Those of the stream, and its own.
     fn run(&self, task: &TaskContext<'_>, rows: BoxStream<S>, extra: &[Value]) -> Result<Value>;
 
+    /// The most bytes, about, that it writes to an append log of elements of so many.
+    fn shuffled(&self, _bytes: u64) -> u64 {
+        0
+    }
+
     /// Whether it stores the elements as they are: then the layer is a bag, whose consumers may read the stream in its place.
     fn stores(&self) -> bool {
         false
@@ -159,6 +164,11 @@ impl<S: Item> Layer for Work<S> {
 
     fn operator(&self) -> Arc<dyn Operator> {
         self.inner.clone()
+    }
+
+    fn shuffled(&self) -> u64 {
+        let Inner { upstream, act, .. } = &*self.inner;
+        act.shuffled((0..self.blocks()).fold(0, |bytes, block| bytes.saturating_add(upstream.estimate(block))))
     }
 
     fn is_cheap(&self) -> bool {

@@ -7,7 +7,7 @@ use super::rates;
 use super::roots::{Roots, Values, each_once};
 use super::several::{Computable, Persistable};
 use super::{Engine, Explain, RunReport, Scheduler};
-use crate::exec::{Callback, Executed, HeldLayer, Lowered, Plan, Prepared, Progressed, RunInfo, Shared, lower_optimised, optimised};
+use crate::exec::{Callback, Executed, HeldLayer, Lowered, Plan, Prepared, Progressed, RunInfo, Shared, lower_optimised, optimised, settle_held};
 use crate::graph::{Key, LayerRef, LinkedLayers, TaskTable};
 use crate::report::Progress;
 use crate::{Error, ErrorKind, Kept, Result};
@@ -174,6 +174,7 @@ impl Engine {
         let linked = optimised(std::mem::take(&mut roots.layers), |layers| self.cached(self.optimised(layers)))?;
         let (saving, linked) = self.saving(linked, |layers| Saving::look(self.checkpoint.as_ref(), layers))?;
         let mut lowered = lower_optimised(&linked)?;
+        settle_held(&mut lowered.table, self.shared.core.arena.ledger().limit());
         self.rates.settle_sources(&mut lowered.table, &self.shared.core);
         let keep = each_once(&roots.tasks(&lowered.roots)?);
         let prepared = self.shared.prepare(&lowered.table, &keep, &lowered.barriers, true)?;
@@ -244,6 +245,7 @@ impl Engine {
             spilled_bytes: 0,
             reread_bytes: 0,
             read_bytes: table.load.iter().sum(),
+            shuffled_bytes: table.layers.iter().fold(0, |sum, layer| sum.saturating_add(layer.shuffled())),
             read_again_bytes: 0,
             seconds: 0.0,
             exact: lowered.barriers.is_empty() && table.exact.iter().all(|exact| *exact),
@@ -325,6 +327,7 @@ impl Engine {
         saving: &Saving,
         planned: &mut dyn FnMut(u64) -> Result<()>,
     ) -> Result<Executed> {
+        settle_held(&mut lowered.table, self.shared.core.arena.ledger().limit());
         self.rates.settle_sources(&mut lowered.table, &self.shared.core);
         let table = &lowered.table;
         let graph_bytes = graph_bytes(table);

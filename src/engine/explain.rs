@@ -58,6 +58,8 @@ pub struct Explain {
     pub read_bytes: u64,
     /// Bytes of files that are read a second time.
     pub read_again_bytes: u64,
+    /// The most bytes, about, that shuffles move through append logs: on disk, where their buffers have no room.
+    pub shuffled_bytes: u64,
     /// Seconds that the run is expected to take, at the rates that this engine has learned from its runs, or at usual ones.
     pub seconds: f64,
     /// Whether all sizes are exact; otherwise the figures are guesses.
@@ -199,6 +201,9 @@ impl fmt::Display for Explain {
             show_bytes(self.read_again_bytes)
         )?;
         writeln!(f, "spills {about}{}, reads back {}", show_bytes(self.spilled_bytes), show_bytes(self.reread_bytes))?;
+        if self.shuffled_bytes > 0 {
+            writeln!(f, "shuffles at most about {}", show_bytes(self.shuffled_bytes))?;
+        }
         write!(f, "takes about {:.2} s", self.seconds)
     }
 }

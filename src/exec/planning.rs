@@ -76,6 +76,25 @@ pub(crate) fn lower_optimised(linked: &LinkedLayers) -> Result<Lowered> {
     Ok(Lowered { table: lowering.finish(), roots, barriers })
 }
 
+/// The part of the memory that outputs which are memory for other tasks get, all together.
+const HELD_PART: u64 = 4;
+
+/// Says how large outputs are that are memory for other tasks to use: they share a part of `limit`.
+pub(crate) fn settle_held(table: &mut TaskTable, limit: u64) {
+    let held: Vec<Option<(u64, u64)>> = table.layers.iter().map(|layer| layer.holds()).collect();
+    if held.iter().all(Option::is_none) {
+        return;
+    }
+    let holds = |layer: &u32| held.get(*layer as usize).copied().flatten();
+    let count = table.layer.iter().filter(|layer| holds(layer).is_some()).count() as u64;
+    let TaskTable { layer, out, exact, .. } = table;
+    for ((layer, out), exact) in layer.iter().zip(out).zip(exact) {
+        if let Some((least, most)) = holds(layer) {
+            (*out, *exact) = ((limit / HELD_PART / count.max(1)).clamp(least, most), true);
+        }
+    }
+}
+
 /// The tasks whose outputs stay: those that the caller wants to keep, and what barriers need for what comes next. Each is named
 /// once for each that holds it.
 pub(super) fn with_held(keep: &[u32], barriers: &[BarrierTask]) -> Vec<u32> {
@@ -188,6 +207,7 @@ pub(super) fn expand(core: &Core, job: &Job, output: &Value) -> Result<()> {
         None => layers,
     };
     let Lowered { mut table, barriers, .. } = lower(layers, |layers| layers)?;
+    settle_held(&mut table, core.arena.ledger().limit());
     let prepared = shared.prepare(&table, &[], &barriers, false)?;
     let released = release_kept(&mut table);
     core.expand(job.id, Plan { rewrite, ..Plan::new(table, prepared.planned.numbered, barriers) })?;

@@ -135,6 +135,17 @@ pub trait Layer: Send + Sync + 'static {
         None
     }
 
+    /// The least and the most bytes of an output that is memory for other tasks to use, such as the buffer of an append log: it gets a part of the engine's memory,
+    /// whatever [`Layer::sizes`] says.
+    fn holds(&self) -> Option<(u64, u64)> {
+        None
+    }
+
+    /// The most bytes, about, that its tasks write to an append log, all together.
+    fn shuffled(&self) -> u64 {
+        0
+    }
+
     /// Layers with the same sharing key can serve each other's consumers; of those in one run only the one with the
     /// highest rank is computed (the mean comes with the variance, say).
     fn sharing(&self) -> Option<(Key, u8)> {

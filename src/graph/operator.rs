@@ -184,6 +184,11 @@ impl<'a> TaskContext<'a> {
         }
     }
 
+    /// The bytes that the task was booked for, output and scratch, where it is one of a run.
+    pub(crate) fn booked(&self) -> Option<u64> {
+        self.allowance.map(|allowance| allowance.booked.load(Relaxed))
+    }
+
     /// Where [`TaskContext::alloc`] takes buffers from.
     pub fn arena(&self) -> &'a Arena {
         self.arena

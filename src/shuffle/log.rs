@@ -12,9 +12,6 @@ use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
 /// The most memory that a log takes.
 const MOST: u64 = 1 << 30;
 
-/// The part of an engine's memory that a log takes.
-const PART: u64 = 4;
-
 /// A log, and the attempts of tasks that write to it.
 pub(crate) struct ShuffleLog {
     log: ByteLog,
@@ -149,8 +146,12 @@ impl Layer for OpenLog {
     fn dependencies(&self, _block: u32, _out: &mut Vec<Dependency>) {}
 
     fn sizes(&self, _block: u32) -> Sizes {
-        // The memory is the task's output, held for as long as the log is; how much more than the least it is, the engine's bound decides.
-        Sizes { out: Size::Learned(ByteLog::LEAST_MEMORY), scratch: 0, load: 0 }
+        Sizes { out: Size::Exact(ByteLog::LEAST_MEMORY), scratch: 0, load: 0 }
+    }
+
+    /// The memory of the log is the task's output, and held for as long as the log is.
+    fn holds(&self) -> Option<(u64, u64)> {
+        Some((ByteLog::LEAST_MEMORY, MOST))
     }
 
     fn operator(&self) -> Arc<dyn Operator> {
@@ -179,9 +180,7 @@ impl Operator for Open {
     }
 
     fn run(&self, task: &TaskContext<'_>, _inputs: &[Value]) -> Result<Value> {
-        let limit = task.arena().ledger().limit();
-        let memory = (limit / PART).clamp(ByteLog::LEAST_MEMORY, MOST);
-        task.claim(memory)?;
+        let memory = task.booked().unwrap_or(0).max(ByteLog::LEAST_MEMORY);
         let log = ShuffleLog::within(task.arena(), &task.room(), self.0, memory)?;
         Ok(Value::Object(Object::new(Arc::new(log), memory)))
     }

@@ -86,7 +86,7 @@ const LIBRARIES: &[(&str, &[&str])] = &[
     ("bincode", &["store/src/serial.rs"]),
     ("sled", &["store/src/catalogue"]),
     ("lru", &["store/src/chest/", "store/src/segment/segments.rs"]),
-    ("zstd", &["store/src/codec/"]),
+    ("zstd", &["store/src/codec/", "src/bag/compress.rs", "src/bag/decompress.rs"]),
     ("twox_hash", &["store/src/codec/"]),
     ("memmap2", &["store/src/io/map.rs"]),
     ("inventory", &["src/graph/task.rs", "src/lib.rs"]),
