@@ -8,9 +8,26 @@ use proptest::prelude::*;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use std::path::{Path, PathBuf};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
-fn engine() -> Engine {
-    Engine::builder().memory("256MiB").threads(2).build().unwrap()
+/// Engines share the bound of the process: one test at a time.
+static ALONE: Mutex<()> = Mutex::new(());
+
+struct Alone(Engine, MutexGuard<'static, ()>);
+
+impl std::ops::Deref for Alone {
+    type Target = Engine;
+
+    fn deref(&self) -> &Engine {
+        &self.0
+    }
+}
+
+/// An engine, and nobody else has one. Panics are shown without their backtrace, for which this process would read a hundred megabytes of debug information.
+fn engine() -> Alone {
+    std::panic::set_hook(Box::new(|panic| eprintln!("{panic}")));
+    let alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
+    Alone(Engine::builder().memory("256MiB").threads(2).scratch(env!("CARGO_TARGET_TMPDIR")).progress(false).build().unwrap(), alone)
 }
 
 fn golden() -> (PathBuf, Value) {
@@ -484,7 +501,7 @@ proptest! {
         parts in prop::collection::vec(prop_oneof![Just("\n"), Just("\r"), Just("\r\n"), Just("a"), Just("b\u{e9}\u{20ac}"), Just("\u{1f600}")], 0..60),
         size in 1u64..40,
     ) {
-        thread_local!(static ENGINE: Engine = engine());
+        thread_local!(static ENGINE: Alone = engine());
         let text = parts.concat();
         let temporary = temporary();
         let (plain, packed, wide) = (temporary.path().join("a"), temporary.path().join("a.zst"), temporary.path().join("a.16"));

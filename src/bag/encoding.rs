@@ -79,6 +79,11 @@ impl Coding {
         Ok(Coding { name: label.into(), kind, errors })
     }
 
+    /// The encoding of text that has been decoded already.
+    pub(super) fn decoded() -> Coding {
+        Coding { name: "utf-8".into(), kind: Kind::Utf8 { marked: false }, errors: Errors::Strict }
+    }
+
     /// Whether files can be cut at the ends of lines before they are decoded, and each line decoded by itself.
     pub(super) fn is_cut(&self, end: &LineEnd) -> bool {
         match self.kind {

@@ -4,7 +4,7 @@
 use super::blocks::{BLOCK, stamp};
 use super::compression::{Compression, Decoding};
 use super::decompress::Decompressed;
-use super::encoding::Transcoder;
+use super::encoding::{Coding, Transcoder};
 use super::lines::{Form, Line, Parse};
 use super::pipeline::{Item, Pipeline};
 use super::regroup::missing;
@@ -117,6 +117,7 @@ impl<T: Item, P: Parse<T>> Pipeline<T> for FileLines<T, P> {
             text: task.arena().alloc(TEXT)?,
             arena: task.arena().clone(),
             form: self.form.clone(),
+            decoded: Coding::decoded(),
             parse: self.parse.clone(),
             cancellation: task.cancellation(),
             left: 0,
@@ -192,6 +193,8 @@ struct FileStream<T, P> {
     text: BufferMut,
     arena: Arena,
     form: Arc<Form>,
+    /// How the bytes of lines become text that were decoded before.
+    decoded: Coding,
     parse: Arc<P>,
     cancellation: Cancellation,
     /// Lines until it is looked whether the run was cancelled.
@@ -262,9 +265,10 @@ impl<T: Item, P: Parse<T>> FileStream<T, P> {
             if self.open.is_none() && !self.begin()? {
                 return Ok(MORE);
             }
-            let FileStream { open, text, arena, form, parse, cancellation, left, .. } = self;
+            let FileStream { open, text, arena, form, decoded, parse, cancellation, left, .. } = self;
             let Some(now) = open else { continue };
             let Form { end, coding } = &**form;
+            let coding = if matches!(now.text, Text::Decoded { .. }) { decoded } else { coding };
             loop {
                 if *left == 0 {
                     cancellation.check()?;

@@ -7,7 +7,9 @@ use super::rates;
 use super::roots::{Roots, Values, each_once};
 use super::several::{Computable, Persistable};
 use super::{Engine, Explain, RunReport, Scheduler};
-use crate::exec::{Callback, Executed, HeldLayer, Lowered, Plan, Prepared, Progressed, RunInfo, Shared, lower_optimised, optimised, settle_held};
+use crate::exec::{
+    Callback, Executed, HeldLayer, Lowered, Plan, Prepared, Progressed, RunInfo, Shared, lower_optimised, optimised, settle_held,
+};
 use crate::graph::{Key, LayerRef, LinkedLayers, TaskTable};
 use crate::report::Progress;
 use crate::{Error, ErrorKind, Kept, Result};

@@ -20,7 +20,7 @@ pub(crate) use callback::Callbacks;
 pub use callback::{Callback, RunInfo, TaskInfo};
 pub(crate) use held::{Held, HeldLayer};
 pub(crate) use host::Host;
-pub(crate) use planning::{Lowered, Prepared, lower_optimised, settle_held, optimised};
+pub(crate) use planning::{Lowered, Prepared, lower_optimised, optimised, settle_held};
 pub(crate) use record::{Recording, Sink};
 pub(crate) use run::{Facts, Plan, Progressed, Rewrite};
 pub(crate) use shared::{Executed, Shared};
