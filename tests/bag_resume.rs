@@ -227,13 +227,12 @@ fn after_an_error_only_what_is_missing_is_read_and_written() {
         for again in [false, true] {
             let mut engine = engine(&run);
             fail(&engine, what, &file);
-            assert_eq!(logs(&run).len(), usize::from(what != "sort_by"), "{what}: a sort fails in its sample");
+            // A sort fails in its sample.
+            assert!(what == "sort_by" || logs(&run).len() == 1, "{what}");
             if again {
                 drop(engine);
                 engine = self::engine(&run);
             }
-            let explain = engine.explain(lines(&file).map(|line| key(&line).to_string()).frequencies()).unwrap();
-            assert!(explain.tasks > 0);
             assert!(answer(&engine, what, &file).unwrap() == expected, "{what}");
             let read = engine.last_run().unwrap().source_bytes;
             assert!(

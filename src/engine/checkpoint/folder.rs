@@ -152,9 +152,10 @@ impl Checkpoint {
         if std::fs::rename(&folder, &gone).is_ok() {
             std::fs::remove_dir_all(&gone).ok();
         }
-        // Only where it is empty.
-        if let Some(logs) = folder.parent() {
-            std::fs::remove_dir(logs).ok();
+        // The folder of all goes where it is empty, and nobody is about to make another log there.
+        let logs = self.logs.lock();
+        if let Some(folder) = folder.parent().filter(|_| logs.len() <= 1) {
+            std::fs::remove_dir(folder).ok();
         }
     }
 
