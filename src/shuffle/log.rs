@@ -76,7 +76,11 @@ impl ShuffleLog {
     pub(crate) fn commit(&self, attempt: Attempt) -> Result<()> {
         self.log.commit(attempt)?;
         match &self.kept {
-            Some((_, pace)) => pace.now_and_then(|| self.log.flush().map_err(resumable)),
+            Some((_, pace)) => pace.now_and_then(|| match self.log.flush() {
+                // The next one does it.
+                Err(error) if error.kind() == chunkstore_store::ErrorKind::OutOfMemory => Ok(()),
+                flushed => flushed.map_err(resumable),
+            }),
             None => Ok(()),
         }
     }

@@ -85,8 +85,8 @@ impl Logs {
 
 impl Drop for Logs {
     fn drop(&mut self) {
-        for key in std::mem::take(self.kept.get_mut()).into_keys() {
-            self.checkpoint.ending_log(key);
+        for log in std::mem::take(self.kept.get_mut()).into_values() {
+            self.checkpoint.ending_log(log.key);
         }
     }
 }
