@@ -53,3 +53,9 @@ order: build
 # 512 MiB through 128 MiB.
 demo: build
     target/release/chunkstore demo --size 512MiB --memory 128MiB
+
+# Group-bys of 20 GiB of records within 1 GiB, also with a key that has 60 % of the rows, and killed ten times. It takes half an hour and 40 GiB of disk.
+large size="20GiB" kills="10": build
+    tools/large/bag_groupby --size {{size}}
+    tools/large/bag_groupby --size {{size}} --skew 60
+    tools/large/bag_groupby --size {{size}} --kill {{kills}}

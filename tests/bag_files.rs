@@ -13,13 +13,16 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 /// Engines share the bound of the process: one test at a time.
 static ALONE: Mutex<()> = Mutex::new(());
 
-struct Alone(Engine, MutexGuard<'static, ()>);
+struct Alone {
+    engine: Engine,
+    _alone: MutexGuard<'static, ()>,
+}
 
 impl std::ops::Deref for Alone {
     type Target = Engine;
 
     fn deref(&self) -> &Engine {
-        &self.0
+        &self.engine
     }
 }
 
@@ -27,7 +30,8 @@ impl std::ops::Deref for Alone {
 fn engine() -> Alone {
     std::panic::set_hook(Box::new(|panic| eprintln!("{panic}")));
     let alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
-    Alone(Engine::builder().memory("256MiB").threads(2).scratch(env!("CARGO_TARGET_TMPDIR")).progress(false).build().unwrap(), alone)
+    let engine = Engine::builder().memory("256MiB").threads(2).scratch(env!("CARGO_TARGET_TMPDIR")).progress(false).build().unwrap();
+    Alone { engine, _alone: alone }
 }
 
 fn golden() -> (PathBuf, Value) {

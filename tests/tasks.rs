@@ -301,7 +301,10 @@ fn whenever_it_is_killed_the_answer_is_the_same() {
         (finished, resumed, last) = (finished + 1, resumed + before, 0);
     }
     assert!(resumed > 0, "some of {finished} runs found what others had saved");
-    assert_tidy(&run);
+    let store = Store::open(&run).unwrap();
+    assert!(store.verify(|_, _| {}).unwrap().is_sound());
+    // A run that was killed as it ended may leave the name of its values, and none of them.
+    assert!(store.infos("*").unwrap().iter().all(|info| info.chunks == 0));
 }
 
 #[test]

@@ -13,7 +13,7 @@ use crate::graph::{Cancellation, Dependency, Key, KeyBuilder, LayerRef, TaskCont
 use crate::{Error, ErrorKind, Result};
 use chunkstore_store::{Arena, BufferMut, InputFile, Stamp};
 use std::marker::PhantomData;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 /// The bytes of text that are looked through at a time; a longer line takes more.
@@ -38,7 +38,7 @@ impl Whole {
     ///
     /// # Errors
     /// NotFound where it is not there; those of the file system.
-    pub(super) fn of(path: &PathBuf, compression: Compression) -> Result<Whole> {
+    pub(super) fn of(path: &Path, compression: Compression) -> Result<Whole> {
         let (stamp, file) = stamp(path)?;
         let decoding = compression.decoding(&file, stamp.size);
         Ok(Whole { stamp, compression, decoding })

@@ -3,7 +3,7 @@
 use super::frequencies::{element, encode_key};
 use super::lazy::{Bag, function_key};
 use super::pipeline::Item;
-use super::shuffled::{Read, Shuffle, Write};
+use super::shuffled::{Known, Read, Shuffle, Write};
 use super::stream::{BoxStream, MORE, Stream};
 use crate::graph::{KeyBuilder, Op, TaskContext, Value};
 use crate::shuffle::{Found, Merging, ShuffleLog, Tally, Writing, Written};
@@ -37,16 +37,20 @@ impl<T: Item> Bag<T> {
         F: Fn(A, T) -> A + Send + Sync + 'static,
         C: Fn(A, A) -> A + Send + Sync + 'static,
     {
-        let own = function_key("foldby", &[Op::of(&key), Op::of(&binop), Op::of(&combine)]);
+        let ops = [Op::of(&key), Op::of(&binop), Op::of(&combine)];
+        let own = function_key("foldby", &ops);
         let mut encoded = Vec::new();
-        let own = match serial::encode(&initial, &mut encoded) {
+        let initial_encoded = serial::encode(&initial, &mut encoded);
+        let known = Known::both(initial_encoded.is_ok() && ops.iter().all(Op::is_shared));
+        let own = match initial_encoded {
             Ok(()) => KeyBuilder::new("bag.foldby", 1).input(own).bytes(&encoded).finish(),
             Err(_) => KeyBuilder::new("bag.foldby", 1).nonce().finish(),
         };
         let with = move |folded: Option<A>, item: T| binop(folded.unwrap_or_else(|| initial.clone()), item);
         let folding = Arc::new(Folding { key, with, combine, types: PhantomData });
         let read = Arc::new(Folded { folding: folding.clone(), item: |key, folded| (key, folded) });
-        Shuffle { write: folding, read, key: own, npartitions: None, extra: Vec::new(), line: Location::caller() }.of(self)
+        let line = Location::caller();
+        Shuffle { write: folding, read, key: own, read_key: own, known, npartitions: None, extra: Vec::new(), line }.of(self)
     }
 
     /// Each element once: the first of those that are encoded alike.
@@ -77,11 +81,13 @@ impl<T: Item> Bag<T> {
     /// ```
     #[track_caller]
     pub fn distinct_by<K: Item, G: Fn(&T) -> K + Send + Sync + 'static>(&self, key: G) -> Bag<T> {
-        let own = function_key("distinct_by", &[Op::of(&key)]);
+        let (op, line) = (Op::of(&key), Location::caller());
+        let known = Known::both(op.is_shared());
+        let own = function_key("distinct_by", &[op]);
         let with = |first: Option<T>, item: T| first.unwrap_or(item);
         let folding = Arc::new(Folding { key, with, combine: |first: T, _: T| first, types: PhantomData });
         let read = Arc::new(Folded { folding: folding.clone(), item: |_: K, first: T| first });
-        Shuffle { write: folding, read, key: own, npartitions: None, extra: Vec::new(), line: Location::caller() }.of(self)
+        Shuffle { write: folding, read, key: own, read_key: own, known, npartitions: None, extra: Vec::new(), line }.of(self)
     }
 }
 

@@ -3,7 +3,7 @@
 use super::lazy::Bag;
 use super::map::is_text;
 use super::pipeline::Item;
-use super::shuffled::{Read, Shuffle, Write};
+use super::shuffled::{Known, Read, Shuffle, Write};
 use super::stream::{BoxStream, MORE, Stream};
 use crate::graph::{KeyBuilder, TaskContext, Value};
 use crate::shuffle::{Found, Merging, ShuffleLog, Tally, Writing, Written};
@@ -31,7 +31,8 @@ impl<T: Item> Bag<T> {
     pub fn frequencies(&self) -> Bag<(T, u64)> {
         let key = KeyBuilder::new("bag.frequencies", 1).text(std::any::type_name::<T>()).finish();
         let (write, read) = (Arc::new(Count), Arc::new(Counted(PhantomData)));
-        Shuffle { write, read, key, npartitions: None, extra: Vec::new(), line: Location::caller() }.of(self)
+        let (known, line) = (Known::both(true), Location::caller());
+        Shuffle { write, read, key, read_key: key, known, npartitions: None, extra: Vec::new(), line }.of(self)
     }
 }
 

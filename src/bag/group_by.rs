@@ -3,7 +3,7 @@
 use super::frequencies::{element, encode_key};
 use super::lazy::{Bag, function_key};
 use super::pipeline::Item;
-use super::shuffled::{Read, Shuffle, Write};
+use super::shuffled::{Known, Read, Shuffle, Write};
 use super::stream::{BoxStream, ENOUGH, Flow, MORE, Rows, Stream};
 use crate::graph::{Key, KeyBuilder, Op, TaskContext, Value};
 use crate::shuffle::{Groups, ShuffleLog, Spread, Values, Written, bucket, hash};
@@ -30,11 +30,14 @@ impl<T: Item> Bag<T> {
     /// ```
     #[track_caller]
     pub fn group_by<K: Item, G: Fn(&T) -> K + Send + Sync + 'static>(&self, key: G) -> Grouped<K, T> {
-        let own = function_key("group_by", &[Op::of(&key)]);
+        let op = Op::of(&key);
+        let known = op.is_shared();
+        let own = function_key("group_by", &[op]);
         Grouped {
             bag: self.clone(),
             write: Arc::new(ByKey { key, types: PhantomData }),
             own,
+            known,
             npartitions: None,
             line: Location::caller(),
             key: PhantomData,
@@ -47,6 +50,8 @@ pub struct Grouped<K: Item, T: Item> {
     bag: Bag<T>,
     write: Arc<dyn Write<T>>,
     own: Key,
+    /// Whether the key means the same in another process of the same build.
+    known: bool,
     npartitions: Option<usize>,
     line: &'static Location<'static>,
     key: PhantomData<fn() -> K>,
@@ -54,8 +59,8 @@ pub struct Grouped<K: Item, T: Item> {
 
 impl<K: Item, T: Item> Clone for Grouped<K, T> {
     fn clone(&self) -> Self {
-        let Grouped { bag, write, own, npartitions, line, .. } = self;
-        Grouped { bag: bag.clone(), write: write.clone(), own: *own, npartitions: *npartitions, line, key: PhantomData }
+        let Grouped { bag, write, own, known, npartitions, line, .. } = self;
+        Grouped { bag: bag.clone(), write: write.clone(), own: *own, known: *known, npartitions: *npartitions, line, key: PhantomData }
     }
 }
 
@@ -75,8 +80,9 @@ impl<K: Item, T: Item> Grouped<K, T> {
     /// What a function makes of each key and the stream of its elements.
     #[track_caller]
     pub fn map<U: Item, F: Fn((K, Rows<T>)) -> U + Send + Sync + 'static>(&self, f: F) -> Bag<U> {
-        let key = function_key("map", &[Op::of(&f)]);
-        self.through(key, move |group| Ok(std::iter::once(f(group))))
+        let op = Op::of(&f);
+        let known = op.is_shared();
+        self.through((function_key("map", &[op]), known), move |group| Ok(std::iter::once(f(group))))
     }
 
     /// As [`Grouped::map`], with a function that can fail: its first error ends the computation.
@@ -86,8 +92,9 @@ impl<K: Item, T: Item> Grouped<K, T> {
         F: Fn((K, Rows<T>)) -> std::result::Result<U, E> + Send + Sync + 'static,
     {
         let line = Location::caller();
-        let key = function_key("try_map", &[Op::of(&f)]);
-        self.through(key, move |group| match f(group) {
+        let op = Op::of(&f);
+        let known = op.is_shared();
+        self.through((function_key("try_map", &[op]), known), move |group| match f(group) {
             Ok(made) => Ok(std::iter::once(made)),
             Err(e) => Err(Error::new(ErrorKind::Failed, e.to_string()).from_line(line)),
         })
@@ -101,8 +108,9 @@ impl<K: Item, T: Item> Grouped<K, T> {
         I::IntoIter: 'static,
         F: Fn((K, Rows<T>)) -> I + Send + Sync + 'static,
     {
-        let key = function_key("flat_map", &[Op::of(&f)]);
-        self.through(key, move |group| Ok(f(group).into_iter()))
+        let op = Op::of(&f);
+        let known = op.is_shared();
+        self.through((function_key("flat_map", &[op]), known), move |group| Ok(f(group).into_iter()))
     }
 
     /// Each key with all its elements, as Dask's `groupby` gives them. The elements of one key are in memory at once.
@@ -116,25 +124,30 @@ impl<K: Item, T: Item> Grouped<K, T> {
     /// ```
     #[track_caller]
     pub fn lists(&self) -> Bag<(K, Vec<T>)> {
-        let key = KeyBuilder::new("lists", 1).finish();
-        self.through(key, |(key, rows): (K, Rows<T>)| Ok(std::iter::once((key, rows.collect()))))
+        self.through((KeyBuilder::new("lists", 1).finish(), true), |(key, rows): (K, Rows<T>)| Ok(std::iter::once((key, rows.collect()))))
     }
 
     /// Each key and the number of its elements.
     #[track_caller]
     pub fn count(&self) -> Bag<(K, u64)> {
-        let key = KeyBuilder::new("count", 1).finish();
-        self.through(key, |(key, rows): (K, Rows<T>)| Ok(std::iter::once((key, rows.fold(0, |n, _| n + 1)))))
+        self.through((KeyBuilder::new("count", 1).finish(), true), |(key, rows): (K, Rows<T>)| {
+            Ok(std::iter::once((key, rows.fold(0, |n, _| n + 1))))
+        })
     }
 
-    fn through<U: Item, I, F>(&self, key: Key, f: F) -> Bag<U>
+    /// The key is that of what is made of each group, and whether it means the same in another process.
+    fn through<U: Item, I, F>(&self, (key, known): (Key, bool), f: F) -> Bag<U>
     where
         I: Iterator<Item = U> + 'static,
         F: Fn((K, Rows<T>)) -> Result<I> + Send + Sync + 'static,
     {
         let read = Arc::new(ByGroup { f: Arc::new(f), types: PhantomData });
-        let key = KeyBuilder::new("bag.group_by", 1).input(self.own).input(key).finish();
-        Shuffle { write: self.write.clone(), read, key, npartitions: self.npartitions, extra: Vec::new(), line: self.line }.of(&self.bag)
+        let Grouped { bag, write, own, npartitions, line, .. } = self;
+        let key_of = |name: &str| KeyBuilder::new(name, 1).input(*own).text(std::any::type_name::<T>());
+        // What is written does not depend on what is read of it.
+        let (key, read_key) = (key_of("bag.group_by").finish(), key_of("bag.groups").input(key).finish());
+        let known = Known { write: self.known, read: known };
+        Shuffle { write: write.clone(), read, key, read_key, known, npartitions: *npartitions, extra: Vec::new(), line }.of(bag)
     }
 }
 

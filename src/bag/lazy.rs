@@ -79,7 +79,8 @@ impl<T: Item> Bag<T> {
         adapt: impl Fn(BoxStream<T>, u32) -> BoxStream<U> + Send + Sync + 'static,
     ) -> Bag<U> {
         let pipeline = self.upstream().map(|upstream| {
-            let step = Step::new(name, function_key(name, &[op]), upstream, Arc::new(adapt), Some(line));
+            let known = op.is_shared();
+            let step = Step::new(name, function_key(name, &[op]), upstream, Arc::new(adapt), Some(line)).known(known);
             Arc::new(step) as Arc<dyn Pipeline<U>>
         });
         Bag::of(pipeline, line)
@@ -95,7 +96,7 @@ impl<T: Item> Bag<T> {
     ) -> Bag<U> {
         let own = KeyBuilder::new(name, 1).bytes(parameters).text(std::any::type_name::<U>()).finish();
         let pipeline = self.upstream().map(|upstream| {
-            let step = Step::new(name, own, upstream, Arc::new(adapt), None).cheap();
+            let step = Step::new(name, own, upstream, Arc::new(adapt), None).cheap().known(true);
             Arc::new(step) as Arc<dyn Pipeline<U>>
         });
         Bag::of(pipeline, line)

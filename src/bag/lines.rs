@@ -192,6 +192,11 @@ impl<T: Item, P: Parse<T>> Pipeline<T> for Lines<T, P> {
     fn is_cheap(&self) -> bool {
         true
     }
+
+    fn is_portable(&self) -> bool {
+        // The key has the state of each file.
+        true
+    }
 }
 
 /// What the lines of one block become, one after the other.

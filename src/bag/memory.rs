@@ -51,6 +51,11 @@ impl Layer for Memory {
         true
     }
 
+    fn is_portable(&self) -> bool {
+        // Its key hashes all of it.
+        true
+    }
+
     fn as_any(&self) -> &dyn Any {
         self
     }

@@ -58,6 +58,11 @@ pub(crate) trait Pipeline<T: 'static>: Send + Sync + 'static {
         false
     }
 
+    /// Whether its key means the same in another process of the same build: what it reads, and the functions that it runs, are known by it alone.
+    fn is_portable(&self) -> bool {
+        false
+    }
+
     /// The line of the user's program that made it, where it runs the user's code.
     fn location(&self) -> Option<&'static Location<'static>> {
         None
@@ -158,6 +163,14 @@ impl<S: Item> Upstream<S> {
         }
     }
 
+    /// Whether its key means the same in another process of the same build.
+    pub(crate) fn is_portable(&self) -> bool {
+        match self {
+            Upstream::Stored(layer) => layer.is_portable(),
+            Upstream::Streamed(pipeline) => pipeline.is_portable(),
+        }
+    }
+
     pub(crate) fn is_cheap(&self) -> bool {
         match self {
             Upstream::Stored(_) => true,
@@ -178,6 +191,9 @@ pub(crate) struct Step<S, T> {
     upstream: Upstream<S>,
     adapt: Arc<Adapt<S, T>>,
     cheap: bool,
+    /// Whether `own` means the same in another process of the same build, and all that of `upstream`.
+    known: bool,
+    portable: bool,
     line: Option<&'static Location<'static>>,
 }
 
@@ -190,7 +206,7 @@ impl<S: Item, T: Item> Step<S, T> {
         line: Option<&'static Location<'static>>,
     ) -> Self {
         let key = KeyBuilder::new("bag.step", 1).text(name).input(own).input(upstream.key()).finish();
-        Step { name, own, key, upstream, adapt, cheap: false, line }
+        Step { name, own, key, upstream, adapt, cheap: false, known: false, portable: false, line }
     }
 
     /// Says that it is cheap enough to be done by each consumer, where what it is over is.
@@ -198,14 +214,20 @@ impl<S: Item, T: Item> Step<S, T> {
         Step { cheap: true, ..self }
     }
 
+    /// Says that its own key means the same in another process of the same build: all functions and values that it runs with are in it.
+    pub(crate) fn known(self, known: bool) -> Self {
+        Step { known, portable: known && self.upstream.is_portable(), ..self }
+    }
+
     fn on(&self, upstream: Upstream<S>) -> Arc<dyn Pipeline<T>> {
         // The same elements by other means: the key stays what it was.
-        let Step { name, own, key, adapt, cheap, line, .. } = self;
+        let Step { name, own, key, adapt, cheap, known, line, .. } = self;
         let key = match &upstream {
             Upstream::Stored(_) => KeyBuilder::new("bag.step", 1).text(name).input(*own).input(upstream.key()).finish(),
             Upstream::Streamed(_) => *key,
         };
-        Arc::new(Step { name, own: *own, key, upstream, adapt: adapt.clone(), cheap: *cheap, line: *line })
+        let portable = *known && upstream.is_portable();
+        Arc::new(Step { name, own: *own, key, upstream, adapt: adapt.clone(), cheap: *cheap, known: *known, portable, line: *line })
     }
 }
 
@@ -252,6 +274,10 @@ impl<S: Item, T: Item> Pipeline<T> for Step<S, T> {
 
     fn is_cheap(&self) -> bool {
         self.cheap && self.upstream.is_cheap()
+    }
+
+    fn is_portable(&self) -> bool {
+        self.portable
     }
 
     fn location(&self) -> Option<&'static Location<'static>> {

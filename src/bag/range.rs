@@ -92,4 +92,8 @@ impl Pipeline<u64> for Numbers {
     fn is_cheap(&self) -> bool {
         true
     }
+
+    fn is_portable(&self) -> bool {
+        true
+    }
 }

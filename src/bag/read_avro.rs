@@ -325,10 +325,13 @@ struct Part {
     marks: Vec<(u64, u64)>,
 }
 
+/// The header of a file, and a part of it behind.
+type Block = io::Chain<Cursor<Arc<[u8]>>, Slice>;
+
 /// A part of a file that is being read.
 struct Open<T> {
     path: PathBuf,
-    records: ReaderDeser<'static, io::Chain<Cursor<Arc<[u8]>>, Slice>, T>,
+    records: ReaderDeser<'static, Block, T>,
     marks: Vec<(u64, u64)>,
     done: u64,
 }

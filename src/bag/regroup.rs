@@ -151,12 +151,14 @@ pub fn concat<T: Item>(bags: &[&Bag<T>]) -> Bag<T> {
 pub(super) struct Concat<T> {
     upstreams: Vec<Upstream<T>>,
     key: Key,
+    portable: bool,
 }
 
 impl<T: Item> Concat<T> {
     pub(super) fn new(upstreams: Vec<Upstream<T>>) -> Self {
         let keys: Vec<Key> = upstreams.iter().map(Upstream::key).collect();
-        Concat { key: KeyBuilder::new("bag.concat", 1).inputs(keys.into_iter()).finish(), upstreams }
+        let portable = upstreams.iter().all(Upstream::is_portable);
+        Concat { key: KeyBuilder::new("bag.concat", 1).inputs(keys.into_iter()).finish(), upstreams, portable }
     }
 
     /// The bag that a partition is of, where that bag's inputs begin, and the partition there.
@@ -237,5 +239,9 @@ impl<T: Item> Pipeline<T> for Concat<T> {
 
     fn is_cheap(&self) -> bool {
         self.upstreams.iter().all(Upstream::is_cheap)
+    }
+
+    fn is_portable(&self) -> bool {
+        self.portable
     }
 }

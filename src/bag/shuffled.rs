@@ -40,12 +40,29 @@ pub(super) trait Read<T: 'static>: Send + Sync + 'static {
     fn open(&self, task: &TaskContext<'_>, log: &Arc<ShuffleLog>, partition: u32) -> Result<BoxStream<T>>;
 }
 
+/// Whether keys mean the same in another process of the same build: all functions and values are in them.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Known {
+    pub(super) write: bool,
+    pub(super) read: bool,
+}
+
+impl Known {
+    /// The same for both.
+    pub(super) fn both(known: bool) -> Self {
+        Known { write: known, read: known }
+    }
+}
+
 /// A shuffle of a bag.
 pub(super) struct Shuffle<S, T> {
     pub(super) write: Arc<dyn Write<S>>,
     pub(super) read: Arc<dyn Read<T>>,
-    /// What tells it from others over the same bag.
+    /// What tells its writing from others over the same bag, and the reading from others of the same log; where the writing means the same in another process of the same
+    /// build, and where both do.
     pub(super) key: Key,
+    pub(super) read_key: Key,
+    pub(super) known: Known,
     /// The partitions behind it; where none are said, about as many as before.
     pub(super) npartitions: Option<usize>,
     /// Layers of one block that each write takes beside.
@@ -61,7 +78,7 @@ impl<S: Item, T: Item> Shuffle<S, T> {
     }
 
     fn pipeline(self, bag: &Bag<S>) -> Result<Arc<dyn Pipeline<T>>> {
-        let Shuffle { write, read, key, npartitions, extra, line } = self;
+        let Shuffle { write, read, key, read_key, known, npartitions, extra, line } = self;
         let upstream = bag.upstream()?;
         let before = upstream.partitions();
         let partitions = match npartitions {
@@ -72,12 +89,16 @@ impl<S: Item, T: Item> Shuffle<S, T> {
             }
         };
         let key = KeyBuilder::new("bag.shuffle", 1).input(key).number(partitions.into()).input(upstream.key()).finish();
-        let open: LayerRef = Arc::new(OpenLog::new(partitions, key));
+        let portable = known.write && upstream.is_portable();
+        // The line stands where the user's code does.
+        let open = OpenLog::new(partitions, key, portable.then_some(&raw const *line as usize));
+        let kept = open.kept();
+        let open: LayerRef = Arc::new(open);
         let act = Writes { write, key, partitions, line };
         let extra: Vec<Extra> = std::iter::once(open.clone()).chain(extra).map(Extra::Whole).collect();
         let writes: LayerRef = Arc::new(Work::with_extra(upstream, Arc::new(act), extra));
-        let seal: LayerRef = Arc::new(SealLog::new(open.clone(), writes.clone()));
-        Ok(Arc::new(Gathered { read, key, partitions, inputs: [open, seal], line }))
+        let seal: LayerRef = Arc::new(SealLog::new(open.clone(), writes.clone(), kept));
+        Ok(Arc::new(Gathered { read, key: read_key, portable: portable && known.read, partitions, inputs: [open, seal], line }))
     }
 }
 
@@ -112,6 +133,13 @@ impl<S: Item> Act<S> for Writes<S> {
         store_one(task, &written)
     }
 
+    fn done(&self, task: &TaskContext<'_>, extra: &[Value]) -> Result<Option<Value>> {
+        match opened(extra.first())?.written(task.block().into())? {
+            Some(written) => store_one(task, &written).map(Some),
+            None => Ok(None),
+        }
+    }
+
     fn location(&self) -> Option<&'static Location<'static>> {
         Some(self.line)
     }
@@ -121,6 +149,7 @@ impl<S: Item> Act<S> for Writes<S> {
 struct Gathered<T> {
     read: Arc<dyn Read<T>>,
     key: Key,
+    portable: bool,
     partitions: u32,
     /// The log, and what seals it.
     inputs: [LayerRef; 2],
@@ -163,12 +192,17 @@ impl<T: Item> Pipeline<T> for Gathered<T> {
 
     fn with_inputs(&self, inputs: &[LayerRef]) -> Option<Arc<dyn Pipeline<T>>> {
         let [open, seal] = inputs else { return None };
-        let Gathered { read, key, partitions, line, .. } = self;
-        Some(Arc::new(Gathered { read: read.clone(), key: *key, partitions: *partitions, inputs: [open.clone(), seal.clone()], line }))
+        let Gathered { read, key, portable, partitions, line, .. } = self;
+        let inputs = [open.clone(), seal.clone()];
+        Some(Arc::new(Gathered { read: read.clone(), key: *key, portable: *portable, partitions: *partitions, inputs, line }))
     }
 
     fn absorb(&self, _input: usize) -> Option<Arc<dyn Pipeline<T>>> {
         None
+    }
+
+    fn is_portable(&self) -> bool {
+        self.portable
     }
 
     fn location(&self) -> Option<&'static Location<'static>> {

@@ -9,7 +9,7 @@
 use super::lazy::{Bag, function_key};
 use super::pipeline::Item;
 use super::reduce::Reduction;
-use super::shuffled::{Read, Shuffle, Write};
+use super::shuffled::{Known, Read, Shuffle, Write};
 use super::stored::read_one;
 use super::stream::{BoxStream, ENOUGH, Flow, MORE, Stream};
 use crate::graph::{Cancellation, KeyBuilder, Op, TaskContext, Value};
@@ -45,7 +45,10 @@ impl<T: Item> Bag<T> {
     #[track_caller]
     pub fn sort_by<K: Item + Ord + Clone + Sync, G: Fn(&T) -> K + Send + Sync + 'static>(&self, key: G) -> Bag<T> {
         let line = Location::caller();
-        let own = function_key("sort_by", &[Op::of(&key)]);
+        let op = Op::of(&key);
+        // Splitters follow from the bag and the function.
+        let known = Known::both(op.is_shared());
+        let own = function_key("sort_by", &[op]);
         let key = Arc::new(key);
         let by = key.clone();
         let chunk = move |rows| sampled(rows, &*by).map(Some);
@@ -61,7 +64,7 @@ impl<T: Item> Bag<T> {
         };
         let write = Arc::new(ByRange { key: key.clone(), types: PhantomData });
         let read = Arc::new(Sort { key, types: PhantomData });
-        Shuffle { write, read, key: own, npartitions: None, extra, line }.of(self)
+        Shuffle { write, read, key: own, read_key: own, known, npartitions: None, extra, line }.of(self)
     }
 }
 

@@ -228,7 +228,7 @@ impl<T: Number> Bag<T> {
         let line = Location::caller();
         let key = plain_key("moments");
         let moments = tally(self, ("moments", key), Moments::NONE, line, |m, x: T| Ok(m.with(x.to_f64())), |a, b| Ok(a.and(b)));
-        let finished = moments.to_bag().flat_map(move |moments| finish(moments));
+        let finished = moments.to_bag().flat_map(finish);
         BagValue::new(finished, what, line)
     }
 }

@@ -34,6 +34,14 @@ pub(crate) trait Act<S: 'static>: Send + Sync + 'static {
         0
     }
 
+    /// What the task gives where it need not run, as what it does was done before.
+    ///
+    /// # Errors
+    /// Its own.
+    fn done(&self, _task: &TaskContext<'_>, _extra: &[Value]) -> Result<Option<Value>> {
+        Ok(None)
+    }
+
     /// Whether it stores the elements as they are: then the layer is a bag, whose consumers may read the stream in its place.
     fn stores(&self) -> bool {
         false
@@ -50,6 +58,7 @@ pub(crate) struct Work<S> {
     inner: Arc<Inner<S>>,
     inputs: Vec<LayerRef>,
     key: Key,
+    portable: bool,
 }
 
 struct Inner<S> {
@@ -87,7 +96,8 @@ impl<S: Item> Work<S> {
         let key = key.inputs(extra.iter().map(|extra| extra.layer().key()).collect::<Vec<_>>().into_iter()).finish();
         let mut inputs = upstream.inputs();
         inputs.extend(extra.iter().map(|extra| extra.layer().clone()));
-        Work { inner: Arc::new(Inner { upstream, act, extra }), inputs, key }
+        let portable = act.stores() && extra.is_empty() && upstream.is_portable();
+        Work { inner: Arc::new(Inner { upstream, act, extra }), inputs, key, portable }
     }
 
     /// The layer that stores what a pipeline gives.
@@ -175,6 +185,10 @@ impl<S: Item> Layer for Work<S> {
         self.inner.act.stores() && self.inner.upstream.is_cheap()
     }
 
+    fn is_portable(&self) -> bool {
+        self.portable
+    }
+
     fn as_any(&self) -> &dyn Any {
         self
     }
@@ -222,6 +236,9 @@ impl<S: Item> Operator for Inner<S> {
 
     fn run(&self, task: &TaskContext<'_>, inputs: &[Value]) -> Result<Value> {
         let (own, extra) = inputs.split_at(inputs.len().saturating_sub(self.extra.len()));
+        if let Some(done) = self.act.done(task, extra)? {
+            return Ok(done);
+        }
         let rows = self.upstream.open(task, task.block(), own)?;
         self.act.run(task, rows, extra)
     }

@@ -94,6 +94,10 @@ impl EngineBuilder {
     ///   and stay until then: `chunkstore rm 'FOLDER/runs/*'` removes what is left of runs that nobody will go on with. A run that ends within a tenth
     ///   of a second leaves nothing.
     ///
+    /// The logs of a bag's shuffles (`group_by`, `foldby`, `frequencies`, `sort_by` and the like) are kept there too, as `shuffles/KEY`: what tasks have written is not read or
+    /// written again. That holds for bags of files, ranges and sequences, through functions that have no captures or are registered; it is known by the build
+    /// of the program, so that another build begins anew. A log goes when its run has succeeded; what is left of others can be removed while no engine has the folder.
+    ///
     /// What is found is read, and what it was made of is neither read nor computed; the report of the run says how many blocks were found. A key
     /// says what was computed from what: with a file of another path, size or time of its last write (in nanoseconds), another parameter, other
     /// chunks, or another version of a function nothing is found, and what was saved of the old is not used. Of a path that is the argument of a delayed call only the text
@@ -125,7 +129,7 @@ impl EngineBuilder {
         self
     }
 
-    /// The most bytes that the segments of the checkpoint folder may take on disk: `"100GiB"`. The default is all there is. A run for which it is
+    /// The most bytes that the segments of the checkpoint folder may take on disk, and that a log of a shuffle may take beside what was there when it was opened: `"100GiB"`. The default is all there is. A run for which it is
     /// too little ends in a [`DiskFull`](ErrorKind::DiskFull) error, and goes on where it was when there is more.
     pub fn checkpoint_quota(mut self, quota: impl ToString) -> Self {
         self.checkpoint_quota = Some(quota.to_string());

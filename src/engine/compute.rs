@@ -350,6 +350,7 @@ impl Engine {
         let mut plan = Plan::new(lowered.table, prepared.planned.numbered, lowered.barriers);
         plan.callbacks = self.callbacks.clone();
         plan.rewrite = saving.rewrite();
+        plan.keeper = saving.keeper();
         let (taken, run) = (plan.taken.clone(), Arc::new(Progressed::default()));
         let progress = Progress::begin(self.progress, &self.shared.core, plan.order.len(), &run, || what(&names));
         let executed = self.shared.execute(plan, keep, self.scheduler() == Scheduler::Sync, run, prepared.planning, self.token.as_deref());

@@ -210,7 +210,8 @@ pub(super) fn expand(core: &Core, job: &Job, output: &Value) -> Result<()> {
     settle_held(&mut table, core.arena.ledger().limit());
     let prepared = shared.prepare(&table, &[], &barriers, false)?;
     let released = release_kept(&mut table);
-    core.expand(job.id, Plan { rewrite, ..Plan::new(table, prepared.planned.numbered, barriers) })?;
+    let keeper = job.plan.keeper.clone();
+    core.expand(job.id, Plan { rewrite, keeper, ..Plan::new(table, prepared.planned.numbered, barriers) })?;
     drop((prepared.planning, released, held));
     Ok(())
 }

@@ -2,7 +2,7 @@
 
 use super::callback::Callbacks;
 use super::taken::Taken;
-use crate::graph::{LayerRef, Operator, TaskTable};
+use crate::graph::{Keeper, LayerRef, Operator, TaskTable};
 use crate::plan::Numbered;
 use crate::policy::{Batch, Ended, RunId};
 use crate::{Error, Result};
@@ -32,6 +32,8 @@ pub(crate) struct Plan {
     pub(crate) callbacks: Callbacks,
     /// What is done to the layers that its barriers bring, after the optimiser's passes.
     pub(crate) rewrite: Option<Rewrite>,
+    /// Who keeps the logs of its shuffles, if they are kept.
+    pub(crate) keeper: Option<Arc<dyn Keeper>>,
     /// What its layers have taken so far.
     pub(crate) taken: Arc<Taken>,
 }
@@ -121,6 +123,7 @@ impl Plan {
             first_layer: None,
             callbacks: Callbacks::default(),
             rewrite: None,
+            keeper: None,
             taken,
         }
     }

@@ -180,7 +180,8 @@ pub(super) fn run(core: &Core, job: &Job, inputs: &[Value], allowance: Option<&A
     let Some((operator, block)) = job.plan.operator_of(job.task) else {
         return Err(Error::new(ErrorKind::Graph, "a task without an operator"));
     };
-    let context = TaskContext::new(block, &core.arena, &job.cancelled).in_run(&job.cancelled, core.spill.room());
+    let context =
+        TaskContext::new(block, &core.arena, &job.cancelled).in_run(&job.cancelled, core.spill.room()).kept_by(job.plan.keeper.as_deref());
     let run = || match allowance {
         Some(allowance) => operator.run(&context.limited(allowance), inputs),
         None => operator.run(&context, inputs),

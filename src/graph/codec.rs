@@ -136,6 +136,7 @@ mod tests {
     struct Mine;
 
     #[test]
+    #[expect(clippy::needless_borrow, reason = "the number of references chooses what is tried first")]
     fn what_a_type_can_do_decides() {
         assert!((&&&Returned::<Fit>::new()).codec().is_some());
         assert!((&&&Returned::<Result<Fit>>::new()).codec().is_some());

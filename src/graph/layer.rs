@@ -1,6 +1,6 @@
 //! Layers: many tasks of one operator, which come to be only where a result needs them.
 
-use super::{Key, Operator};
+use super::{KeptLog, Key, Operator};
 use smallvec::SmallVec;
 use std::any::Any;
 use std::sync::Arc;
@@ -117,6 +117,17 @@ pub trait Layer: Send + Sync + 'static {
     /// One layer that does this layer's work and that of its `input`-th input; `None` if they cannot be one.
     fn absorb(&self, input: usize) -> Option<LayerRef> {
         let _ = input;
+        None
+    }
+
+    /// Whether its key means the same in another process of the same build: nothing that it is made of is known to this process alone.
+    fn is_portable(&self) -> bool {
+        false
+    }
+
+    /// Of a layer that ends the writing of a log, whose first input opens it and whose second writes to it, each block being a task of the log: the log, where it can be known
+    /// again. Then a task that is committed in it needs no input but the log.
+    fn seals(&self) -> Option<KeptLog> {
         None
     }
 

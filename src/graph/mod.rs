@@ -19,6 +19,7 @@ mod given;
 mod graph;
 mod graph_calls;
 mod graph_key;
+mod kept;
 mod key;
 mod key_table;
 mod layer;
@@ -59,6 +60,8 @@ pub use graph::{FunctionKind, Graph};
 #[cfg(test)]
 pub(crate) use graph_calls::tests::run;
 pub use graph_key::{GraphKey, KeyIndex, key};
+pub use kept::KeptLog;
+pub(crate) use kept::{Keeper, Keeping};
 pub use key::{Key, KeyBuilder};
 pub use layer::{Barrier, Dependency, Layer, LayerRef, Size, Sizes};
 pub(crate) use link::{Linked as LinkedLayers, NodeLayer, link};

@@ -1,6 +1,6 @@
 //! What a task runs.
 
-use super::Value;
+use super::{Keeper, Keeping, KeptLog, Value};
 use crate::{Error, ErrorKind, Result};
 use chunkstore_store::{Arena, BufferMut};
 use std::path::PathBuf;
@@ -59,6 +59,7 @@ pub struct TaskContext<'a> {
     cancelled: &'a AtomicBool,
     allowance: Option<&'a Allowance<'a>>,
     run: Option<(&'a Arc<AtomicBool>, &'a SpillRoom)>,
+    keeper: Option<&'a dyn Keeper>,
 }
 
 /// Where on disk a run may put what does not fit in memory.
@@ -126,12 +127,22 @@ impl<'a> Allowance<'a> {
 impl<'a> TaskContext<'a> {
     /// The context of the task that makes `block`.
     pub fn new(block: u32, arena: &'a Arena, cancelled: &'a AtomicBool) -> Self {
-        TaskContext { block, arena, cancelled, allowance: None, run: None }
+        TaskContext { block, arena, cancelled, allowance: None, run: None, keeper: None }
     }
 
     /// The same, as a part of a run that `cancelled` ends.
     pub(crate) fn in_run(self, cancelled: &'a Arc<AtomicBool>, room: &'a SpillRoom) -> Self {
         TaskContext { run: Some((cancelled, room)), ..self }
+    }
+
+    /// The same, where logs are kept for a run that goes on with this one.
+    pub(crate) fn kept_by(self, keeper: Option<&'a dyn Keeper>) -> Self {
+        TaskContext { keeper, ..self }
+    }
+
+    /// Where a log is kept, if it is.
+    pub(crate) fn keep(&self, log: &KeptLog) -> Option<Arc<dyn Keeping>> {
+        self.keeper.and_then(|keeper| keeper.keep(log))
     }
 
     /// Where on disk it may put what does not fit in memory.

@@ -65,7 +65,15 @@ pub(crate) struct Values(Inner);
 
 enum Inner {
     Held { held: Rc<Held>, at: u32 },
-    Read { key: Arc<[u8]>, gather: Gather, entry: Option<(Buffer, usize)>, cancellation: Cancellation },
+    Read(Box<Reading>),
+}
+
+/// The records of a key, read out of all those of a partition.
+struct Reading {
+    key: Arc<[u8]>,
+    gather: Gather,
+    entry: Option<(Buffer, usize)>,
+    cancellation: Cancellation,
 }
 
 impl Values {
@@ -84,7 +92,8 @@ impl Values {
                     None => Err(lost()),
                 }
             }
-            Inner::Read { key, gather, entry, cancellation } => loop {
+            Inner::Read(reading) => loop {
+                let Reading { key, gather, entry, cancellation } = &mut **reading;
                 if let Some((bytes, at)) = entry {
                     let rest = bytes.get(*at..).unwrap_or_default();
                     if let Some((record, more)) = next(rest)? {
@@ -169,7 +178,10 @@ impl Groups {
             if let Some(key) = level.heavy.next() {
                 let gather = level.log.gather(level.partition)?;
                 let read = read(&key)?;
-                return Ok(Some((read, Values(Inner::Read { key, gather, entry: None, cancellation: self.cancellation.clone() }))));
+                return Ok(Some((
+                    read,
+                    Values(Inner::Read(Box::new(Reading { key, gather, entry: None, cancellation: self.cancellation.clone() }))),
+                )));
             }
             if level.next < level.parts.partitions() {
                 let (parts, part) = (level.parts.clone(), level.next);

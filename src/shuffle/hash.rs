@@ -13,7 +13,7 @@ const MASKS: [[u64; 2]; SHORT + 1] = {
     let mut masks = [[0; 2]; SHORT + 1];
     let mut len = 0;
     while len <= SHORT {
-        let (first, second) = (if len < 8 { len } else { 8 }, if len > 8 { len - 8 } else { 0 });
+        let (first, second) = (if len < 8 { len } else { 8 }, len.saturating_sub(8));
         masks[len] =
             [if first == 8 { u64::MAX } else { (1 << (8 * first)) - 1 }, if second == 8 { u64::MAX } else { (1 << (8 * second)) - 1 }];
         len += 1;
@@ -92,7 +92,7 @@ pub(crate) fn hash(key: &[u8]) -> u64 {
 /// The partition of `partitions` that a hash goes to, by its upper bits.
 #[inline]
 pub(crate) fn bucket(hash: u64, partitions: u32) -> u32 {
-    (u128::from(hash) * u128::from(partitions) >> 64) as u32
+    ((u128::from(hash) * u128::from(partitions)) >> 64) as u32
 }
 
 /// The part of `parts` that a hash goes to where a partition is split for the `depth`-th time, by bits that the splits before did not look at.

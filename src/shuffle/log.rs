@@ -1,6 +1,9 @@
 //! The append log of one shuffle, as the output of a task.
 
-use crate::graph::{Dependency, Key, KeyBuilder, Layer, LayerRef, Object, Operator, Size, Sizes, SpillRoom, TaskContext, Value};
+use super::pace::Pace;
+use crate::graph::{
+    Dependency, Keeping, KeptLog, Key, KeyBuilder, Layer, LayerRef, Object, Operator, Size, Sizes, SpillRoom, TaskContext, Value,
+};
 use crate::{Error, ErrorKind, Result};
 use chunkstore_store::{Arena, Attempt, ByteLog, Chunk, Gather, LogOptions, LogSizes};
 use serde::{Deserialize, Serialize};
@@ -16,6 +19,8 @@ const MOST: u64 = 1 << 30;
 pub(crate) struct ShuffleLog {
     log: ByteLog,
     attempts: AtomicU32,
+    /// Where it stays until the run has succeeded, and when it is flushed for that.
+    kept: Option<(Arc<dyn Keeping>, Pace)>,
 }
 
 impl ShuffleLog {
@@ -29,11 +34,27 @@ impl ShuffleLog {
         for folder in folders {
             let options = LogOptions::new().memory(memory).threads(2).arena(arena.clone()).folder(folder).quota(room.quota);
             match ByteLog::temporary(partitions, options) {
-                Ok(log) => return Ok(ShuffleLog { log, attempts: AtomicU32::new(0) }),
+                Ok(log) => return Ok(ShuffleLog { log, attempts: AtomicU32::new(0), kept: None }),
                 Err(error) => failed = Some(error),
             }
         }
         Err(failed.map_or_else(|| Error::new(ErrorKind::Unusable, "no folder for a shuffle"), Error::from))
+    }
+
+    /// The log that is kept in a folder: what tasks committed there in a run before is there. It takes `memory` of `arena`.
+    pub(crate) fn kept(arena: &Arena, keeping: Arc<dyn Keeping>, partitions: u32, memory: u64) -> Result<Self> {
+        let options = LogOptions::new().memory(memory).threads(2).arena(arena.clone()).quota(keeping.quota());
+        let log = ByteLog::open_with(keeping.folder(), partitions, options)?;
+        Ok(ShuffleLog { log, attempts: AtomicU32::new(0), kept: Some((keeping, Pace::new())) })
+    }
+
+    /// What a task wrote that is done already, in this run or in one before.
+    pub(crate) fn written(&self, task: u64) -> Result<Option<Written>> {
+        let found = self.log.committed(task)?;
+        if let (Some((keeping, _)), Some(_)) = (&self.kept, found) {
+            keeping.found();
+        }
+        Ok(found.map(|sizes| Written { entries: sizes.records, bytes: sizes.bytes }))
     }
 
     pub(crate) fn partitions(&self) -> u32 {
@@ -50,7 +71,15 @@ impl ShuffleLog {
     }
 
     pub(crate) fn commit(&self, attempt: Attempt) -> Result<()> {
-        Ok(self.log.commit(attempt)?)
+        self.log.commit(attempt)?;
+        match &self.kept {
+            Some((_, pace)) => pace.now_and_then(|| match self.log.flush() {
+                // The next one does it.
+                Err(error) if error.kind() == chunkstore_store::ErrorKind::OutOfMemory => Ok(()),
+                flushed => flushed.map_err(resumable),
+            }),
+            None => Ok(()),
+        }
     }
 
     pub(crate) fn abort(&self, attempt: Attempt) {
@@ -69,7 +98,7 @@ impl ShuffleLog {
 
     /// Ends the writing, and checks that just what tasks said they wrote is there.
     pub(crate) fn seal(&self, expected: Written) -> Result<()> {
-        self.log.seal()?;
+        self.log.seal().map_err(resumable)?;
         let mut found = Written::default();
         for sizes in self.log.all_sizes() {
             found.entries += sizes.records;
@@ -83,6 +112,26 @@ impl ShuffleLog {
             found.entries, found.bytes, expected.entries, expected.bytes
         );
         Err(Error::new(ErrorKind::Corrupt, message).at(self.log.folder()).hint("run it again: nothing of it was used"))
+    }
+}
+
+impl Drop for ShuffleLog {
+    fn drop(&mut self) {
+        // What was committed and not flushed is found again, too, where that is possible.
+        if self.kept.as_ref().is_some_and(|(keeping, _)| !keeping.is_over()) {
+            self.log.flush().ok();
+        }
+    }
+}
+
+/// Says of an error that what was flushed before is found again.
+fn resumable(error: chunkstore_store::Error) -> Error {
+    let error = Error::from(error);
+    match error.kind() {
+        ErrorKind::DiskFull => {
+            error.hint("make room for the checkpoint folder and compute the same again: what was written is not written again")
+        }
+        _ => error,
     }
 }
 
@@ -117,12 +166,19 @@ pub(crate) fn opened(input: Option<&Value>) -> Result<Arc<ShuffleLog>> {
 pub(crate) struct OpenLog {
     partitions: u32,
     key: Key,
+    kept: Option<KeptLog>,
 }
 
 impl OpenLog {
-    /// The log of the shuffle that `of` names.
-    pub(crate) fn new(partitions: u32, of: Key) -> Self {
-        OpenLog { partitions, key: KeyBuilder::new("shuffle.open", 1).number(partitions.into()).input(of).finish() }
+    /// The log of the shuffle that `of` names. Where it can be known again, `code` is an address in the user's code that writes it.
+    pub(crate) fn new(partitions: u32, of: Key, code: Option<usize>) -> Self {
+        let key = KeyBuilder::new("shuffle.open", 1).number(partitions.into()).input(of).finish();
+        OpenLog { partitions, key, kept: code.map(|code| KeptLog { key, partitions, code }) }
+    }
+
+    /// What it is known again by.
+    pub(crate) fn kept(&self) -> Option<KeptLog> {
+        self.kept
     }
 }
 
@@ -155,7 +211,7 @@ impl Layer for OpenLog {
     }
 
     fn operator(&self) -> Arc<dyn Operator> {
-        Arc::new(Open(self.partitions))
+        Arc::new(Open { partitions: self.partitions, kept: self.kept })
     }
 
     fn as_any(&self) -> &dyn Any {
@@ -168,7 +224,10 @@ impl Layer for OpenLog {
 }
 
 /// Opens a log.
-struct Open(u32);
+struct Open {
+    partitions: u32,
+    kept: Option<KeptLog>,
+}
 
 impl Operator for Open {
     fn name(&self) -> &str {
@@ -181,7 +240,10 @@ impl Operator for Open {
 
     fn run(&self, task: &TaskContext<'_>, _inputs: &[Value]) -> Result<Value> {
         let memory = task.booked().unwrap_or(0).max(ByteLog::LEAST_MEMORY);
-        let log = ShuffleLog::within(task.arena(), &task.room(), self.0, memory)?;
+        let log = match self.kept.and_then(|log| task.keep(&log)) {
+            Some(keeping) => ShuffleLog::kept(task.arena(), keeping, self.partitions, memory)?,
+            None => ShuffleLog::within(task.arena(), &task.room(), self.partitions, memory)?,
+        };
         Ok(Value::Object(Object::new(Arc::new(log), memory)))
     }
 }
@@ -190,13 +252,14 @@ impl Operator for Open {
 pub(crate) struct SealLog {
     inputs: [LayerRef; 2],
     key: Key,
+    kept: Option<KeptLog>,
 }
 
 impl SealLog {
-    /// Seals `log` once all tasks of `writes` are done, whose values say what they wrote.
-    pub(crate) fn new(log: LayerRef, writes: LayerRef) -> Self {
+    /// Seals `log` once all tasks of `writes` are done, whose values say what they wrote. `kept` is what the log is known again by.
+    pub(crate) fn new(log: LayerRef, writes: LayerRef, kept: Option<KeptLog>) -> Self {
         let key = KeyBuilder::new("shuffle.seal", 1).input(log.key()).input(writes.key()).finish();
-        SealLog { inputs: [log, writes], key }
+        SealLog { inputs: [log, writes], key, kept }
     }
 }
 
@@ -237,7 +300,11 @@ impl Layer for SealLog {
 
     fn with_inputs(&self, inputs: Vec<LayerRef>) -> Option<LayerRef> {
         let [log, writes] = <[LayerRef; 2]>::try_from(inputs).ok()?;
-        Some(Arc::new(SealLog::new(log, writes)))
+        Some(Arc::new(SealLog::new(log, writes, self.kept)))
+    }
+
+    fn seals(&self) -> Option<KeptLog> {
+        self.kept
     }
 }
 

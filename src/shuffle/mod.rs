@@ -12,6 +12,7 @@
 mod groups;
 mod hash;
 mod log;
+mod pace;
 mod record;
 mod spread;
 mod table;

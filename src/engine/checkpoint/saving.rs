@@ -4,11 +4,13 @@ use super::Checkpoint;
 use super::calls::{CheckpointedCalls, ENCODING_BYTES};
 use super::choice::{choose, is_portable};
 use super::layer::Checkpointed;
+use super::logs::Logs;
 use super::target::Target;
+use super::writes::Writes;
 use crate::Engine;
 use crate::Result;
 use crate::exec::Rewrite;
-use crate::graph::{Key, KeyBuilder, LayerRef, NodeLayer};
+use crate::graph::{Keeper, Key, KeyBuilder, LayerRef, NodeLayer, in_order};
 use crate::optimize::{optimize_within, replace};
 use rustc_hash::{FxHashMap, FxHashSet};
 use std::sync::Arc;
@@ -23,6 +25,8 @@ struct Run {
     persisted: Vec<Arc<Target>>,
     /// Of all else.
     own: Option<Arc<Target>>,
+    /// Logs of shuffles.
+    logs: Arc<Logs>,
     /// Keys of layers that barriers hold.
     held: FxHashSet<Key>,
     /// Whether it runs, and is not only looked at.
@@ -68,6 +72,7 @@ impl Saving {
             checkpoint: checkpoint.clone(),
             persisted: Vec::new(),
             own: None,
+            logs: Arc::new(Logs::new(checkpoint.clone())),
             held: FxHashSet::default(),
             claimed,
             found: 0,
@@ -113,6 +118,13 @@ impl Saving {
                 }
             }
         }
+        for layer in in_order(&layers) {
+            let (Some(log), [open, writes]) = (layer.seals(), layer.inputs()) else { continue };
+            let found = run.logs.committed(&log, claimed);
+            if !found.is_empty() {
+                instead.insert(writes.key(), Arc::new(Writes::new(writes.clone(), open.key(), found.into())));
+            }
+        }
         let layers = if instead.is_empty() { layers } else { replace(&layers, &instead, true) };
         Ok((Saving(Some(run)), layers))
     }
@@ -144,6 +156,11 @@ impl Saving {
         }))
     }
 
+    /// Who keeps the logs of shuffles.
+    pub(in crate::engine) fn keeper(&self) -> Option<Arc<dyn Keeper>> {
+        self.0.as_ref().map(|run| run.logs.clone() as Arc<dyn Keeper>)
+    }
+
     /// What is to be said of it in the report of the run.
     pub(in crate::engine) fn notes(&self) -> Vec<String> {
         let Some(run) = &self.0 else { return Vec::new() };
@@ -151,6 +168,9 @@ impl Saving {
         let mut notes = Vec::new();
         if run.found > 0 {
             notes.push(format!("resumed: {} blocks found", run.found));
+        }
+        if run.logs.found() > 0 {
+            notes.push(format!("resumed: {} tasks of shuffles found", run.logs.found()));
         }
         if skipped > 0 {
             notes.push(format!("{skipped} blocks were not saved in the checkpoint folder, because there was no memory for it"));
@@ -164,6 +184,7 @@ impl Saving {
     /// That of the run; else those of saving what was persisted.
     pub(in crate::engine) fn conclude<T>(self, outcome: Result<T>) -> Result<T> {
         let Some(run) = &self.0 else { return outcome };
+        let outcome = run.logs.conclude(outcome);
         let mut saved = Ok(());
         for target in &run.persisted {
             saved = saved.and(target.keep());

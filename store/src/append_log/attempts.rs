@@ -170,6 +170,28 @@ impl Attempts {
         self.winners.iter().map(|((kind, task), winner)| (Attempt { kind: *kind, task: *task, attempt: winner.rank.0 }, winner.rank.1))
     }
 
+    /// The tasks of which an attempt counts, in order.
+    pub(super) fn tasks(&self) -> Vec<u64> {
+        let mut tasks: Vec<u64> = self.winners.keys().filter(|(kind, _)| *kind == Kind::Task).map(|(_, task)| *task).collect();
+        tasks.sort_unstable();
+        tasks
+    }
+
+    /// What counts of a task, in all partitions; none where no attempt of it does.
+    pub(super) fn of_task(&self, task: u64) -> Result<Option<LogSizes>> {
+        let Some(winner) = self.winners.get(&(Kind::Task, task)) else { return Ok(None) };
+        let (writer, number) = (winner.instance.0, self.live.get(&winner.instance).copied().unwrap_or(0));
+        let mut all = LogSizes::default();
+        if let Some(counts) = self.counts.get(&winner.instance) {
+            counts.each(|partition, sizes| {
+                if !is_covered(self.covered(partition), writer, number) {
+                    all.add(sizes);
+                }
+            })?;
+        }
+        Ok(Some(all))
+    }
+
     /// The writers of which any entry counts.
     pub(super) fn writers_that_count(&self) -> Result<FxHashSet<u32>> {
         let mut all = FxHashSet::default();

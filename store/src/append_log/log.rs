@@ -321,6 +321,33 @@ impl ByteLog {
         self.shared().table.lock().attempts.totals.clone()
     }
 
+    /// What the attempt of a task that counts appended, in all partitions together, but for what was deleted since; none where no attempt of it is
+    /// committed. So who goes on with a log that was kept knows what need not be done again.
+    ///
+    /// # Errors
+    /// Corrupt where what is known of the commit is damaged.
+    ///
+    /// ```
+    /// use chunkstore_store::{ByteLog, LogOptions, LogSizes};
+    /// # let folder = tempfile::tempdir_in(std::env::current_exe().unwrap().parent().unwrap()).unwrap();
+    /// let log = ByteLog::temporary(2, LogOptions::new().memory(32 << 20).folder(folder.path()))?;
+    /// log.append(0, 7, b"one")?;
+    /// log.append(1, 7, b"two")?;
+    /// assert_eq!(log.committed(7)?, None);
+    /// log.commit(7)?;
+    /// assert_eq!(log.committed(7)?, Some(LogSizes { records: 2, bytes: 6 }));
+    /// assert_eq!(log.committed_tasks(), [7]);
+    /// # Ok::<(), chunkstore_store::Error>(())
+    /// ```
+    pub fn committed(&self, task: u64) -> Result<Option<LogSizes>> {
+        self.shared().table.lock().attempts.of_task(task)
+    }
+
+    /// The tasks of which an attempt is committed, in order.
+    pub fn committed_tasks(&self) -> Vec<u64> {
+        self.shared().table.lock().attempts.tasks()
+    }
+
     /// Deletes what is visible in a partition; what is open stays, and becomes visible when it is committed. In a temporary log
     /// its room on disk is used again.
     ///
@@ -562,7 +589,11 @@ mod tests {
         log.commit(6).unwrap();
         assert_eq!(gather(), [b"g".to_vec(), b"e".to_vec()]);
         assert_eq!(log.all_sizes().iter().map(|sizes| sizes.bytes).collect::<Vec<_>>(), [1, 1]);
+        assert_eq!(log.committed_tasks(), [4, 5, 6]);
+        let of = |task| log.committed(task).unwrap().map(|sizes| (sizes.records, sizes.bytes));
+        assert_eq!([of(3), of(4), of(5), of(6)], [None, Some((1, 1)), Some((0, 0)), Some((1, 1))]);
         log.clear().unwrap();
+        assert_eq!(of(4), Some((0, 0)), "what was deleted is not counted");
         assert!(gather().iter().all(Vec::is_empty));
     }
 

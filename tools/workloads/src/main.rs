@@ -1,6 +1,7 @@
 //! The benchmark runner: exactly defined work, one JSON line a run.
 
 mod bag_groupby;
+mod bag_groupby_large;
 mod elementwise;
 mod lazyslice;
 mod numbers;
@@ -46,6 +47,9 @@ enum Work {
     /// Rows and sums by a key, of JSON lines.
     #[command(name = "bag_groupby")]
     BagGroupby(run::Args),
+    /// Groups of made records, as many bytes as are asked for, checked against closed forms.
+    #[command(name = "bag_groupby_large")]
+    BagGroupbyLarge(bag_groupby_large::Args),
     /// A corner of a large lazy array.
     Lazyslice(run::Args),
     /// The chest alone, with more chunks than it holds in memory.
@@ -67,6 +71,7 @@ fn main() -> ExitCode {
         Work::Tasks1e7(args) => run::run("tasks-1e7", &args, tasks::prepare_most),
         Work::Wordcount(args) => run::run("wordcount", &args, wordcount::prepare),
         Work::BagGroupby(args) => run::run("bag_groupby", &args, bag_groupby::prepare),
+        Work::BagGroupbyLarge(args) => bag_groupby_large::run(&args),
         Work::Lazyslice(args) => run::run("lazyslice", &args, lazyslice::prepare),
         Work::SpillLog(args) => run::run("spill_log", &args, spill_log::prepare),
         Work::SpillChunks(args) => run::run("spill_chunks", &args, spill_chunks::prepare),
