@@ -26,7 +26,7 @@ random cases="25600":
 
 # Real engines on random graphs, bounds, threads and failures.
 runs:
-    CHUNKSTORE_TEST_CASES=10000 cargo test -p chunkstore --test random_runs
+    CHUNKSTORE_TEST_CASES=10000 cargo test --workspace --test random_runs
 
 # Everything that decodes bytes from disk, so many seconds each; or only the targets that are named.
 fuzz seconds="8" *targets:
