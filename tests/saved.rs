@@ -5,10 +5,18 @@ use chunkstore::array::{AnyArray, Array, random};
 use chunkstore::store::StoreOptions;
 use chunkstore::{Engine, ErrorKind, Store, chunks, s};
 use std::path::PathBuf;
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 fn folder() -> tempfile::TempDir {
     let beside = std::env::current_exe().unwrap();
     tempfile::tempdir_in(beside.parent().unwrap()).unwrap()
+}
+
+/// Engines share the bound of the process: one test at a time.
+static ALONE: Mutex<()> = Mutex::new(());
+
+fn alone() -> MutexGuard<'static, ()> {
+    ALONE.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 fn engine() -> Engine {
@@ -17,6 +25,7 @@ fn engine() -> Engine {
 
 #[test]
 fn what_was_saved_is_there_in_the_next_process() {
+    let _alone = alone();
     let folder = folder();
     let (path, engine) = (folder.path().join("store"), engine());
     let x = random::normal(0.0, 1.0, [300, 70, 5]).seed(3).array().rechunk(chunks![64, 33, -1]);
@@ -41,6 +50,7 @@ fn what_was_saved_is_there_in_the_next_process() {
 
 #[test]
 fn parts_and_other_chunks_are_read_from_it() {
+    let _alone = alone();
     let folder = folder();
     let (store, engine) = (Store::open(folder.path().join("s")).unwrap(), engine());
     let x = Array::<i32>::arange(0, 37 * 23, 1, 100).reshape([37, 23]).rechunk(chunks![10, 7]);
@@ -68,6 +78,7 @@ fn parts_and_other_chunks_are_read_from_it() {
 
 #[test]
 fn what_goes_wrong_says_what_to_do() {
+    let _alone = alone();
     let folder = folder();
     let path: PathBuf = folder.path().join("s");
     let (store, engine) = (Store::open(&path).unwrap(), engine());
@@ -102,6 +113,7 @@ fn what_goes_wrong_says_what_to_do() {
 
 #[test]
 fn an_array_larger_than_the_bound_goes_through() {
+    let _alone = alone();
     let folder = folder();
     let (store, engine) = (Store::open(folder.path().join("s")).unwrap(), engine());
     let x = random::normal(1.0, 2.0, [36 << 20]).seed(9).array();

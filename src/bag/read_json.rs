@@ -47,7 +47,7 @@ impl TextFiles {
     /// # let path = folder.path().join("a.jsonl");
     /// std::fs::write(&path, "[1, \"a\"]\n[2, \"b\"]\n[2.5, \"c\"]\n")?;
     /// let records = TextFiles::new(&path).blocksize(9).read_json_lines::<(u32, String)>()?;
-    /// assert_eq!(records.npartitions()?, 3);
+    /// assert_eq!(records.npartitions()?, 2);
     /// let error = records.compute().unwrap_err();
     /// assert!(error.to_string().contains("the line at byte 18 of the file"), "{error}");
     /// # Ok::<(), Box<dyn std::error::Error>>(())

@@ -50,7 +50,7 @@ impl Records {
     /// let arena = Arena::new(Ledger::new(1 << 20));
     /// let record = Records::encode_short(&arena, &("one", 1u32), 100)?.expect("it is short");
     /// assert_eq!(record.iter::<(String, u32)>().next().expect("there is one")?.1, 1);
-    /// assert!(Records::encode_short(&arena, &[0u8; 101], 100)?.is_none());
+    /// assert!(Records::encode_short(&arena, &"long".repeat(26), 100)?.is_none());
     /// # Ok::<(), chunkstore_store::Error>(())
     /// ```
     ///
