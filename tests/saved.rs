@@ -16,6 +16,8 @@ fn folder() -> tempfile::TempDir {
 static ALONE: Mutex<()> = Mutex::new(());
 
 fn alone() -> MutexGuard<'static, ()> {
+    // Without its backtrace, for which this process would read a hundred megabytes of debug information.
+    std::panic::set_hook(Box::new(|panic| eprintln!("{panic}")));
     ALONE.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
