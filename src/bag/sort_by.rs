@@ -25,6 +25,9 @@ use std::sync::Arc;
 /// The keys of a partition's sample, at most.
 const SAMPLE: usize = 512;
 
+/// Times the encoded bytes of all samples that are held while splitters are made of them.
+const SAMPLES_HELD: u64 = 8;
+
 /// The least bytes of a run.
 const RUN: u64 = 8 << 20;
 
@@ -162,7 +165,10 @@ impl<K: Item + Ord + Clone, T: Item, G: Fn(&T) -> K + Send + Sync + 'static> Wri
 
     fn write(&self, task: &TaskContext<'_>, log: &Arc<ShuffleLog>, mut rows: BoxStream<T>, extra: &[Value]) -> Result<Written> {
         let missing = || Error::new(ErrorKind::Graph, "a sort has no splitters; this is a defect of the engine");
-        let samples: Vec<Sample<K>> = read_one(extra.first().ok_or_else(missing)?)?;
+        let samples = extra.first().ok_or_else(missing)?;
+        // Decoded, sorted and cut down to splitters: no part of that is stated before, as nobody knows how large keys are.
+        task.claim(samples.nbytes().saturating_mul(SAMPLES_HELD))?;
+        let samples: Vec<Sample<K>> = read_one(samples)?;
         let splitters = Splitters::new(samples, log.partitions());
         let mut spread = Spread::new(log, task.block().into(), task.arena())?;
         let mut value = Vec::new();
