@@ -134,22 +134,37 @@ fn line(job: &Job, threads: usize, room: u64, run: &RunReport) -> f64 {
     ratio
 }
 
-#[test]
-#[ignore = "a measurement"]
-fn facts_are_as_forecast() {
+/// Runs all jobs on so many threads within so much room: where sizes are exact, a run books at most what was forecast, and comes near it.
+fn measure(threads: &[usize], rooms: &[u64]) {
     chunkstore::init();
     file();
     let heads = ["peak", "spilled", "read back", "sources again"];
     println!("{heads:?}, forecast and fact in MiB");
-    for threads in [1, 2] {
-        for room in [1 << 30, 160 * MIB, 80 * MIB, 64 * MIB] {
+    let mut wrong = Vec::new();
+    for threads in threads {
+        for room in rooms {
             for job in jobs() {
-                let engine = engine(threads, room);
+                let engine = engine(*threads, *room);
                 (job.run)(&engine);
                 let run = engine.last_run().unwrap();
-                line(&job, threads, room, &run);
-                assert!(!run.forecast.exact || run.peak_bytes <= run.forecast.peak_bytes, "{} on {threads} threads: {run}", job.name);
+                let ratio = line(&job, *threads, *room, &run);
+                if run.forecast.exact && !(0.9..=1.0).contains(&ratio) {
+                    wrong.push(format!("{} on {threads} threads within {room}: {ratio:.3}", job.name));
+                }
             }
         }
     }
+    assert!(wrong.is_empty(), "{wrong:#?}");
+}
+
+#[test]
+#[ignore = "not measured yet"]
+fn facts_are_as_forecast() {
+    measure(&[2], &[1 << 30, 64 * MIB]);
+}
+
+#[test]
+#[ignore = "a measurement"]
+fn facts_are_as_forecast_within_any_room() {
+    measure(&[1, 2], &[1 << 30, 160 * MIB, 80 * MIB, 64 * MIB]);
 }

@@ -31,7 +31,6 @@ fn square(side: u32) -> Made {
 }
 
 #[test]
-#[ignore = "a measurement"]
 fn runs_spill_little_more_than_they_must() {
     let jobs = [
         ("all twice", Sums(Arc::new(plus_all(Arc::new(plus_one(Arc::new(read(60, 1 << 20)))))))),
