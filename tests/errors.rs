@@ -118,6 +118,18 @@ fn a_bound_that_is_too_small() {
 }
 
 #[test]
+fn a_task_that_joins_many_blocks_is_told_to_join_fewer() {
+    let _alone = alone();
+    let scratch = folder();
+    let engine = engine("96MiB", scratch.path());
+    // Each block of the result takes a part of all 64 blocks, which are of 4 MiB.
+    let x = random::random([64, 524_288]).chunks([1, 524_288]).array().map_blocks(|block| block.mapv(|value| value + 1.0));
+    let error = engine.compute(&x.rechunk([64, 8192]).sum(..).item_collection()).unwrap_err();
+    says(&error, ErrorKind::OutOfMemory, &["64 blocks of map_blocks at once", "rechunk in several steps", "at most", "not joined"]);
+    assert!(files(scratch.path()).is_empty());
+}
+
+#[test]
 fn a_result_that_is_larger_than_the_bound() {
     let _alone = alone();
     let folder = folder();

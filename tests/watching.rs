@@ -4,7 +4,7 @@
 
 use chunkstore::array::{Array, random};
 use chunkstore::engine::{Callback, RunInfo, Scheduler, TaskInfo};
-use chunkstore::graph::{Graph, Value, call, key};
+use chunkstore::graph::{Graph, Value, call, key, list};
 use chunkstore::report::ResourceProfiler;
 use chunkstore::store::EventKind;
 use chunkstore::{Engine, Error, ErrorKind};
@@ -213,4 +213,37 @@ fn what_is_made_faster_than_it_is_read_back_is_made_again() {
     let made = explain.layers.iter().find(|layer| layer.name == "uniform").unwrap();
     assert!(made.bytes == 128 << 20 && made.spilled_bytes == 0, "{explain}");
     engine.compute(&far.abs().sum(..).item_collection()).unwrap();
+}
+
+fn give(number: i64) -> Vec<f64> {
+    vec![number as f64; 1 << 18]
+}
+
+fn total(parts: Vec<Vec<f64>>) -> f64 {
+    parts.iter().flatten().sum()
+}
+
+/// What functions give is learned by their names: from the second run on the fact lies in the range.
+#[test]
+fn peaks_lie_in_the_range_that_was_learned() {
+    let mut g = Graph::new();
+    let parts: Vec<String> = (0..24).map(|number| format!("part-{number}")).collect();
+    for (number, part) in parts.iter().enumerate() {
+        g.set(part.as_str(), call(give, (number as i64,)));
+    }
+    g.set("total", call(total, (list(parts.iter().map(|part| key(part.as_str()))),)));
+    let engine = engine("1GiB", 2);
+    let mut runs = Vec::new();
+    for _ in 0..4 {
+        assert_eq!(engine.get::<f64>(&g, "total").unwrap(), (276 << 18) as f64);
+        runs.push(engine.last_run().unwrap());
+    }
+    for run in &runs {
+        let (least, most) = run.forecast.peak_range.unwrap();
+        assert!((least..=most).contains(&run.peak_bytes), "{run}");
+        assert!(least <= most && run.audit().is_empty(), "{run}");
+    }
+    // Nothing was known before the first run.
+    let width = |nth: usize| runs[nth].forecast.peak_range.map(|(least, most)| most - least).unwrap();
+    assert!(width(3) < width(0), "{} and {}", width(3), width(0));
 }

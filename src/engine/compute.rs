@@ -11,6 +11,7 @@ use crate::exec::{
     Callback, Executed, HeldLayer, Lowered, Plan, Prepared, Progressed, RunInfo, Shared, lower_optimised, optimised, settle_held,
 };
 use crate::graph::{Key, LayerRef, LinkedLayers, TaskTable};
+use crate::plan::{self, SizeRange};
 use crate::report::Progress;
 use crate::{Error, ErrorKind, Kept, Result};
 use chunkstore_store::Booking;
@@ -19,10 +20,11 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 
 /// The bytes that a task takes in tables, apart from its edges.
-const BYTES_A_TASK: u64 = 176;
+const BYTES_A_TASK: u64 = 192;
 
-/// Runs with fewer bytes than this are not worth a forecast that nobody asked for.
+/// Runs with fewer bytes than this are not worth a forecast that nobody asked for, unless their tasks move so much that the forecast takes nothing beside them.
 const SMALL: u64 = 16 << 20;
+const HEAVY: u64 = 128 << 10;
 
 /// Runs and results of fewer bytes than this do not have the process measured.
 const MEASURED: u64 = 4 << 20;
@@ -179,7 +181,8 @@ impl Engine {
         settle_held(&mut lowered.table, self.shared.core.arena.ledger().limit());
         self.rates.settle_sources(&mut lowered.table, &self.shared.core);
         let keep = each_once(&roots.tasks(&lowered.roots)?);
-        let prepared = self.shared.prepare(&lowered.table, &keep, &lowered.barriers, true)?;
+        let sizes = self.sizes.expect(&lowered.table);
+        let prepared = self.shared.prepare(&lowered.table, &keep, &lowered.barriers, true, sizes.as_deref())?;
         let mut explain = self.explain_plan(&lowered, &prepared, result_bytes);
         let outside = explain.memory.saturating_sub(prepared.bound);
         let situation = prepared.situation;
@@ -190,7 +193,7 @@ impl Engine {
                 bytes => Ok(Some((self.shared.core.arena.ledger().book(bytes)?, OwnedReservation::new(&self.shared, bytes)?))),
             };
             if let Some(curve) = Curve::new(lowered, situation, outside, book) {
-                explain.settle(curve);
+                explain.curve = Some(Arc::new(curve));
             }
         }
         Ok(explain)
@@ -259,16 +262,22 @@ impl Engine {
         match &planned.forecast {
             Some(forecast) => {
                 explain.set_forecast(forecast);
-                explain.peak_bytes = self.peak_of(prepared, forecast.booked_bytes);
+                explain.peak_bytes = self.peak_of(prepared, forecast.booked_bytes, explain.exact);
             }
             // Nothing was simulated, as little is moved: no more can be booked than everything at once.
             None => {
                 let scratch = batch.scratch.iter().max().copied().unwrap_or(0) * self.shared.core.settings.threads_in_all() as u64;
-                explain.peak_bytes = self.peak_of(prepared, batch.out.iter().sum::<u64>() + scratch);
+                explain.peak_bytes = self.peak_of(prepared, batch.out.iter().sum::<u64>() + scratch, explain.exact);
             }
         }
         if !explain.exact {
-            explain.peak_range = Some((prepared.least.min(explain.peak_bytes), self.memory()));
+            let (least, most) = planned.range.unwrap_or((0, None));
+            let most = most.filter(|_| lowered.barriers.is_empty());
+            // What slabs hold beside the small buffers in them may come on top.
+            let most = most.map_or(self.memory(), |most| self.peak_of(prepared, most.saturating_add(plan::SLAB_SLACK), false));
+            let least = self.beside(prepared).saturating_add(least).min(most);
+            explain.peak_range = Some((least, most));
+            explain.peak_bytes = explain.peak_bytes.clamp(least, most);
         }
         let again = explain.read_again_bytes as f64 / explain.read_bytes.max(1) as f64;
         let io = expected.loads * (1.0 + again) + rates::spilling(&self.shared.core, explain.spilled_bytes, explain.reread_bytes);
@@ -277,15 +286,26 @@ impl Engine {
         explain
     }
 
-    /// The most that the ledger will count while a run has `booked` bytes at the most: that, and what is booked now beside what such a run begins
-    /// with. Memory is given back a moment after it is counted as free, so that each thread may have a chunk more; the ledger's limit holds
-    /// in any case.
-    fn peak_of(&self, prepared: &Prepared<'_>, booked: u64) -> u64 {
+    /// The most that the ledger will count while a run has `booked` bytes at the most: that, what is booked now beside what such a run begins with, and
+    /// what slabs hold beside the small buffers in them. Where sizes are `exact` the ledger keeps what waits to be used again within that. Else memory is
+    /// given back a moment after it is counted as free, so that each thread may have a chunk more; the ledger's limit holds in any case.
+    fn peak_of(&self, prepared: &Prepared<'_>, booked: u64, exact: bool) -> u64 {
         let arena = &self.shared.core.arena;
-        let largest = prepared.planned.numbered.batch.out.iter().max().copied().unwrap_or(0).max(prepared.largest_kept);
-        let late = largest * self.shared.core.settings.threads_in_all() as u64;
-        let beside = arena.ledger().used().saturating_sub(arena.idle()).saturating_sub(prepared.resident);
-        (beside + booked + late).min(arena.ledger().limit())
+        let batch = &prepared.planned.numbered.batch;
+        let booked = match exact {
+            true => booked.min(prepared.bound).max(arena.idle() + prepared.resident).saturating_add(plan::slabs(&batch.out)),
+            false => {
+                let largest = batch.out.iter().max().copied().unwrap_or(0).max(prepared.largest_kept);
+                booked.saturating_add(largest * self.shared.core.settings.threads_in_all() as u64)
+            }
+        };
+        self.beside(prepared).saturating_add(booked).min(arena.ledger().limit())
+    }
+
+    /// What is booked now beside what a run begins with.
+    fn beside(&self, prepared: &Prepared<'_>) -> u64 {
+        let arena = &self.shared.core.arena;
+        arena.ledger().used().saturating_sub(arena.idle()).saturating_sub(prepared.resident)
     }
 
     /// Runs tasks; `keep` are those whose outputs are wanted.
@@ -343,7 +363,12 @@ impl Engine {
         let wanted = keep.len();
         let keep: Vec<u32> = keep.iter().chain(candidates.iter().flat_map(|candidate| &candidate.tasks)).copied().collect();
         let keep = keep.as_slice();
-        let prepared = self.or_without_cache(|| self.shared.prepare(table, keep, &lowered.barriers, moved > SMALL))?;
+        let sizes = self.sizes.expect(table);
+        let learned = sizes.iter().flatten().filter(|size| **size != SizeRange::ANY).map(|size| size.most);
+        let moved = moved.max(learned.sum());
+        let forecast = moved > SMALL || (moved > MEASURED && moved / table.len().max(1) as u64 >= HEAVY);
+        let sizes = sizes.filter(|_| forecast);
+        let prepared = self.or_without_cache(|| self.shared.prepare(table, keep, &lowered.barriers, forecast, sizes.as_deref()))?;
         let explain = self.explain_plan(&lowered, &prepared, result_bytes);
         planned(prepared.bound)?;
         let names: Vec<Arc<str>> = table.layers.iter().map(|layer| layer.name().into()).collect();
@@ -351,6 +376,7 @@ impl Engine {
         plan.callbacks = self.callbacks.clone();
         plan.rewrite = saving.rewrite();
         plan.keeper = saving.keeper();
+        plan.most_booked = explain.exact.then_some(explain.peak_bytes);
         let (taken, run) = (plan.taken.clone(), Arc::new(Progressed::default()));
         let progress = Progress::begin(self.progress, &self.shared.core, plan.order.len(), &run, || what(&names));
         let executed = self.shared.execute(plan, keep, self.scheduler() == Scheduler::Sync, run, prepared.planning, self.token.as_deref());
@@ -363,6 +389,8 @@ impl Engine {
             Err(error) => json!({ "what": "end", "ended": "failed", "error": error.to_string() }),
         });
         let mut executed = executed?;
+        // A result may be what a plan's sink holds: nobody else is to have it when it is taken out.
+        self.sizes.learn(&std::mem::take(&mut executed.plans));
         executed.notes.extend(saving.notes());
         let mut also = executed.kept.split_off(wanted.min(executed.kept.len())).into_iter();
         for candidate in candidates {

@@ -52,19 +52,6 @@ impl Curve {
         plan::plan(&self.table, &self.situation.numbers, &self.situation.keep, &self.situation.at(bound)).forecast
     }
 
-    /// The peak of what tasks book within `bound`.
-    pub(super) fn peak_at(&self, bound: u64) -> Option<u64> {
-        self.at(bound).map(|forecast| forecast.booked_bytes)
-    }
-
-    /// The same, with only what is known exactly of sizes.
-    pub(super) fn least_peak(&self, bound: u64) -> Option<u64> {
-        let mut table = self.table.clone();
-        table.out.iter_mut().zip(&self.table.exact).filter(|(_, exact)| !**exact).for_each(|(out, _)| *out = 0);
-        let OwnedSituation { numbers, keep, .. } = &self.situation;
-        plan::plan(&table, numbers, keep, &self.situation.at(bound)).forecast.map(|forecast| forecast.peak_bytes)
-    }
-
     /// Points from the least bound that tasks can do with, to the least found with which nothing is spilled or read again.
     pub(super) fn points(&self, least: u64) -> Vec<CurvePoint> {
         let everything: u64 = self.table.out.iter().chain(&self.table.scratch).sum::<u64>() + least;

@@ -46,7 +46,8 @@ pub struct Explain {
     /// The most bytes booked at a time: by tasks, results, the graph's tables, buffers for input and output, and memory that waits to
     /// be used again. Where sizes are exact a run alone on its engine books no more.
     pub peak_bytes: u64,
-    /// Where sizes are not exact, the least and the most that the peak can be: what is known to be needed, and the bound that the run is held to.
+    /// Where sizes are not exact, the least and the most that the peak is expected to be: by what functions of the same names have given on this engine, and
+    /// where nothing is known of one, from what is exact to the bound that the run is held to.
     pub peak_range: Option<(u64, u64)>,
     /// The least that tasks can do with: the largest need of one task.
     pub least_bytes: u64,
@@ -89,16 +90,6 @@ impl Explain {
     /// ```
     pub fn curve(&self) -> Vec<CurvePoint> {
         self.curve.as_ref().map(|curve| curve.points(self.least_bytes)).unwrap_or_default()
-    }
-
-    /// Keeps what other bounds are planned by, and settles what is known of sizes that are not exact.
-    pub(super) fn settle(&mut self, curve: Curve) {
-        if !self.exact {
-            let outside = self.peak_bytes.saturating_sub(curve.peak_at(self.memory_for_tasks).unwrap_or(0)).min(self.memory);
-            let least = curve.least_peak(self.memory_for_tasks).map_or(0, |peak| peak.saturating_add(outside.min(self.result_bytes)));
-            self.peak_range = Some((least, self.memory));
-        }
-        self.curve = Some(Arc::new(curve));
     }
 
     pub(super) fn layers_of(table: &TaskTable, numbered: &Numbered, forecast: Option<&Forecast>, seconds: &[f64]) -> Vec<LayerForecast> {
@@ -255,7 +246,8 @@ const TOLERANCE: f64 = 0.15;
 
 impl RunReport {
     /// Where the run was not as forecast, in words; empty where it was. Of sizes that are exact, no more may be booked than was forecast; spilled and read
-    /// again may be 15 % more, since when tasks and transfers end differs. Sizes that are learned are held to the bound alone.
+    /// again may be 15 % more, since when tasks and transfers end differs. Where sizes are learned,
+    /// the peak is held to its range.
     ///
     /// ```
     /// use chunkstore::{Engine, array::Array};
@@ -274,7 +266,7 @@ impl RunReport {
         };
         match forecast.exact {
             true => more("peak", forecast.peak_bytes, self.peak_bytes, 0.0),
-            false => more("peak", forecast.memory, self.peak_bytes, 0.0),
+            false => more("peak", forecast.peak_range.map_or(forecast.memory, |(_, most)| most), self.peak_bytes, 0.0),
         }
         if forecast.exact {
             more("spilled", forecast.spilled_bytes, self.spilled_bytes, TOLERANCE);

@@ -5,6 +5,7 @@ use super::cache::Cache;
 use super::checkpoint::Checkpoint;
 use super::explain::RunReport;
 use super::future_queue::FutureQueue;
+use super::learned::LearnedSizes;
 use super::memory::parse_bytes;
 use super::pressure::Pressure;
 use super::rates::Rates;
@@ -34,6 +35,8 @@ pub struct Engine {
     pub(super) callbacks: Callbacks,
     /// What was learned of the speed of layers.
     pub(super) rates: Arc<Rates>,
+    /// What was learned of the sizes of what functions give.
+    pub(super) sizes: Arc<LearnedSizes>,
     /// What may be wanted again.
     pub(super) cache: Option<Arc<Cache>>,
     /// Who lowers the bound while memory is short.
@@ -65,6 +68,7 @@ impl Engine {
             checkpoint,
             callbacks: Callbacks::default(),
             rates: Arc::default(),
+            sizes: Arc::default(),
             cache: None,
             pressure: None,
         }

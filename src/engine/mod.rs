@@ -14,6 +14,7 @@ mod future_queue;
 mod get;
 mod handle;
 mod init;
+mod learned;
 mod memory;
 mod pressure;
 mod rates;

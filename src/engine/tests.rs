@@ -805,3 +805,5 @@ fn no_run_books_more_than_its_forecast() {
         }
     }
 }
+
+mod spills;

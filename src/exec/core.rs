@@ -297,6 +297,9 @@ impl Core {
             state.pace.restart();
             state.policy.reset_peak();
             self.arena.ledger().reset_peak();
+            self.arena.ledger().set_mark(plan.most_booked);
+        } else {
+            self.arena.ledger().set_mark(None);
         }
         let largest = plan.batch.largest_need(known, |chunk| state.policy.bytes_of(chunk));
         if largest.0 > state.policy.bound() {
@@ -341,6 +344,7 @@ impl Core {
             return Err(Error::new(ErrorKind::Invalid, "a barrier belongs to no run"));
         };
         self.recorder.plan(&mut plan, state.policy.bound());
+        self.arena.ledger().set_mark(None);
         let batch = std::mem::take(&mut plan.batch);
         if state.policy.expanded(run.id, &batch) {
             run.largest = run.largest.max(largest);
@@ -351,17 +355,20 @@ impl Core {
         Ok(())
     }
 
-    /// The error of a run that has ended; called once, after [`super::worker::work`] has come back.
-    pub(crate) fn conclude(&self, id: RunId) -> Result<(u64, Ended)> {
+    /// The tasks and the plans of a run that has ended, or its error; called once, after [`super::worker::work`] has come back.
+    pub(crate) fn conclude(&self, id: RunId) -> Result<(u64, Vec<Arc<Plan>>)> {
         let mut state = self.state.lock();
         let Some(at) = state.runs.iter().position(|run| run.id == id) else {
             return Err(Error::new(ErrorKind::Invalid, "no such run"));
         };
         let run = state.runs.remove(at);
+        if state.runs.is_empty() {
+            self.arena.ledger().set_mark(None);
+        }
         drop(state);
         match (run.error, run.ended) {
             (Some(error), _) => Err(error),
-            (None, Some(Ended::Done)) => Ok((run.done, Ended::Done)),
+            (None, Some(Ended::Done)) => Ok((run.done, run.parts)),
             (None, _) => Err(Error::new(ErrorKind::Cancelled, "the run was cancelled")),
         }
     }
@@ -615,6 +622,9 @@ impl State {
                 let exact = job.plan.table.exact.get(job.task as usize).copied().unwrap_or(false);
                 let bytes = if exact { self.policy.bytes_of(id) } else { plan::booked_bytes(&value) };
                 let object = !matches!(value, Value::None | Value::Chunk(_));
+                if !exact {
+                    job.plan.give(job.task, bytes, !object);
+                }
                 match self.entries.insert(id, value) {
                     Ok(left) => garbage.push(left),
                     Err(_) => debug_assert!(false, "a task ran while its output was read or written"),

@@ -7,7 +7,7 @@ use crate::graph::{
     Dependency, Key, Layer, LayerRef, LinkedLayers, Lowering, Operator, Picked, Size, Sizes, TaskContext, TaskTable, Value,
 };
 use crate::graph::{in_order, link};
-use crate::plan::{self, NOT_KEPT, OwnedSituation, Planned, Situation};
+use crate::plan::{self, NOT_KEPT, OwnedSituation, Planned, Situation, SizeRange};
 use crate::policy::Kept;
 use crate::{Error, ErrorKind, Result};
 use parking_lot::MutexGuard;
@@ -120,13 +120,14 @@ pub(crate) struct Prepared<'a> {
 }
 
 impl Shared {
-    /// Plans a table for this engine as it stands. `keep` are the tasks whose outputs the caller wants.
+    /// Plans a table for this engine as it stands. `keep` are the tasks whose outputs the caller wants, `sizes` what is known of those that are not exact.
     pub(crate) fn prepare(
         self: &Arc<Self>,
         table: &TaskTable,
         keep: &[u32],
         barriers: &[BarrierTask],
         forecast: bool,
+        sizes: Option<&[SizeRange]>,
     ) -> Result<Prepared<'_>> {
         let planning = self.plan_alone();
         let (bound, base, kept_chunks) = self.core.situation();
@@ -139,7 +140,9 @@ impl Shared {
             workers: settings.threads as u32,
             io_threads: settings.io_threads.max(1) as u32,
             forecast,
+            exact: barriers.is_empty() && table.exact.iter().all(|exact| *exact),
             waiting: (self.core.arena.most_idle(), self.core.arena.idle()),
+            sizes,
         };
         let keep = with_held(keep, barriers);
         let planned = plan::plan(table, &kept, &keep, &situation);
@@ -208,7 +211,7 @@ pub(super) fn expand(core: &Core, job: &Job, output: &Value) -> Result<()> {
     };
     let Lowered { mut table, barriers, .. } = lower(layers, |layers| layers)?;
     settle_held(&mut table, core.arena.ledger().limit());
-    let prepared = shared.prepare(&table, &[], &barriers, false)?;
+    let prepared = shared.prepare(&table, &[], &barriers, false, None)?;
     let released = release_kept(&mut table);
     let keeper = job.plan.keeper.clone();
     core.expand(job.id, Plan { rewrite, keeper, ..Plan::new(table, prepared.planned.numbered, barriers) })?;

@@ -3,14 +3,18 @@
 use super::callback::Callbacks;
 use super::taken::Taken;
 use crate::graph::{Keeper, LayerRef, Operator, TaskTable};
-use crate::plan::Numbered;
+use crate::plan::{Numbered, SizeRange};
 use crate::policy::{Batch, Ended, RunId};
 use crate::{Error, Result};
 use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
 use std::sync::atomic::{AtomicBool, AtomicU64};
 
 /// Makes of layers others of the same values, one for one.
 pub(crate) type Rewrite = Arc<dyn Fn(Vec<LayerRef>) -> Vec<LayerRef> + Send + Sync>;
+
+/// What a task has given that has not run.
+const NOTHING: u64 = u64::MAX;
 
 /// A run ready to go: tasks, their order, and their sizes.
 pub(crate) struct Plan {
@@ -36,6 +40,10 @@ pub(crate) struct Plan {
     pub(crate) keeper: Option<Arc<dyn Keeper>>,
     /// What its layers have taken so far.
     pub(crate) taken: Arc<Taken>,
+    /// For each task whose size is not exact, the bytes that it has given, twice, and one more where the ledger does not count them; empty where all sizes are exact.
+    pub(super) gave: Vec<AtomicU64>,
+    /// The most that the ledger is to count while it is alone, where sizes are exact.
+    pub(crate) most_booked: Option<u64>,
 }
 
 /// A task whose output decides what comes next.
@@ -113,6 +121,8 @@ impl Plan {
     /// The plan of a table whose tasks have been numbered.
     pub(crate) fn new(table: TaskTable, numbered: Numbered, barriers: Vec<BarrierTask>) -> Self {
         let taken = Arc::new(Taken::new(table.layers.len()));
+        let learns = table.exact.iter().any(|exact| !exact);
+        let gave = (0..if learns { table.len() } else { 0 }).map(|_| NOTHING.into()).collect();
         Plan {
             table,
             order: numbered.order,
@@ -125,7 +135,22 @@ impl Plan {
             rewrite: None,
             keeper: None,
             taken,
+            gave,
+            most_booked: None,
         }
+    }
+
+    /// A task whose size is not exact has given `bytes`.
+    pub(super) fn give(&self, task: u32, bytes: u64, counted: bool) {
+        if let Some(gave) = self.gave.get(task as usize) {
+            gave.store(bytes << 1 | u64::from(!counted), Relaxed);
+        }
+    }
+
+    /// The tasks whose sizes were not exact, and what they gave.
+    pub(crate) fn gave(&self) -> impl Iterator<Item = (u32, SizeRange)> {
+        let gave = self.gave.iter().map(|gave| gave.load(Relaxed)).enumerate().filter(|(_, gave)| *gave != NOTHING);
+        gave.map(|(task, gave)| (task as u32, SizeRange { least: if gave & 1 == 0 { gave >> 1 } else { 0 }, most: gave >> 1 }))
     }
 
     /// The operator and the block of a task.

@@ -53,6 +53,8 @@ pub(crate) struct Executed {
     /// Kept chunks, in the order asked for.
     pub(crate) kept: Vec<Arc<Held>>,
     pub(crate) facts: Facts,
+    /// What it began with, and what barriers added to it.
+    pub(crate) plans: Vec<Arc<Plan>>,
     /// What was done without.
     pub(crate) notes: Vec<String>,
 }
@@ -164,7 +166,7 @@ impl Shared {
         }
         let seconds = started.elapsed().as_secs_f64();
         let kept = self.core.hold(&ids, base, self);
-        let (tasks, _) = self.core.conclude(id)?;
+        let (tasks, plans) = self.core.conclude(id)?;
         let after = self.core.facts();
         let facts = Facts {
             tasks,
@@ -176,7 +178,7 @@ impl Shared {
             peak_bytes: after.peak_bytes,
             seconds,
         };
-        Ok(Executed { kept, facts, notes })
+        Ok(Executed { kept, facts, plans, notes })
     }
 
     /// Works until a run has ended, on this thread or, where it belongs to a pool of the user's, on one of its own. Gives what is to

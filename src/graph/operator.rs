@@ -2,7 +2,8 @@
 
 use super::{Keeper, Keeping, KeptLog, Value};
 use crate::{Error, ErrorKind, Result};
-use chunkstore_store::{Arena, BufferMut};
+use chunkstore_store::{Arena, Booking, BufferMut};
+use parking_lot::Mutex;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
@@ -93,12 +94,14 @@ pub(crate) struct Allowance<'a> {
     booked: AtomicU64,
     grow: &'a (dyn Fn(u64) -> bool + Sync),
     refused: AtomicBool,
+    /// What is held outside of counted memory, until the task ends.
+    claims: Mutex<Vec<Booking>>,
 }
 
 impl<'a> Allowance<'a> {
     /// `booked` bytes, and `grow` to ask for so many more: granted at once, or not at all.
     pub(crate) fn new(booked: u64, grow: &'a (dyn Fn(u64) -> bool + Sync)) -> Self {
-        Allowance { taken: 0.into(), booked: booked.into(), grow, refused: false.into() }
+        Allowance { taken: 0.into(), booked: booked.into(), grow, refused: false.into(), claims: Mutex::default() }
     }
 
     /// All that the task has asked for, where it was refused some of it.
@@ -190,7 +193,12 @@ impl<'a> TaskContext<'a> {
     /// Out of memory where more is asked for than the operator stated, and there is no room for it: the task then runs again with what it asked for.
     pub(crate) fn claim(&self, bytes: u64) -> Result<()> {
         match self.allowance {
-            Some(allowance) if bytes > 0 => allowance.take(bytes),
+            Some(allowance) if bytes > 0 => {
+                allowance.take(bytes)?;
+                let booking = patiently(|| Ok(self.arena.ledger().book(bytes)?))?;
+                allowance.claims.lock().push(booking);
+                Ok(())
+            }
             _ => Ok(()),
         }
     }

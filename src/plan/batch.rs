@@ -41,6 +41,7 @@ pub(crate) fn number(table: &TaskTable, order: Vec<u32>, base: u32, kept: &[u32]
         class: Vec::with_capacity(count),
         keep: keep.iter().filter(|task| is_kept(**task) == NOT_KEPT).map(|task| ids[*task as usize] - base).collect(),
         will_spill: Vec::new(),
+        within: None,
     };
     batch.input_start.push(0);
     for task in &order {

@@ -5,7 +5,27 @@ use crate::{Error, ErrorKind};
 use chunkstore_store::{Arena, Chunk};
 
 /// Left free for what slabs hold beside the small buffers in them.
-const SLAB_SLACK: u64 = 4 << 20;
+pub(crate) const SLAB_SLACK: u64 = 4 << 20;
+
+/// The bytes of a slab, from which small buffers are cut; each slab has buffers of one size.
+const SLAB: u64 = 512 << 10;
+
+/// The least buffer with a mapping of its own.
+const MAPPED: u64 = 128 << 10;
+
+/// What slabs may hold beside the small ones of buffers of these sizes.
+pub(crate) fn slabs(sizes: &[u64]) -> u64 {
+    let mut small: Vec<u64> = Vec::new();
+    for size in sizes {
+        if (1..MAPPED).contains(size) && !small.contains(size) {
+            small.push(*size);
+            if small.len() as u64 * SLAB >= SLAB_SLACK {
+                break;
+            }
+        }
+    }
+    (small.len() as u64 * SLAB).min(SLAB_SLACK)
+}
 
 /// A source's buffer begins and ends at whole pages of the file.
 pub(crate) const SOURCE_SLACK: u64 = 8 << 10;
@@ -34,8 +54,21 @@ pub(crate) fn booked_bytes(value: &Value) -> u64 {
     }
 }
 
-/// A task of so many inputs or more needs much because it joins them.
-const MANY: usize = 16;
+/// A task of more inputs of one layer needs much because it joins them; so many are neighbours in a plane.
+const NEIGHBOURS: usize = 4;
+
+/// The layer of which a task takes the most blocks, how many these are, and the bytes of the largest of them.
+fn joined(table: &TaskTable, task: u32) -> (Option<&str>, usize, u64) {
+    let mut inputs: Vec<u32> = table.inputs_of(task).to_vec();
+    inputs.sort_unstable();
+    inputs.dedup();
+    let layer_of = |input: &u32| table.layer.get(*input as usize).copied().unwrap_or(u32::MAX);
+    inputs.sort_by_key(layer_of);
+    let most = inputs.chunk_by(|a, b| layer_of(a) == layer_of(b)).max_by_key(|group| group.len()).unwrap_or_default();
+    let layer = most.first().and_then(|input| table.layers.get(layer_of(input) as usize)).map(|layer| layer.name());
+    let largest = most.iter().filter_map(|input| table.out.get(*input as usize)).copied().max().unwrap_or(0);
+    (layer, most.len(), largest)
+}
 
 /// The error for a task that needs `need` bytes of `bound`.
 pub(crate) fn does_not_fit(table: &TaskTable, task: u32, need: u64, bound: u64, arena: &Arena) -> Error {
@@ -49,10 +82,19 @@ pub(crate) fn does_not_fit(table: &TaskTable, task: u32, need: u64, bound: u64, 
         mib(need.saturating_sub(bound)),
         mib(outside)
     );
-    let hint = match table.inputs_of(task).len() {
-        // Smaller blocks would only be more of them.
-        inputs @ MANY.. => {
-            format!("it takes {inputs} blocks at once: rechunk in several steps, so that each joins fewer of them, or give {larger}")
+    let hint = match joined(table, task) {
+        // Smaller blocks would only be more of them, where they are cut along the axes that are joined.
+        (layer, blocks, each) if blocks > NEIGHBOURS => {
+            let beside = need.saturating_sub(each.saturating_mul(blocks as u64));
+            let fit = match bound.saturating_sub(beside) / each.max(1) {
+                few @ 2.. => format!("at most {few} of them"),
+                _ => "fewer of them".to_string(),
+            };
+            let of = layer.map(|layer| format!(" of {layer}")).unwrap_or_default();
+            format!(
+                "it takes {blocks} blocks{of} at once: rechunk in several steps, so that each joins {fit}, use blocks that are smaller along the axes \
+                 that are not joined, or give {larger}"
+            )
         }
         _ => format!("use chunks of at most 1/{factor} of the size (`rechunk`, or `chunks` where the array is opened), or {larger}"),
     };

@@ -4,12 +4,16 @@ use super::batch::{NOT_KEPT, Numbered, number};
 use super::choose::choose_for_run;
 use super::order::by_priority;
 use super::situation::Situation;
-use super::{Cost, Shape};
+use super::{Cost, Shape, SizeRange};
 use crate::graph::TaskTable;
-use crate::policy::{Batch, Forecast, Setup, simulate};
+use crate::policy::{Batch, Class, Course, Forecast, Setup, Within, simulate};
+use std::sync::Arc;
 
-/// How many times faster and slower than usual the disk is taken to be, for what is booked at the most.
-const DISKS: [f64; 3] = [1.0, 1000.0, 0.1];
+/// How many times faster than usual a disk is taken to be that is never waited for.
+const FAST: f64 = 1000.0;
+
+/// How many times slower than usual a disk is taken to be that is always waited for: in parts.
+const SLOW: f64 = 0.1;
 
 /// A planned order, and the forecast where there is one.
 pub(crate) struct Planned {
@@ -17,6 +21,8 @@ pub(crate) struct Planned {
     /// The name of the order.
     pub(crate) chosen: &'static str,
     pub(crate) forecast: Option<Forecast>,
+    /// Where sizes are not exact: the least bytes booked at a time, and the most where something is known of all of them.
+    pub(crate) range: Option<(u64, Option<u64>)>,
 }
 
 /// Chooses an order and forecasts the run.
@@ -38,15 +44,37 @@ pub(crate) fn plan(table: &TaskTable, kept: &[u32], keep: &[u32], situation: &Si
         }
         batch
     };
-    let simulated = |numbered: &Numbered| simulate(&renumbered(numbered), &usual);
-    // What is booked depends on how fast the disk is: a run is held to the most.
-    let with_booked = |mut forecast: Forecast, numbered: &Numbered| {
-        let batch = renumbered(numbered);
-        for disk in DISKS {
-            let (most_waiting, waiting) = situation.waiting;
-            let setup = Setup { disk_rate: usual.disk_rate * disk, most_waiting, waiting, ..usual.clone() };
-            let booked = simulate(&batch, &setup).map_or(0, |forecast| forecast.booked_bytes);
-            forecast.booked_bytes = forecast.booked_bytes.max(booked);
+    let simulated = |numbered: &Numbered| {
+        let mut batch = renumbered(numbered);
+        batch.within = fitting(&batch, &usual, situation.exact);
+        simulate(&batch, &usual)
+    };
+    let (most_waiting, waiting) = situation.waiting;
+    let disk = |times: f64| Setup { disk_rate: usual.disk_rate * times, most_waiting, waiting, ..usual.clone() };
+    // What is booked depends on how fast the disk is.
+    let with_booked = |mut forecast: Forecast, numbered: &mut Numbered| {
+        let mut batch = renumbered(numbered);
+        match fitting(&batch, &usual, situation.exact) {
+            // The run is held to what makes neither the disk wait for memory, where that is slow, nor workers, where it is fast. It books
+            // as much whichever it is.
+            Some(within) => {
+                let loads = batch.class.contains(&Class::Source) || usual.kept.iter().any(|kept| !kept.resident);
+                let mut at = |loads: Option<u32>, times: f64| {
+                    batch.within = Some(Within { loads, ..within.clone() });
+                    simulate(&batch, &disk(times)).map_or((0, 0), |forecast| (forecast.peak_bytes, forecast.booked_bytes))
+                };
+                let slow = at(None, if loads { SLOW } else { 1.0 });
+                let fast = if loads { at(Some(1), FAST) } else { (0, 0) };
+                let bytes = slow.0.max(fast.0).max(within.course.most());
+                forecast.booked_bytes = bytes.max(slow.1).max(fast.1);
+                numbered.batch.within = Some(Within { bytes, ..within });
+            }
+            None => {
+                for times in [1.0, FAST, SLOW] {
+                    let booked = simulate(&batch, &disk(times)).map_or(0, |forecast| forecast.booked_bytes);
+                    forecast.booked_bytes = forecast.booked_bytes.max(booked);
+                }
+            }
         }
         forecast
     };
@@ -58,17 +86,19 @@ pub(crate) fn plan(table: &TaskTable, kept: &[u32], keep: &[u32], situation: &Si
     let urgent = by_priority(table);
     if fits {
         let chosen = if urgent.is_some() { "by priority" } else { "depth first" };
-        let numbered = numbered_by(urgent.unwrap_or_else(|| (0..table.len() as u32).collect()));
+        let mut numbered = numbered_by(urgent.unwrap_or_else(|| (0..table.len() as u32).collect()));
         let forecast = if situation.forecast { simulated(&numbered) } else { None };
-        let forecast = forecast.map(|forecast| with_booked(forecast, &numbered));
-        return Planned { numbered, chosen, forecast };
+        let forecast = forecast.map(|forecast| with_booked(forecast, &mut numbered));
+        let range = range(&renumbered(&numbered), &numbered, situation);
+        return Planned { numbered, chosen, forecast, range };
     }
-    if let Some(numbered) = urgent.map(numbered_by) {
+    if let Some(mut numbered) = urgent.map(numbered_by) {
         // What the user wants first is not worth input and output.
         let costs_nothing = |forecast: &Forecast| forecast.spilled_bytes + forecast.reread_bytes + forecast.source_reread_bytes == 0;
         if let Some(forecast) = simulated(&numbered).filter(costs_nothing) {
-            let forecast = Some(with_booked(forecast, &numbered));
-            return Planned { numbered, chosen: "by priority", forecast };
+            let forecast = Some(with_booked(forecast, &mut numbered));
+            let range = range(&renumbered(&numbered), &numbered, situation);
+            return Planned { numbered, chosen: "by priority", forecast, range };
         }
     }
     let shape = Shape::of(table, keep);
@@ -95,10 +125,55 @@ pub(crate) fn plan(table: &TaskTable, kept: &[u32], keep: &[u32], situation: &Si
         Some((order, forecast)) if order == choice.order => Some(forecast),
         _ => simulated(&numbered),
     };
-    let forecast = forecast.map(|forecast| with_booked(forecast, &numbered));
+    let forecast = forecast.map(|forecast| with_booked(forecast, &mut numbered));
     if let Some(forecast) = &forecast {
         numbered.batch.will_spill = forecast.will_spill.clone();
     }
     debug_assert!(kept.is_empty() || kept.iter().any(|id| *id != NOT_KEPT));
-    Planned { numbered, chosen: choice.name, forecast }
+    let range = range(&renumbered(&numbered), &numbered, situation);
+    Planned { numbered, chosen: choice.name, forecast, range }
+}
+
+/// The course of a batch of exact sizes, where all of it is within the bound.
+fn fitting(batch: &Batch, setup: &Setup, exact: bool) -> Option<Within> {
+    let course = exact.then(|| Course::of(batch, &setup.kept)).filter(|course| course.most() <= setup.bound)?;
+    Some(Within { course: Arc::new(course), bytes: setup.bound, loads: None })
+}
+
+/// The least and the most that is booked at a time, where tasks give what they are known to have given.
+fn range(batch: &Batch, numbered: &Numbered, situation: &Situation<'_>) -> Option<(u64, Option<u64>)> {
+    let sizes = situation.sizes?;
+    let of = |place: u32| sizes.get(place as usize).copied().unwrap_or(SizeRange::exactly(0));
+    let (most_waiting, waiting) = situation.waiting;
+    let setup = Setup {
+        kept: situation.kept.iter().map(|(_, kept)| *kept).collect(),
+        ..Setup::new(situation.bound, situation.workers, situation.io_threads)
+    };
+    let booked = |batch: &Batch, setup: Setup| simulate(batch, &setup).map(|forecast| forecast.booked_bytes);
+    // At the least one worker does everything, and nothing is held beside inputs and outputs.
+    let least = Batch { scratch: vec![0; batch.len()], ..batch.clone() };
+    let gives: Vec<u64> = numbered.order.iter().map(|task| of(*task).least).collect();
+    let alone = |times: f64| Setup { workers: 1, disk_rate: setup.disk_rate * times, gives: gives.clone(), ..setup.clone() };
+    let least = booked(&least, alone(SLOW))?.min(booked(&least, alone(FAST))?);
+    if numbered.order.iter().any(|task| of(*task) == SizeRange::ANY) {
+        return Some((least, None));
+    }
+    // At the most each function holds a copy of what it takes and of what it gives.
+    let mut most = batch.clone();
+    let base = situation.kept.len() as u32;
+    let gives: Vec<u64> = numbered.order.iter().map(|task| of(*task).most).collect();
+    let taken = |input: &u32| match input.checked_sub(base) {
+        Some(place) => gives.get(place as usize).copied().unwrap_or(0),
+        None => situation.kept.get(*input as usize).map_or(0, |(_, kept)| kept.bytes),
+    };
+    for (place, scratch) in most.scratch.iter_mut().enumerate().filter(|(place, _)| batch.class[*place] == Class::Task) {
+        let copies = batch.inputs_of(place).iter().map(taken).sum::<u64>() + gives[place];
+        *scratch = (*scratch).max(copies).min(situation.bound);
+    }
+    let mut highest = 0;
+    for times in [1.0, FAST, SLOW] {
+        let disk_rate = setup.disk_rate * times;
+        highest = highest.max(booked(&most, Setup { disk_rate, most_waiting, waiting, gives: gives.clone(), ..setup.clone() })?);
+    }
+    Some((least, Some(highest)))
 }

@@ -55,6 +55,7 @@ mod tests {
             class: vec![Class::Task; 4],
             keep: vec![3],
             will_spill: Vec::new(),
+            within: None,
         };
         let lasts = lasts(&batch, 10);
         let at: Vec<&[u32]> = (0..4).map(|place| lasts.at(place)).collect();

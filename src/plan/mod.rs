@@ -18,11 +18,14 @@ mod search;
 mod shape;
 mod simulated;
 mod situation;
+mod sizes;
 mod windows;
 
 pub use crate::policy::Eviction;
 pub(crate) use batch::{NOT_KEPT, Numbered};
-pub(crate) use bound::{booked_bytes, bound_within, does_not_fit, held_by_objects, held_unwritten, policy_bound};
+pub(crate) use bound::{
+    SLAB_SLACK, booked, booked_bytes, bound_within, does_not_fit, held_by_objects, held_unwritten, policy_bound, slabs,
+};
 pub use choose::{Choice, Cost, choose};
 pub(crate) use forecast::{Planned, plan};
 pub use graph_order::{Order, OrderInfo, order};
@@ -31,3 +34,4 @@ pub use peak::{largest_need, peak};
 pub use shape::{Shape, inputs_first};
 pub use simulated::simulated_cost;
 pub(crate) use situation::{OwnedSituation, Situation};
+pub(crate) use sizes::SizeRange;

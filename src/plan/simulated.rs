@@ -25,6 +25,7 @@ pub fn simulated_cost(shape: &Shape, order: &[u32], bound: u64, eviction: Evicti
         class: vec![Class::Task; order.len()],
         keep: shape.keep.iter().map(|task| place[*task as usize]).collect(),
         will_spill: Vec::new(),
+        within: None,
     };
     batch.input_start.push(0);
     for task in order {

@@ -1,5 +1,6 @@
 //! An engine as it stands, for planning: borrowed for the plan of a run, owned for plans of what might be.
 
+use super::SizeRange;
 use crate::policy::Kept;
 
 /// What planning starts from.
@@ -17,8 +18,12 @@ pub(crate) struct Situation<'a> {
     pub(crate) io_threads: u32,
     /// Whether a forecast is wanted even where everything fits at once.
     pub(crate) forecast: bool,
+    /// Whether all sizes are exact, and no task decides what comes next.
+    pub(crate) exact: bool,
     /// The bytes that wait at most to be used again, and those that do now.
     pub(crate) waiting: (u64, u64),
+    /// Where sizes are not exact: what is known of each task's.
+    pub(crate) sizes: Option<&'a [SizeRange]>,
 }
 
 /// The same for later, with the tasks that stand for kept chunks, and those whose outputs stay.
@@ -27,6 +32,7 @@ pub(crate) struct OwnedSituation {
     kept: Vec<(u32, Kept)>,
     workers: u32,
     io_threads: u32,
+    exact: bool,
     waiting: (u64, u64),
     /// For each task that stands for a kept chunk, that chunk's number.
     pub(crate) numbers: Vec<u32>,
@@ -36,13 +42,14 @@ pub(crate) struct OwnedSituation {
 
 impl OwnedSituation {
     pub(crate) fn new(situation: &Situation<'_>, numbers: Vec<u32>, keep: Vec<u32>) -> Self {
-        let Situation { base, kept, workers, io_threads, waiting, .. } = *situation;
-        OwnedSituation { base, kept: kept.to_vec(), workers, io_threads, waiting, numbers, keep }
+        let Situation { base, kept, workers, io_threads, exact, waiting, .. } = *situation;
+        OwnedSituation { base, kept: kept.to_vec(), workers, io_threads, exact, waiting, numbers, keep }
     }
 
     /// The same engine with another bound.
     pub(crate) fn at(&self, bound: u64) -> Situation<'_> {
-        let OwnedSituation { base, kept, workers, io_threads, waiting, .. } = self;
-        Situation { bound, base: *base, kept, workers: *workers, io_threads: *io_threads, forecast: true, waiting: *waiting }
+        let OwnedSituation { base, kept, workers, io_threads, exact, waiting, .. } = self;
+        let (workers, io_threads) = (*workers, *io_threads);
+        Situation { bound, base: *base, kept, workers, io_threads, forecast: true, exact: *exact, waiting: *waiting, sizes: None }
     }
 }

@@ -27,6 +27,9 @@ impl Policy {
     ///
     /// Who asks by the number of a solo run gets its tasks only, and who asks by none gets no task of such a run.
     pub(crate) fn pick(&mut self, by: Option<RunId>) -> Option<u32> {
+        if self.following.is_some() {
+            return self.pick_following(by);
+        }
         if let Some(at) = (0..self.runnable.len()).find(|at| self.gives(self.runnable[*at], by).is_ok())
             && let Some(task) = self.runnable.remove(at)
         {
@@ -81,7 +84,7 @@ impl Policy {
         None
     }
 
-    fn needs_loads(&self, task: u32) -> bool {
+    pub(super) fn needs_loads(&self, task: u32) -> bool {
         self.inputs_range(task).any(|at| matches!(self.state[self.inputs[at] as usize], State::Absent | State::Loading))
     }
 
@@ -109,11 +112,7 @@ impl Policy {
                     let room = self.room_for_load(bytes);
                     let ahead = if task < near { 0 } else { between };
                     if self.used + ahead + bytes <= room && self.firm + bytes + self.unmet_need_of_head() <= room {
-                        let before = self.warm;
-                        self.hold(bytes);
-                        self.firm += bytes;
-                        self.grow_for(input, before);
-                        self.begin_load(input);
+                        self.load_ahead(input);
                     } else if task >= near {
                         return;
                     }
@@ -150,6 +149,28 @@ impl Policy {
     /// Tasks that are running.
     pub(crate) fn running(&self) -> u32 {
         self.running
+    }
+
+    /// Starts a task whose inputs are in memory, and for whose output and scratch there is room.
+    pub(super) fn start_resident(&mut self, task: u32) {
+        for at in self.inputs_range(task) {
+            self.pin(self.inputs[at]);
+        }
+        let own = self.out[task as usize] + self.scratch[task as usize];
+        self.hold(own);
+        self.firm += own;
+        self.ready.remove(task);
+        self.state[task as usize] = State::Running;
+        self.running += 1;
+    }
+
+    /// Loads a chunk for which there is room.
+    pub(super) fn load_ahead(&mut self, chunk: u32) {
+        let (before, bytes) = (self.warm, self.out[chunk as usize]);
+        self.hold(bytes);
+        self.firm += bytes;
+        self.grow_for(chunk, before);
+        self.begin_load(chunk);
     }
 
     fn start_staged(&mut self, task: u32) -> u32 {
@@ -300,6 +321,7 @@ impl Policy {
         if more > self.bound {
             return false;
         }
+        self.leave_course();
         self.total += more;
         self.update_pressure();
         while self.used + more > self.bound {

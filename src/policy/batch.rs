@@ -1,5 +1,7 @@
 //! What is given to the policy at a time: tasks in the order in which they are to run.
 
+use super::Within;
+
 /// What a task is to the policy.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Class {
@@ -27,6 +29,8 @@ pub(crate) struct Batch {
     pub(crate) keep: Vec<u32>,
     /// Tasks (numbers in the batch) whose output the forecast says will be spilled: written when the disk is idle.
     pub(crate) will_spill: Vec<u32>,
+    /// Where the whole order fits: what is in memory along it, and what the run keeps within.
+    pub(crate) within: Option<Within>,
 }
 
 impl Batch {

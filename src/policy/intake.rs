@@ -20,6 +20,7 @@ impl Policy {
         if self.runs.iter().all(|run| run.over) {
             self.warm = self.used;
         }
+        self.follow(batch, self.len());
         self.runs.push(Run { id, left: 0, io: 0, cancelled: false, solo: false, over: false });
         self.try_writing_again();
         self.add(id, batch);
@@ -33,6 +34,7 @@ impl Policy {
     pub(crate) fn expanded(&mut self, run: RunId, batch: &Batch) -> bool {
         let open = self.runs.iter().any(|r| r.id == run && !r.over && !r.cancelled);
         if open {
+            self.leave_course();
             self.add(run, batch);
         }
         open

@@ -25,6 +25,7 @@
 //! - `evictable[class]`: a superset of the next uses of chunks that are resident, unpinned and not being written.
 
 use super::bitset::Bitset;
+use super::course::Following;
 use super::evict::{Eviction, Recency};
 use super::run::{Ended, Run, RunId, Span};
 use rustc_hash::{FxHashMap, FxHashSet};
@@ -145,6 +146,8 @@ pub(crate) struct Policy {
     pub(super) warm: u64,
     /// The chunks that are being loaded into memory that nobody has touched yet.
     pub(super) growing: Vec<u32>,
+    /// Where the run that is under way is alone and its order fits: then nothing is evicted.
+    pub(super) following: Option<Following>,
     /// What everything would take if nothing were ever dropped; while that is within the bound, nothing is evicted.
     pub(super) total: u64,
     pub(super) pressure: bool,
@@ -205,6 +208,7 @@ impl Policy {
             peak: 0,
             warm: 0,
             growing: Vec::new(),
+            following: None,
             total: 0,
             pressure: false,
             evictable: Default::default(),
@@ -257,6 +261,7 @@ impl Policy {
     /// Changes the bound. Where more is booked than that, tasks start again when enough of it has been evicted.
     pub(crate) fn set_bound(&mut self, bound: u64) {
         self.bound = bound;
+        self.keep_course_within(bound);
         self.update_pressure();
     }
 
@@ -310,6 +315,7 @@ impl Policy {
         let cancelled = self.run_of(task).is_some_and(|run| run.cancelled);
         match outcome {
             Finished::PutBack(scratch) if !cancelled => {
+                self.leave_course();
                 self.unpin_inputs(task);
                 let before = std::mem::replace(&mut self.scratch[task as usize], scratch);
                 self.total += scratch.saturating_sub(before);
@@ -369,6 +375,7 @@ impl Policy {
                 self.check_end_of(task);
             }
         }
+        self.ran(task);
         self.advance_head();
         self.write_behind();
     }

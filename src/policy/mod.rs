@@ -6,6 +6,7 @@
 mod admit;
 mod batch;
 mod bitset;
+mod course;
 mod evict;
 mod intake;
 mod look;
@@ -15,6 +16,7 @@ mod simulator;
 mod transfer;
 
 pub(crate) use batch::{Batch, Class};
+pub(crate) use course::{Course, Within};
 pub use evict::Eviction;
 pub(crate) use machine::{Action, Finished, Policy};
 pub(crate) use run::{Ended, Kept, RunId};

@@ -131,6 +131,7 @@ impl Policy {
     pub(crate) fn cancel(&mut self, id: RunId) {
         let Some(run) = self.runs.iter_mut().find(|run| run.id == id && !run.over && !run.cancelled) else { return };
         run.cancelled = true;
+        self.leave_course();
         let spans: Vec<Span> = self.spans.iter().copied().filter(|span| span.run == id).collect();
         let mut running = 0;
         for task in spans.iter().flat_map(|span| span.from..span.to) {

@@ -34,6 +34,8 @@ pub(crate) struct Setup {
     pub(crate) waiting: u64,
     /// Which chunk leaves memory first.
     pub(crate) eviction: Eviction,
+    /// What each task gives, where that is not what it is booked for.
+    pub(crate) gives: Vec<u64>,
 }
 
 impl Setup {
@@ -49,6 +51,7 @@ impl Setup {
             most_waiting: 0,
             waiting: 0,
             eviction: Eviction::default(),
+            gives: Vec::new(),
         }
     }
 }
@@ -143,7 +146,13 @@ pub(crate) fn simulate(batch: &Batch, setup: &Setup) -> Option<Forecast> {
             Event::Ran(task) => {
                 idle += 1;
                 memory.give(policy.scratch_of(task));
-                policy.finished(task, Finished::Output(policy.bytes_of(task)));
+                let booked = policy.bytes_of(task);
+                let gives = task.checked_sub(base).and_then(|task| setup.gives.get(task as usize)).copied().unwrap_or(booked);
+                if gives != booked {
+                    memory.give(booked);
+                    memory.take(gives);
+                }
+                policy.finished(task, Finished::Output(gives));
             }
             Event::Loaded(chunk) => policy.loaded(chunk, true),
             Event::Written(chunk) => policy.written(chunk, true),

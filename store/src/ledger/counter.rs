@@ -5,6 +5,11 @@ use crate::{Error, ErrorKind, Result};
 use parking_lot::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Weak};
+use std::time::Duration;
+
+/// How often, and how long each time, who would pass the mark waits for others to give back what they are done with.
+const PATIENCE: u32 = 400;
+const PAUSE: Duration = Duration::from_micros(50);
 
 /// Who holds booked memory that nobody uses, and can give it back.
 pub(crate) trait Reclaim: Send + Sync {
@@ -40,6 +45,8 @@ struct Hot {
 pub(super) struct Counters {
     hot: Hot,
     limit: AtomicU64,
+    /// What is not to be passed where waiting helps; everything where there is no mark.
+    mark: AtomicU64,
     leased: bool,
     reclaimers: Mutex<Vec<Weak<dyn Reclaim>>>,
 }
@@ -70,7 +77,7 @@ impl Ledger {
 
     fn with(limit: u64, leased: bool) -> Self {
         let hot = Hot { used: 0.into(), peak: 0.into() };
-        Ledger(Arc::new(Counters { hot, limit: limit.into(), leased, reclaimers: Mutex::new(Vec::new()) }))
+        Ledger(Arc::new(Counters { hot, limit: limit.into(), mark: u64::MAX.into(), leased, reclaimers: Mutex::new(Vec::new()) }))
     }
 
     pub(super) fn counters(&self) -> Weak<Counters> {
@@ -86,6 +93,22 @@ impl Ledger {
     /// Changes the limit; what is booked stays booked. What is registered as external is taken off the limit of a lease.
     pub fn set_limit(&self, limit: u64) {
         self.0.limit.store(limit, Relaxed);
+    }
+
+    /// Sets a mark below the limit, or takes it away. What waits to be used again is given back before a booking passes the mark, and who would
+    /// pass it waits a little for others to give back what they are done with. Where that does not help the mark is gone, and the limit holds.
+    ///
+    /// ```
+    /// use chunkstore_store::{Arena, Ledger};
+    /// let arena = Arena::new(Ledger::new(64 << 20));
+    /// arena.ledger().set_mark(Some(6 << 20));
+    /// drop(arena.alloc(4 << 20)?);
+    /// let other = arena.alloc(3 << 20)?;
+    /// assert_eq!((arena.idle(), arena.ledger().peak()), (0, 4 << 20));
+    /// # Ok::<(), chunkstore_store::Error>(())
+    /// ```
+    pub fn set_mark(&self, mark: Option<u64>) {
+        self.0.mark.store(mark.unwrap_or(u64::MAX), Relaxed);
     }
 
     /// The bytes booked now.
@@ -129,11 +152,11 @@ impl Ledger {
     }
 
     fn add(&self, bytes: u64) -> bool {
-        self.add_now(bytes) || self.add_after_reclaim(bytes)
+        self.add_within(bytes, self.limit().min(self.0.mark.load(Relaxed))) || self.add_after_reclaim(bytes)
     }
 
-    fn add_now(&self, bytes: u64) -> bool {
-        let (limit, hot) = (self.limit(), &self.0.hot);
+    fn add_within(&self, bytes: u64, limit: u64) -> bool {
+        let hot = &self.0.hot;
         let fits = |used: u64| used.checked_add(bytes).filter(|after| *after <= limit);
         let Ok(before) = hot.used.fetch_update(Relaxed, Relaxed, fits) else { return false };
         if hot.peak.load(Relaxed) < before + bytes {
@@ -144,14 +167,29 @@ impl Ledger {
 
     #[cold]
     fn add_after_reclaim(&self, bytes: u64) -> bool {
+        let mark = self.0.mark.load(Relaxed);
+        if mark < self.limit() {
+            for _ in 0..PATIENCE {
+                if self.reclaim_within(bytes, || mark) {
+                    return true;
+                }
+                std::thread::sleep(PAUSE);
+            }
+            // What is in use is more than was foretold: nobody else is to wait for it.
+            let _ = self.0.mark.compare_exchange(mark, u64::MAX, Relaxed, Relaxed);
+        }
+        self.reclaim_within(bytes, || self.limit())
+    }
+
+    fn reclaim_within(&self, bytes: u64, limit: impl Fn() -> u64) -> bool {
         // Others may take what was given back, so go on for as long as there is something.
         loop {
-            let (used, limit) = (self.used(), self.limit());
+            let (used, limit) = (self.used(), limit());
             let missing = bytes.saturating_sub(limit.saturating_sub(used));
             if bytes > limit || (missing > 0 && self.reclaim(missing) == 0) {
-                return self.add_now(bytes);
+                return self.add_within(bytes, limit);
             }
-            if self.add_now(bytes) {
+            if self.add_within(bytes, limit) {
                 return true;
             }
         }
