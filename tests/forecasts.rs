@@ -43,8 +43,11 @@ fn opened(chunks: [usize; 2]) -> Array<f64> {
 /// An engine with so many bytes for tasks.
 fn engine(threads: usize, bytes: u64) -> Engine {
     let engine = Engine::builder().memory("4GiB").threads(threads).scratch(folder()).progress(false).build().unwrap();
-    let outside = engine.memory() - engine.memory_for_tasks();
-    engine.set_memory(outside + bytes).unwrap();
+    // What is kept for other things depends on the bound.
+    for _ in 0..16 {
+        let outside = engine.memory() - engine.memory_for_tasks();
+        engine.set_memory(outside + bytes).unwrap();
+    }
     engine
 }
 
@@ -158,7 +161,7 @@ fn measure(threads: &[usize], rooms: &[u64]) {
 }
 
 #[test]
-#[ignore = "not measured yet"]
+#[ignore = "a measurement: whether threads work at the same time is up to the machine"]
 fn facts_are_as_forecast() {
     measure(&[2], &[1 << 30, 64 * MIB]);
 }

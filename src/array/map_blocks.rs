@@ -175,11 +175,12 @@ impl Layer for MapBlocks {
 
     fn sizes(&self, block: u32) -> Sizes {
         let bytes = self.grid.block_len(block) * self.item;
-        Sizes { out: Size::Exact(bytes as u64), scratch: Arena::footprint(bytes) * (1 + u64::from(self.allowance)), load: 0 }
+        Sizes { out: Size::Exact(bytes as u64), scratch: held(bytes, self.allowance), load: 0 }
     }
 
     fn operator(&self) -> Arc<dyn Operator> {
-        Arc::new(Call { grid: self.grid.clone(), function: self.function.clone() })
+        let Self { grid, function, item, allowance, .. } = self;
+        Arc::new(Call { grid: grid.clone(), function: function.clone(), item: *item, allowance: *allowance })
     }
 
     fn as_any(&self) -> &dyn Any {
@@ -191,9 +192,16 @@ impl Layer for MapBlocks {
     }
 }
 
+/// What a function holds that gives a block of so many bytes: the block, and `allowance` more.
+fn held(bytes: usize, allowance: u32) -> u64 {
+    Arena::footprint(bytes) * (1 + u64::from(allowance))
+}
+
 struct Call {
     grid: Chunks,
     function: Arc<Function>,
+    item: usize,
+    allowance: u32,
 }
 
 impl Operator for Call {
@@ -208,6 +216,8 @@ impl Operator for Call {
     fn run(&self, task: &TaskContext<'_>, inputs: &[Value]) -> Result<Value> {
         let block = inputs.first().and_then(Value::block);
         let block = block.ok_or_else(|| Error::new(ErrorKind::Graph, "a task was run without its input"))?;
+        // What the function allocates nobody sees: all that it was booked for counts.
+        task.claim(held(self.grid.block_len(task.block()) * self.item, self.allowance))?;
         Ok((self.function)(task, block, &self.grid.block_shape(task.block()))?.into())
     }
 }

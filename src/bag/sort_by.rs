@@ -218,7 +218,7 @@ where
             return Ok(Box::new(Elements::new(log.gather(partition)?, task.cancellation())));
         }
         let count = (bytes / run) as u32 + 2;
-        task.claim(ByteLog::LEAST_MEMORY + Spread::bytes(count) + u64::from(count) * OPEN)?;
+        task.reserve(ByteLog::LEAST_MEMORY + Spread::bytes(count) + u64::from(count) * OPEN)?;
         let runs = Arc::new(ShuffleLog::within(task.arena(), &task.room(), count, ByteLog::LEAST_MEMORY)?);
         let (mut spread, mut number, mut last) = (Spread::new(&runs, 0, task.arena())?, 0, last);
         let mut value = Vec::new();

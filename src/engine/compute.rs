@@ -12,6 +12,7 @@ use crate::exec::{
 };
 use crate::graph::{Key, LayerRef, LinkedLayers, TaskTable};
 use crate::plan::{self, SizeRange};
+use crate::policy::Class;
 use crate::report::Progress;
 use crate::{Error, ErrorKind, Kept, Result};
 use chunkstore_store::Booking;
@@ -292,6 +293,9 @@ impl Engine {
     fn peak_of(&self, prepared: &Prepared<'_>, booked: u64, exact: bool) -> u64 {
         let arena = &self.shared.core.arena;
         let batch = &prepared.planned.numbered.batch;
+        // Beside each chunk that is being loaded there may be what it is put together from.
+        let sources = batch.class.iter().zip(&batch.scratch).filter(|(class, _)| **class == Class::Source);
+        let stages = sources.map(|(_, stage)| *stage).max().unwrap_or(0) * self.shared.core.settings.io_threads.max(1) as u64;
         let booked = match exact {
             true => booked.min(prepared.bound).max(arena.idle() + prepared.resident).saturating_add(plan::slabs(&batch.out)),
             false => {
@@ -299,7 +303,7 @@ impl Engine {
                 booked.saturating_add(largest * self.shared.core.settings.threads_in_all() as u64)
             }
         };
-        self.beside(prepared).saturating_add(booked).min(arena.ledger().limit())
+        self.beside(prepared).saturating_add(booked).saturating_add(stages).min(arena.ledger().limit())
     }
 
     /// What is booked now beside what a run begins with.

@@ -187,14 +187,25 @@ impl<'a> TaskContext<'a> {
         }
     }
 
+    /// Asks for `bytes` of counted memory, which the task then takes from [`TaskContext::arena`] itself.
+    ///
+    /// # Errors
+    /// Out of memory where more is asked for than the operator stated, and there is no room for it: the task then runs again with what it asked for.
+    pub(crate) fn reserve(&self, bytes: u64) -> Result<()> {
+        match self.allowance {
+            Some(allowance) if bytes > 0 => allowance.take(bytes),
+            _ => Ok(()),
+        }
+    }
+
     /// Books `bytes` that the task holds outside of counted memory until it ends, such as a copy that a function of the user's takes.
     ///
     /// # Errors
     /// Out of memory where more is asked for than the operator stated, and there is no room for it: the task then runs again with what it asked for.
     pub(crate) fn claim(&self, bytes: u64) -> Result<()> {
+        self.reserve(bytes)?;
         match self.allowance {
             Some(allowance) if bytes > 0 => {
-                allowance.take(bytes)?;
                 let booking = patiently(|| Ok(self.arena.ledger().book(bytes)?))?;
                 allowance.claims.lock().push(booking);
                 Ok(())

@@ -61,12 +61,13 @@ pub(crate) fn plan(table: &TaskTable, kept: &[u32], keep: &[u32], situation: &Si
                 let loads = batch.class.contains(&Class::Source) || usual.kept.iter().any(|kept| !kept.resident);
                 let mut at = |loads: Option<u32>, times: f64| {
                     batch.within = Some(Within { loads, ..within.clone() });
-                    simulate(&batch, &disk(times)).map_or((0, 0), |forecast| (forecast.peak_bytes, forecast.booked_bytes))
+                    simulate(&batch, &disk(times)).map_or(0, |forecast| forecast.peak_bytes)
                 };
                 let slow = at(None, if loads { SLOW } else { 1.0 });
-                let fast = if loads { at(Some(1), FAST) } else { (0, 0) };
-                let bytes = slow.0.max(fast.0).max(within.course.most());
-                forecast.booked_bytes = bytes.max(slow.1).max(fast.1);
+                let fast = if loads { at(Some(1), FAST) } else { 0 };
+                let bytes = slow.max(fast).max(within.course.most());
+                // What waits to be used again is given back before the run books more.
+                forecast.booked_bytes = bytes;
                 numbered.batch.within = Some(Within { bytes, ..within });
             }
             None => {

@@ -148,10 +148,11 @@ impl Groups {
         let bytes = log.sizes(partition)?.bytes;
         let held = bytes.min(HELD);
         let records = records_of(held);
-        task.claim(held + records * BESIDE + ByteTable::bytes(slots_of(records), KEYS.min(held as usize)))?;
+        task.reserve(held + ByteTable::bytes(slots_of(records), KEYS.min(held as usize)))?;
+        task.claim(records * BESIDE)?;
         if bytes > HELD || held / LEAST > RECORDS {
             // It may have to be split.
-            task.claim(ByteLog::LEAST_MEMORY + Spread::bytes(parts_of(bytes)))?;
+            task.reserve(ByteLog::LEAST_MEMORY + Spread::bytes(parts_of(bytes)))?;
         }
         let mut groups =
             Groups { levels: Vec::new(), held: None, arena: task.arena().clone(), room: task.room(), cancellation: task.cancellation() };

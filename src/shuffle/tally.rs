@@ -181,7 +181,7 @@ impl<Y: Tally> Merging<Y> {
     pub(crate) fn new(tally: Arc<Y>, log: &ShuffleLog, partition: u32, task: &TaskContext<'_>) -> Result<Self> {
         let bytes = log.sizes(partition)?.bytes;
         if bytes > SMALL {
-            task.claim(ByteLog::LEAST_MEMORY + Spread::bytes(parts_of(bytes)))?;
+            task.reserve(ByteLog::LEAST_MEMORY + Spread::bytes(parts_of(bytes)))?;
         }
         let table = ByteTable::new(task, MERGING.0, MERGING.1)?;
         let mut merging = Merging {
