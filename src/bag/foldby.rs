@@ -6,7 +6,7 @@ use super::pipeline::Item;
 use super::shuffled::{Known, Read, Shuffle, Write};
 use super::stream::{BoxStream, MORE, Stream};
 use crate::graph::{KeyBuilder, Op, TaskContext, Value};
-use crate::shuffle::{Found, Merging, ShuffleLog, Tally, Writing, Written};
+use crate::shuffle::{Found, Merging, ShuffleLog, Span, Tally, Writing, Written};
 use crate::{Error, ErrorKind, Result};
 use chunkstore_store::serial;
 use std::marker::PhantomData;
@@ -133,6 +133,11 @@ where
         Ok(serial::encode(folded, out)?)
     }
 
+    #[inline]
+    fn touch(&self, accs: &Self::Accs, cell: u64) {
+        std::hint::black_box(accs.get(cell as usize).is_some_and(Option::is_some));
+    }
+
     fn clear(&self, accs: &mut Self::Accs) {
         accs.clear();
     }
@@ -166,23 +171,86 @@ where
 
     fn write(&self, task: &TaskContext<'_>, log: &Arc<ShuffleLog>, mut rows: BoxStream<T>, _extra: &[Value]) -> Result<Written> {
         let mut writing = Writing::new(self, log, task)?;
-        let mut key = Vec::new();
+        let mut batch = Batch::new();
         rows.each(&mut |item| {
-            key.clear();
-            encode_key(&(self.key)(&item), &mut key)?;
-            writing.add(&key, |accs, found| {
-                if found.is_new {
-                    *found.cell = accs.len() as u64;
-                    accs.push(Some((self.with)(None, item)));
-                    return Ok(());
-                }
-                let folded = accs.get_mut(*found.cell as usize).ok_or_else(lost)?;
-                *folded = Some((self.with)(folded.take(), item));
-                Ok(())
-            })?;
+            if batch.push(item, |item, keys| encode_key(&(self.key)(item), keys))? {
+                self.fold(&mut writing, &mut batch)?;
+            }
             Ok(MORE)
         })?;
+        self.fold(&mut writing, &mut batch)?;
         writing.commit()
+    }
+}
+
+impl<T, K, A, G, F, C> Folding<T, K, A, G, F, C>
+where
+    T: Item,
+    A: Item,
+    F: Fn(Option<A>, T) -> A,
+    Self: Tally<Accs = Vec<Option<A>>>,
+{
+    /// Folds the elements of a batch, in order, and empties it.
+    #[inline]
+    fn fold(&self, writing: &mut Writing<'_, Self>, batch: &mut Batch<T>) -> Result<()> {
+        let Batch { items, keys, spans, .. } = batch;
+        let mut items = items.drain(..);
+        writing.add_all(keys, spans, |accs, found| {
+            let Some(item) = items.next() else { return Err(lost()) };
+            if found.is_new {
+                *found.cell = accs.len() as u64;
+                accs.push(Some((self.with)(None, item)));
+                return Ok(());
+            }
+            let folded = accs.get_mut(*found.cell as usize).ok_or_else(lost)?;
+            *folded = Some((self.with)(folded.take(), item));
+            Ok(())
+        })?;
+        keys.clear();
+        spans.clear();
+        Ok(())
+    }
+}
+
+/// So many elements have their keys looked for together.
+const TOGETHER: usize = 16;
+
+/// Elements that take more than this, encoded, are taken one by one.
+const LARGE: usize = 4 << 10;
+
+/// Elements whose keys are looked for together, as the processor then waits for memory once.
+struct Batch<T> {
+    items: Vec<T>,
+    keys: Vec<u8>,
+    spans: Vec<Span>,
+    /// How many elements there are to be: by the first of the last batch.
+    most: usize,
+    sample: Vec<u8>,
+}
+
+impl<T: Item> Batch<T> {
+    fn new() -> Self {
+        Batch { items: Vec::with_capacity(TOGETHER), keys: Vec::new(), spans: Vec::with_capacity(TOGETHER), most: 1, sample: Vec::new() }
+    }
+
+    /// Takes an element, and its key by `encode`; whether there are enough now.
+    #[inline]
+    fn push(&mut self, item: T, encode: impl FnOnce(&T, &mut Vec<u8>) -> Result<()>) -> Result<bool> {
+        if self.items.is_empty() {
+            // What an element holds in memory is not known: elements that are large are not held beside others.
+            self.sample.clear();
+            let small = serial::encode(&item, &mut self.sample).is_ok() && self.sample.len() <= LARGE;
+            self.most = if small { TOGETHER } else { 1 };
+        }
+        let begin = self.keys.len();
+        encode(&item, &mut self.keys)?;
+        let (Ok(start), Ok(len)) = (u32::try_from(begin), u32::try_from(self.keys.len() - begin)) else {
+            return Err(Error::new(ErrorKind::Unsupported, "keys of 4 GiB or more"));
+        };
+        self.spans.push((start, len));
+        self.items.push(item);
+        // A long key is not held beside others either.
+        Ok(self.items.len() >= self.most || self.keys.len() > LARGE)
     }
 }
 

@@ -115,18 +115,28 @@ impl Spread {
     }
 }
 
-/// Copies bytes to the beginning of `to`, and gives what is behind them. Few are copied as two words, which costs no call.
+/// Copies bytes to the beginning of `to`, and gives what is behind them. Few are copied as two words, which may overlap and cost no call.
 #[inline]
 fn copy<'a>(from: &[u8], to: &'a mut [u8]) -> Option<&'a mut [u8]> {
-    match (from.first_chunk::<8>(), from.last_chunk::<8>(), to.first_chunk_mut::<16>()) {
-        (Some(first), Some(last), Some(wide)) if from.len() <= 16 => {
-            let behind = from.len() - 8;
-            wide.get_mut(..8)?.copy_from_slice(first);
-            wide.get_mut(behind..behind + 8)?.copy_from_slice(last);
-        }
-        _ => to.get_mut(..from.len())?.copy_from_slice(from),
+    let len = from.len();
+    match (from, to.first_chunk_mut::<16>()) {
+        ([only], Some(wide)) => wide[0] = *only,
+        (_, Some(wide)) if len <= 16 => match (from.first_chunk::<8>(), from.last_chunk::<8>()) {
+            (Some(first), Some(last)) => {
+                wide.get_mut(..8)?.copy_from_slice(first);
+                wide.get_mut(len - 8..len)?.copy_from_slice(last);
+            }
+            _ => match (from.first_chunk::<4>(), from.last_chunk::<4>()) {
+                (Some(first), Some(last)) => {
+                    wide.get_mut(..4)?.copy_from_slice(first);
+                    wide.get_mut(len - 4..len)?.copy_from_slice(last);
+                }
+                _ => from.iter().zip(wide).for_each(|(from, to)| *to = *from),
+            },
+        },
+        _ => to.get_mut(..len)?.copy_from_slice(from),
     }
-    to.get_mut(from.len()..)
+    to.get_mut(len..)
 }
 
 impl Drop for Spread {

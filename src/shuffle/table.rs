@@ -42,6 +42,17 @@ pub(crate) struct ByteTable {
 /// So many keys are looked for at a time, so that the memory is waited for once.
 const BATCH: usize = 16;
 
+/// A key that is looked for, and what was found where it is looked for first.
+#[derive(Clone, Copy, Default)]
+struct Sought {
+    words: [u64; 2],
+    meta: u64,
+    hashed: u64,
+    second: u64,
+    cell: u64,
+    hit: bool,
+}
+
 /// A part of a text: where it begins, and how long it is.
 pub(crate) type Span = (u32, u32);
 
@@ -104,41 +115,62 @@ impl ByteTable {
         }
     }
 
-    /// Finds many keys, which are parts of a text: gives each to `take` with its hash, and the place of its slot where it is where it is looked for first.
+    /// Finds many keys, which are parts of a text: gives each to `take` with its hash, and the place of its slot where it is where it is looked for first. `touch` is given
+    /// the cells of those before, to read what they name.
     ///
-    /// Keys are looked for in batches: the processor fetches the slots of a batch at the same time, where it would wait for one after the other.
+    /// Keys are looked for in batches, and in steps: the processor fetches what a step reads for the whole batch at the same time, where it would wait for one after the other.
     ///
     /// # Errors
     /// Those of `take`.
     #[inline]
-    pub(crate) fn find_all(
+    pub(crate) fn find_all<A>(
         &mut self,
+        accs: &mut A,
         text: &[u8],
         spans: &[Span],
-        mut take: impl FnMut(&mut Self, &[u8], u64, Option<usize>) -> Result<()>,
+        touch: impl Fn(&A, u64),
+        mut take: impl FnMut(&mut Self, &mut A, &[u8], u64, Option<usize>) -> Result<()>,
     ) -> Result<()> {
-        for batch in spans.chunks(BATCH) {
-            let mut looked = [(0, false); BATCH];
-            for ((start, len), (hashed, hit)) in batch.iter().zip(&mut looked) {
+        let mut batch = [Sought::default(); BATCH];
+        for spans in spans.chunks(BATCH) {
+            for ((start, len), sought) in spans.iter().zip(&mut batch) {
                 let len = *len as usize;
-                if len <= SHORT {
-                    let words = words_at(text, *start as usize, len);
-                    *hashed = hash_words(words, len);
-                    let [first, second, found, _] = *slot(&mut self.slots, *hashed as usize & self.mask);
-                    // One comparison without branches.
-                    *hit = (first ^ words[0]) | (second ^ words[1]) | (found ^ (len as u64 + 1)) == 0;
-                } else {
-                    *hashed = hash(text.get(*start as usize..*start as usize + len).unwrap_or_default());
-                    let [first, _, _, cell] = *slot(&mut self.slots, *hashed as usize & self.mask);
-                    // It is only fetched: the bytes are compared later.
-                    *hit = first == *hashed && cell == u64::MAX;
+                let (words, hashed) = match len {
+                    0..=SHORT => {
+                        let words = words_at(text, *start as usize, len);
+                        (words, hash_words(words, len))
+                    }
+                    _ => {
+                        let hashed = hash(text.get(*start as usize..*start as usize + len).unwrap_or_default());
+                        ([hashed, 0], hashed)
+                    }
+                };
+                (sought.words, sought.meta, sought.hashed) = (words, len as u64 + 1, hashed);
+            }
+            // The slots.
+            for sought in batch.iter_mut().take(spans.len()) {
+                let [first, second, meta, cell] = *slot(&mut self.slots, sought.hashed as usize & self.mask);
+                // One comparison without branches; of long keys it is that of the hashes.
+                let short = u64::from(sought.meta <= SHORT as u64 + 1).wrapping_neg();
+                sought.hit = (first ^ sought.words[0]) | ((second ^ sought.words[1]) & short) | (meta ^ sought.meta) == 0;
+                (sought.second, sought.cell) = (second, cell);
+            }
+            // What the slots name.
+            for sought in batch.iter().take(spans.len()).filter(|sought| sought.hit) {
+                if sought.meta > SHORT as u64 + 1 {
+                    std::hint::black_box(self.keys.get(sought.second as usize).copied());
                 }
+                touch(accs, sought.cell);
             }
             let moves = self.moves;
-            for ((start, len), (hashed, hit)) in batch.iter().zip(looked) {
+            for ((start, len), sought) in spans.iter().zip(&batch) {
                 let key = text.get(*start as usize..(*start + *len) as usize).unwrap_or_default();
-                let place = if hit && key.len() <= SHORT && self.moves == moves { Some(hashed as usize & self.mask) } else { None };
-                take(self, key, hashed, place)?;
+                let same = || match key.len() {
+                    0..=SHORT => true,
+                    len => self.keys.get(sought.second as usize..sought.second as usize + len) == Some(key),
+                };
+                let place = if sought.hit && self.moves == moves && same() { Some(sought.hashed as usize & self.mask) } else { None };
+                take(self, accs, key, sought.hashed, place)?;
             }
         }
         Ok(())

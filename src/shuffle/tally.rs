@@ -39,6 +39,12 @@ pub(crate) trait Tally: Send + Sync + 'static {
     /// Invalid where it cannot be encoded.
     fn encode(&self, accs: &Self::Accs, cell: u64, out: &mut Vec<u8>) -> Result<()>;
 
+    /// Reads what a cell names, so that the processor has it when it is wanted.
+    #[inline]
+    fn touch(&self, accs: &Self::Accs, cell: u64) {
+        let _ = (accs, cell);
+    }
+
     /// Forgets all.
     fn clear(&self, accs: &mut Self::Accs);
 
@@ -86,9 +92,15 @@ impl<'a, Y: Tally> Writing<'a, Y> {
     }
 
     /// As [`Writing::add`], of many keys, which are parts of a text.
-    pub(crate) fn add_all(&mut self, text: &[u8], spans: &[Span], add: impl Fn(&mut Y::Accs, Found<'_>) -> Result<()>) -> Result<()> {
+    pub(crate) fn add_all(
+        &mut self,
+        text: &[u8],
+        spans: &[Span],
+        mut add: impl FnMut(&mut Y::Accs, Found<'_>) -> Result<()>,
+    ) -> Result<()> {
         let Writing { tally, table, accs, spread, value } = self;
-        table.find_all(text, spans, |table, key, hash, place| {
+        let touch = |accs: &Y::Accs, cell| tally.touch(accs, cell);
+        table.find_all(accs, text, spans, touch, |table, accs, key, hash, place| {
             if let Some(place) = place {
                 return add(accs, Found { cell: table.cell(place), is_new: false });
             }
@@ -246,7 +258,8 @@ impl<Y: Tally> Merging<Y> {
     ) -> Result<()> {
         let Merging { tally, table, accs, arena, room, .. } = self;
         let mut records = records.iter();
-        table.find_all(text, keys, |table, key, hash, place| {
+        let touch = |accs: &Y::Accs, cell| tally.touch(accs, cell);
+        table.find_all(accs, text, keys, touch, |table, accs, key, hash, place| {
             let record = records.next().ok_or_else(full)?;
             if let Some(Split { spread, log }) = split {
                 return spread.push(sub_bucket(hash, depth, log.partitions()), &[record.whole]);
