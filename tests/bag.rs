@@ -502,7 +502,10 @@ fn a_long_partition_can_be_cancelled() {
     let engine = engine(2);
     let long = bag::range(1 << 50, 1).map(|n| n ^ 1).filter(|n| *n > 1);
     let product = bag::range(1 << 50, 1).product(&bag::range(2, 1)).starmap(|a, b| a ^ b);
-    for x in [long.clone(), long.map_partitions(|rows| rows.skip(1)), product, long.random_sample(0.5, 0)] {
+    // What functions of the user's give without end, and nobody takes.
+    let endless = bag::range(1, 1).map_partitions(|_| 0u64..).filter(|n| *n == u64::MAX);
+    let flat = bag::range(1, 1).flat_map(|n| n..).filter(|n| *n == u64::MAX);
+    for x in [long.clone(), long.map_partitions(|rows| rows.skip(1)), product, long.random_sample(0.5, 0), endless, flat] {
         let future = engine.submit(x.count());
         std::thread::sleep(Duration::from_millis(200));
         let begin = Instant::now();

@@ -1,4 +1,4 @@
-//! A text file much larger than the bound is counted within it: the counting runs in a process of its own, which measures itself.
+//! What is much larger than the bound is counted and folded within it: in processes of their own, which measure themselves.
 
 #![allow(clippy::unwrap_used)]
 
@@ -12,6 +12,7 @@ use std::path::Path;
 use std::process::Command;
 
 const FILE: &str = "CHUNKSTORE_TEST_TEXT";
+const LISTS: &str = "CHUNKSTORE_TEST_LISTS";
 
 /// The file, and the bound of the process that reads it.
 const BYTES: u64 = 256 << 20;
@@ -35,23 +36,52 @@ fn write(path: &Path) -> (u64, u64) {
     (lines, words)
 }
 
+fn engine() -> Engine {
+    init();
+    Engine::builder().memory(BOUND).threads(2).progress(false).build().unwrap()
+}
+
 /// Not a test: what the process runs that is measured.
 #[test]
 fn child() {
     let Some(path) = std::env::var_os(FILE) else { return };
-    init();
-    let engine = Engine::builder().memory(BOUND).threads(2).progress(false).build().unwrap();
+    let engine = engine();
     let lines = bag::TextFiles::new(Path::new(&path)).blocksize(4 << 20).read().unwrap();
     let counts = engine.compute((&lines.count(), &lines.str().split_whitespace().count())).unwrap();
-    let peak = chunkstore::store::peak_resident_bytes();
-    println!("counted {} {} {peak}", counts.0, counts.1);
+    println!("found {} {} {}", counts.0, counts.1, chunkstore::store::peak_resident_bytes());
 }
 
+/// Not a test: lists that take 64 MiB and more, folded in two tasks at a time.
 #[test]
-fn the_lines_of_a_large_file_are_counted_in_constant_memory() {
-    let folder = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
-    let path = folder.path().join("text");
-    let (lines, words) = write(&path);
+fn child_with_lists() {
+    if std::env::var_os(LISTS).is_none() {
+        return;
+    }
+    let engine = engine();
+    let push = |mut list: Vec<u64>, n| {
+        list.push(n);
+        list
+    };
+    let lists = bag::range(NUMBERS, 2).foldby(
+        |n| n % KEYS,
+        Vec::new(),
+        push,
+        |mut a, b| {
+            a.extend(b);
+            a
+        },
+    );
+    let right = lists.map(|(key, list)| u64::from(list.iter().zip(0..).all(|(n, i)| *n == key + KEYS * i)) * list.len() as u64);
+    let found = engine.compute((&right.sum(), &right.count())).unwrap();
+    println!("found {} {} {}", found.0, found.1, chunkstore::store::peak_resident_bytes());
+}
+
+/// The numbers that are folded into lists, and these.
+const NUMBERS: u64 = 8_000_000;
+const KEYS: u64 = 50_000;
+
+/// What a child found, which stays within its bound.
+fn found(test: &str, env: (&str, &std::ffi::OsStr)) -> Vec<u64> {
     // The group's page cache counts, too, and is given back as it is needed.
     let group = Bounded::new(BOUND + (32 << 20));
     let program = std::env::current_exe().unwrap();
@@ -59,15 +89,29 @@ fn the_lines_of_a_large_file_are_counted_in_constant_memory() {
         Some(group) => group.command(program.to_str().unwrap()),
         None => Command::new(&program),
     };
-    let output = command.args(["child", "--exact", "--nocapture"]).env(FILE, &path).output().unwrap();
+    let output = command.args([test, "--exact", "--nocapture"]).env(env.0, env.1).output().unwrap();
     let text = String::from_utf8_lossy(&output.stdout);
     assert!(output.status.success(), "{text}\n{}", String::from_utf8_lossy(&output.stderr));
-    let counted = text.lines().find_map(|line| line.split_once("counted ")).unwrap().1;
-    let counted: Vec<u64> = counted.split_whitespace().map(|n| n.parse().unwrap()).collect();
-    assert_eq!(counted[..2], [lines, words]);
-    assert!(counted[2] <= BOUND, "{} bytes of {BOUND}", counted[2]);
+    let found = text.lines().find_map(|line| line.split_once("found ")).unwrap().1;
+    let mut found: Vec<u64> = found.split_whitespace().map(|n| n.parse().unwrap()).collect();
+    let peak = found.pop().unwrap();
+    assert!(peak <= BOUND, "{peak} bytes of {BOUND}");
     if let Some(group) = group {
         assert_eq!(group.killed(), 0);
         assert!(group.peak() <= BOUND + (32 << 20));
     }
+    found
+}
+
+#[test]
+fn the_lines_of_a_large_file_are_counted_in_constant_memory() {
+    let folder = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
+    let path = folder.path().join("text");
+    let (lines, words) = write(&path);
+    assert_eq!(found("child", (FILE, path.as_os_str())), [lines, words]);
+}
+
+#[test]
+fn lists_that_are_folded_make_way_before_they_fill_the_bound() {
+    assert_eq!(found("child_with_lists", (LISTS, "1".as_ref())), [NUMBERS, KEYS]);
 }

@@ -17,7 +17,7 @@ impl<T: Item> Bag<T> {
     /// For each key, its elements folded from `initial` on, in each partition and then, by `combine`, over these in order. Keys are the same where they are encoded alike.
     ///
     /// Each partition is folded in a table of limited size, and what the tables hold goes through the append log to where it is combined: so any number of keys
-    /// takes bounded memory. `initial` is folded into each partition's part of a key, as often as the table was full, so that it should change nothing where it is
+    /// takes bounded memory. Where results grow, as lists do, the table makes way when they take a few MiB, encoded; that of one key is held as a whole. `initial` is folded into each partition's part of a key, as often as the table was full, so that it should change nothing where it is
     /// combined twice. The order of the keys is fixed, but says nothing.
     ///
     /// ```
@@ -146,6 +146,10 @@ where
         // A vector that grows holds up to three times what is in it.
         3 * size_of::<Option<A>>() as u64
     }
+
+    fn on_heap(&self) -> bool {
+        std::mem::needs_drop::<A>()
+    }
 }
 
 fn lost() -> Error {
@@ -193,7 +197,8 @@ where
     /// Folds the elements of a batch, in order, and empties it.
     #[inline]
     fn fold(&self, writing: &mut Writing<'_, Self>, batch: &mut Batch<T>) -> Result<()> {
-        let Batch { items, keys, spans, .. } = batch;
+        let Batch { items, keys, spans, sample, .. } = batch;
+        let bytes = (items.len() * sample.len()) as u64;
         let mut items = items.drain(..);
         writing.add_all(keys, spans, |accs, found| {
             let Some(item) = items.next() else { return Err(lost()) };
@@ -208,7 +213,7 @@ where
         })?;
         keys.clear();
         spans.clear();
-        Ok(())
+        writing.took(bytes)
     }
 }
 

@@ -78,10 +78,22 @@ impl<T: Item> Bag<T> {
         line: &'static Location<'static>,
         adapt: impl Fn(BoxStream<T>, u32) -> BoxStream<U> + Send + Sync + 'static,
     ) -> Bag<U> {
+        self.step_as(name, op, line, adapt, |step| step)
+    }
+
+    /// The same, with something more said of it.
+    pub(crate) fn step_as<U: Item>(
+        &self,
+        name: &'static str,
+        op: Op,
+        line: &'static Location<'static>,
+        adapt: impl Fn(BoxStream<T>, u32) -> BoxStream<U> + Send + Sync + 'static,
+        with: fn(Step<T, U>) -> Step<T, U>,
+    ) -> Bag<U> {
         let pipeline = self.upstream().map(|upstream| {
             let known = op.is_shared();
             let step = Step::new(name, function_key(name, &[op]), upstream, Arc::new(adapt), Some(line)).known(known);
-            Arc::new(step) as Arc<dyn Pipeline<U>>
+            Arc::new(with(step)) as Arc<dyn Pipeline<U>>
         });
         Bag::of(pipeline, line)
     }

@@ -1,7 +1,7 @@
 //! Steps that take elements one by one.
 
 use super::lazy::Bag;
-use super::pipeline::Item;
+use super::pipeline::{Item, Step};
 use super::stream::{BoxStream, ENOUGH, Flow, MORE, Stream};
 use crate::graph::Op;
 use crate::{Error, ErrorKind, Result};
@@ -96,7 +96,8 @@ impl<T: Item> Bag<T> {
         F: Fn(T) -> I + Send + Sync + 'static,
     {
         let (op, f) = (Op::of(&f), Arc::new(f));
-        self.step("flat_map", op, Location::caller(), move |inner, _| Box::new(FlatMap { inner, f: f.clone(), open: None }))
+        let adapt = move |inner, _| Box::new(FlatMap { inner, f: f.clone(), open: None }) as _;
+        self.step_as("flat_map", op, Location::caller(), adapt, Step::expanding)
     }
 }
 

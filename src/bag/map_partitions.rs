@@ -1,7 +1,7 @@
 //! A function of whole partitions.
 
 use super::lazy::Bag;
-use super::pipeline::Item;
+use super::pipeline::{Item, Step};
 use super::stream::{BoxStream, ENOUGH, Failed, Flow, MORE, Rows, Stream};
 use crate::graph::Op;
 use crate::{Error, ErrorKind, Result};
@@ -28,10 +28,11 @@ impl<T: Item> Bag<T> {
         F: Fn(Rows<T>) -> I + Send + Sync + 'static,
     {
         let (op, f) = (Op::of(&f), Arc::new(f));
-        self.step("map_partitions", op, Location::caller(), move |inner, _| {
+        let adapt = move |inner, _| {
             let f = f.clone();
-            Box::new(Partition::Ready(inner, move |rows| Ok(f(rows).into_iter())))
-        })
+            Box::new(Partition::Ready(inner, move |rows| Ok(f(rows).into_iter()))) as _
+        };
+        self.step_as("map_partitions", op, Location::caller(), adapt, Step::expanding)
     }
 
     /// As [`Bag::map_partitions`], with a function that can fail: its first error ends the computation.
@@ -55,11 +56,12 @@ impl<T: Item> Bag<T> {
     {
         let line = Location::caller();
         let (op, f) = (Op::of(&f), Arc::new(f));
-        self.step("try_map_partitions", op, line, move |inner, _| {
+        let adapt = move |inner, _| {
             let f = f.clone();
             let refused = move |e: E| Error::new(ErrorKind::Failed, e.to_string()).from_line(line);
-            Box::new(Partition::Ready(inner, move |rows| f(rows).map(I::into_iter).map_err(refused)))
-        })
+            Box::new(Partition::Ready(inner, move |rows| f(rows).map(I::into_iter).map_err(refused))) as _
+        };
+        self.step_as("try_map_partitions", op, line, adapt, Step::expanding)
     }
 }
 

@@ -4,7 +4,7 @@
 //! what a step takes, the optimiser has it absorb its input: then it streams from the input's pipeline, and nothing is stored between.
 
 use super::stored::read;
-use super::stream::BoxStream;
+use super::stream::{BoxStream, Cancellable};
 use super::work::pipeline_of;
 use crate::Result;
 use crate::graph::{Dependency, Key, KeyBuilder, LayerRef, TaskContext, Value};
@@ -194,6 +194,8 @@ pub(crate) struct Step<S, T> {
     /// Whether `own` means the same in another process of the same build, and all that of `upstream`.
     known: bool,
     portable: bool,
+    /// Whether it looks for itself whether the run was cancelled: one element may become any number.
+    looks: bool,
     line: Option<&'static Location<'static>>,
 }
 
@@ -206,7 +208,7 @@ impl<S: Item, T: Item> Step<S, T> {
         line: Option<&'static Location<'static>>,
     ) -> Self {
         let key = KeyBuilder::new("bag.step", 1).text(name).input(own).input(upstream.key()).finish();
-        Step { name, own, key, upstream, adapt, cheap: false, known: false, portable: false, line }
+        Step { name, own, key, upstream, adapt, cheap: false, known: false, portable: false, looks: false, line }
     }
 
     /// Says that it is cheap enough to be done by each consumer, where what it is over is.
@@ -219,15 +221,21 @@ impl<S: Item, T: Item> Step<S, T> {
         Step { known, portable: known && self.upstream.is_portable(), ..self }
     }
 
+    /// Says that an element may become any number of elements: then cancelling is looked for among these.
+    pub(crate) fn expanding(self) -> Self {
+        Step { looks: true, ..self }
+    }
+
     fn on(&self, upstream: Upstream<S>) -> Arc<dyn Pipeline<T>> {
         // The same elements by other means: the key stays what it was.
-        let Step { name, own, key, adapt, cheap, known, line, .. } = self;
+        let Step { name, own, key, adapt, cheap, known, looks, line, .. } = self;
         let key = match &upstream {
             Upstream::Stored(_) => KeyBuilder::new("bag.step", 1).text(name).input(*own).input(upstream.key()).finish(),
             Upstream::Streamed(_) => *key,
         };
         let portable = *known && upstream.is_portable();
-        Arc::new(Step { name, own: *own, key, upstream, adapt: adapt.clone(), cheap: *cheap, known: *known, portable, line: *line })
+        let adapt = adapt.clone();
+        Arc::new(Step { name, own: *own, key, upstream, adapt, cheap: *cheap, known: *known, portable, looks: *looks, line: *line })
     }
 }
 
@@ -261,7 +269,8 @@ impl<S: Item, T: Item> Pipeline<T> for Step<S, T> {
     }
 
     fn open(&self, task: &TaskContext<'_>, partition: u32, inputs: &[Value]) -> Result<BoxStream<T>> {
-        Ok((self.adapt)(self.upstream.open(task, partition, inputs)?, partition))
+        let stream = (self.adapt)(self.upstream.open(task, partition, inputs)?, partition);
+        Ok(if self.looks { Box::new(Cancellable::new(stream, task.cancellation())) } else { stream })
     }
 
     fn with_inputs(&self, inputs: &[LayerRef]) -> Option<Arc<dyn Pipeline<T>>> {

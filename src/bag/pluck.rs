@@ -152,11 +152,16 @@ impl<T: Item> Bag<T> {
         P::Part: Item,
     {
         let (part, name) = (Arc::new(part), key.name());
-        let own = match (&name, default) {
-            (None, _) => function_key("pluck", &[Op::of(&key)]),
-            (Some(_), Some(None)) => KeyBuilder::new("pluck", 1).nonce().finish(),
-            (Some(name), Some(Some(default))) => KeyBuilder::new("pluck_or", 1).text(name).bytes(&default).finish(),
-            (Some(name), None) => KeyBuilder::new("pluck", 1).text(name).text(std::any::type_name::<P>()).finish(),
+        let types = std::any::type_name::<(T, P)>();
+        let (own, known) = match (&name, default) {
+            (None, _) => {
+                let op = Op::of(&key);
+                let known = op.is_shared();
+                (function_key("pluck", &[op]), known)
+            }
+            (Some(_), Some(None)) => (KeyBuilder::new("pluck", 1).nonce().finish(), false),
+            (Some(name), Some(Some(default))) => (KeyBuilder::new("pluck_or", 1).text(name).text(types).bytes(&default).finish(), true),
+            (Some(name), None) => (KeyBuilder::new("pluck", 1).text(name).text(types).finish(), true),
         };
         let pipeline = self.upstream().map(|upstream| {
             let key = Arc::new(key);
@@ -164,7 +169,7 @@ impl<T: Item> Bag<T> {
                 let (key, part) = (key.clone(), part.clone());
                 Box::new(Map { inner, f: move |item| part(&key, item) }) as _
             };
-            Arc::new(Step::new("pluck", own, upstream, Arc::new(adapt), Some(line))) as _
+            Arc::new(Step::new("pluck", own, upstream, Arc::new(adapt), Some(line)).known(known)) as _
         });
         Bag::of(pipeline, line)
     }

@@ -8,10 +8,10 @@
 
 use super::lazy::{Bag, function_key};
 use super::pipeline::Item;
-use super::reduce::Reduction;
 use super::shuffled::{Known, Read, Shuffle, Write};
-use super::stored::read_one;
-use super::stream::{BoxStream, ENOUGH, Flow, MORE, Stream};
+use super::stored::records;
+use super::stream::{BoxStream, ENOUGH, Flow, FromIter, MORE, Stream};
+use super::tree::{Shrink, Tree};
 use crate::graph::{Cancellation, KeyBuilder, Op, TaskContext, Value};
 use crate::shuffle::{ShuffleLog, Spread, Written, next_record};
 use crate::{Error, ErrorKind, Result};
@@ -54,12 +54,14 @@ impl<T: Item> Bag<T> {
         let own = function_key("sort_by", &[op]);
         let key = Arc::new(key);
         let by = key.clone();
-        let chunk = move |rows| sampled(rows, &*by).map(Some);
-        let sample = Reduction {
-            // All samples at once: they are small.
-            split_every: u32::MAX as usize,
-            ..Reduction::new("sample", KeyBuilder::new("bag.sample", 1).input(own).finish(), line, chunk, |rows| joined(rows).map(Some))
-        };
+        let chunk: Arc<Shrink<T, Sample<K>>> = Arc::new(move |task, _, rows| {
+            let sample = sampled(task, rows, &*by)?;
+            Ok(Box::new(FromIter(std::iter::once(Ok(sample)))))
+        });
+        // Samples are put together one by one.
+        let combine: Arc<Shrink<Sample<K>, Sample<K>>> = Arc::new(|_, _, samples| Ok(samples));
+        let own_sample = KeyBuilder::new("bag.sample", 1).input(own).finish();
+        let sample = Tree { name: "sample", key: own_sample, chunk, combine, elements: SAMPLE, line };
         let splitters = sample.of(self).stored_layer().cloned();
         let extra = match splitters {
             Ok(layer) => vec![layer],
@@ -75,11 +77,17 @@ impl<T: Item> Bag<T> {
 type Sample<K> = (Vec<K>, u64);
 
 /// Every so many-th key of a partition, so that there are [`SAMPLE`] at most.
-fn sampled<T: Item, K>(mut rows: BoxStream<T>, key: &dyn Fn(&T) -> K) -> Result<Vec<Sample<K>>> {
+fn sampled<T: Item, K: Item>(task: &TaskContext<'_>, mut rows: BoxStream<T>, key: &dyn Fn(&T) -> K) -> Result<Sample<K>> {
     let (mut keys, mut step, mut count) = (Vec::new(), 1u64, 0u64);
+    let mut encoded = Vec::new();
     rows.each(&mut |item| {
         if count.is_multiple_of(step) {
-            keys.push(key(&item));
+            let key = key(&item);
+            // What a key holds on the heap is taken to be what it takes encoded.
+            encoded.clear();
+            serial::encode(&key, &mut encoded)?;
+            task.claim(encoded.len() as u64)?;
+            keys.push(key);
             if keys.len() > SAMPLE {
                 let mut at = 0;
                 keys.retain(|_| {
@@ -92,16 +100,7 @@ fn sampled<T: Item, K>(mut rows: BoxStream<T>, key: &dyn Fn(&T) -> K) -> Result<
         count += 1;
         Ok(MORE)
     })?;
-    Ok(vec![(keys, step)])
-}
-
-fn joined<K: Item>(mut rows: BoxStream<Vec<Sample<K>>>) -> Result<Vec<Sample<K>>> {
-    let mut all = Vec::new();
-    rows.each(&mut |mut samples| {
-        all.append(&mut samples);
-        Ok(MORE)
-    })?;
-    Ok(all)
+    Ok((keys, step))
 }
 
 /// The keys between ranges.
@@ -168,7 +167,7 @@ impl<K: Item + Ord + Clone, T: Item, G: Fn(&T) -> K + Send + Sync + 'static> Wri
         let samples = extra.first().ok_or_else(missing)?;
         // Decoded, sorted and cut down to splitters: no part of that is stated before, as nobody knows how large keys are.
         task.claim(samples.nbytes().saturating_mul(SAMPLES_HELD))?;
-        let samples: Vec<Sample<K>> = read_one(samples)?;
+        let samples = records(samples)?.iter::<Sample<K>>().collect::<std::result::Result<Vec<_>, _>>()?;
         let splitters = Splitters::new(samples, log.partitions());
         let mut spread = Spread::new(log, task.block().into(), task.arena())?;
         let mut value = Vec::new();

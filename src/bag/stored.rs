@@ -66,12 +66,6 @@ pub(crate) fn read<T: Item>(task: &TaskContext<'_>, inputs: &[Value]) -> Result<
     Ok(Box::new(Stored::new(records(first)?.clone(), task.cancellation())))
 }
 
-/// The one element of a stored partition.
-pub(crate) fn read_one<T: Item>(value: &Value) -> Result<T> {
-    let missing = || Error::new(ErrorKind::Graph, "a value is missing; this is a defect of the engine");
-    records(value)?.clone().into_reader().next()?.ok_or_else(missing)
-}
-
 /// The elements of a stored partition, decoded as they are asked for.
 pub(crate) struct Stored<T> {
     reader: RecordsReader,

@@ -3,6 +3,7 @@
 //! A chain of steps is a stream around a stream. Elements can be pulled (`next`) or pushed (`each`): pushing costs one call
 //! through a pointer for each element and step, and inner loops stay loops. Text can be pushed without a `String` for each.
 
+use crate::graph::Cancellation;
 use crate::shuffle::Span;
 use crate::{Error, ErrorKind, Result};
 use std::any::Any;
@@ -79,6 +80,50 @@ pub(crate) struct FromIter<I>(pub(crate) I);
 impl<T: 'static, I: Iterator<Item = Result<T>>> Stream<T> for FromIter<I> {
     fn next(&mut self) -> Option<Result<T>> {
         self.0.next()
+    }
+}
+
+/// So many elements are given between two looks at whether the run was cancelled.
+const LOOK: u32 = 1024;
+
+/// A stream that ends when the run is cancelled.
+pub(crate) struct Cancellable<T> {
+    inner: BoxStream<T>,
+    cancellation: Cancellation,
+    left: u32,
+}
+
+impl<T> Cancellable<T> {
+    pub(crate) fn new(inner: BoxStream<T>, cancellation: Cancellation) -> Self {
+        Cancellable { inner, cancellation, left: LOOK }
+    }
+}
+
+/// Looks at every [`LOOK`]-th call.
+#[inline]
+fn look(cancellation: &Cancellation, left: &mut u32) -> Result<()> {
+    *left -= 1;
+    if *left == 0 {
+        *left = LOOK;
+        cancellation.check()?;
+    }
+    Ok(())
+}
+
+impl<T: 'static> Stream<T> for Cancellable<T> {
+    fn next(&mut self) -> Option<Result<T>> {
+        match look(&self.cancellation, &mut self.left) {
+            Ok(()) => self.inner.next(),
+            Err(error) => Some(Err(error)),
+        }
+    }
+
+    fn each(&mut self, take: &mut dyn FnMut(T) -> Result<Flow>) -> Result<Flow> {
+        let Cancellable { inner, cancellation, left } = self;
+        inner.each(&mut |item| {
+            look(cancellation, left)?;
+            take(item)
+        })
     }
 }
 

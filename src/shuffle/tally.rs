@@ -16,11 +16,18 @@ const WRITING: (usize, usize) = (1 << 18, 4 << 20);
 /// The same behind the log, where what is not in the table has to be split off.
 const MERGING: (usize, usize) = (1 << 19, 8 << 20);
 
+/// The same where what is kept of keys may hold more on the heap: there are fewer of these in as many bytes.
+const WRITING_HEAP: (usize, usize) = (1 << 16, 1 << 20);
+const MERGING_HEAP: (usize, usize) = (1 << 17, 2 << 20);
+
 /// About the bytes of a part, where a partition is split since its keys are too many for a table.
 const PART: u64 = 2 << 20;
 
 /// A partition of fewer bytes has no more keys than a table takes.
 const SMALL: u64 = 2 << 20;
+
+/// The bytes, encoded, of what is kept beside tables: where it may be half of them, what is in a table makes way, and its bytes are counted again after as many more.
+const BESIDE: u64 = 4 << 20;
 
 /// What is kept of the elements of a key. The cells of a table have it, or name its place in `Accs`.
 pub(crate) trait Tally: Send + Sync + 'static {
@@ -48,8 +55,32 @@ pub(crate) trait Tally: Send + Sync + 'static {
     /// Forgets all.
     fn clear(&self, accs: &mut Self::Accs);
 
-    /// The bytes that are kept of a key outside of its cell.
+    /// The bytes that are kept of a key outside of its cell, but for what these hold on the heap.
     fn acc_bytes(&self) -> u64;
+
+    /// Whether what is kept of a key may hold more on the heap.
+    fn on_heap(&self) -> bool {
+        false
+    }
+}
+
+/// What a table's keys keep on the heap: it is taken to be as much as it takes encoded, twice for what it grows by.
+fn heap_bytes<Y: Tally>(tally: &Y) -> u64 {
+    if tally.on_heap() { 2 * BESIDE } else { 0 }
+}
+
+/// The bytes, encoded, of what is kept.
+#[cold]
+fn kept<Y: Tally>(tally: &Y, table: &ByteTable, accs: &Y::Accs) -> Result<u64> {
+    let (mut buffer, mut value, mut bytes) = (KeyBuffer::new(), Vec::new(), 0);
+    for at in 0..table.slots() {
+        if let Some((_, _, cell)) = table.at(at, &mut buffer) {
+            value.clear();
+            tally.encode(accs, cell, &mut value)?;
+            bytes += value.len() as u64;
+        }
+    }
+    Ok(bytes)
 }
 
 /// The keys of a task's elements, on their way into a log.
@@ -59,23 +90,38 @@ pub(crate) struct Writing<'a, Y: Tally> {
     accs: Y::Accs,
     spread: Spread,
     value: Vec<u8>,
+    /// The bytes, encoded, that may be kept beside the table.
+    beside: u64,
 }
 
-/// The most keys of a table of so many slots.
-fn most_keys(slots: usize) -> u64 {
-    slots as u64 * 2 / 3
+/// The slots and the bytes of long keys of a table before the log, or behind it.
+fn table_of<Y: Tally>(tally: &Y, is_merging: bool) -> (usize, usize) {
+    match (is_merging, tally.on_heap()) {
+        (false, false) => WRITING,
+        (false, true) => WRITING_HEAP,
+        (true, false) => MERGING,
+        (true, true) => MERGING_HEAP,
+    }
+}
+
+/// The bytes that a table holds, with what is kept of its keys.
+fn table_bytes<Y: Tally>(tally: &Y, is_merging: bool) -> u64 {
+    let (slots, keys) = table_of(tally, is_merging);
+    // Two of three slots are used at most.
+    ByteTable::bytes(slots, keys) + slots as u64 * 2 / 3 * tally.acc_bytes() + heap_bytes(tally)
 }
 
 impl<'a, Y: Tally> Writing<'a, Y> {
     /// The bytes that it holds.
     pub(crate) fn bytes(tally: &Y, partitions: u32) -> u64 {
-        ByteTable::bytes(WRITING.0, WRITING.1) + Spread::bytes(partitions) + most_keys(WRITING.0) * tally.acc_bytes()
+        table_bytes(tally, false) + Spread::bytes(partitions)
     }
 
     pub(crate) fn new(tally: &'a Y, log: &Arc<ShuffleLog>, task: &TaskContext<'_>) -> Result<Self> {
-        let table = ByteTable::new(task, WRITING.0, WRITING.1)?;
+        let (slots, keys) = table_of(tally, false);
+        let table = ByteTable::new(task, slots, keys)?;
         let spread = Spread::new(log, task.block().into(), task.arena())?;
-        Ok(Writing { tally, table, accs: Y::Accs::default(), spread, value: Vec::new() })
+        Ok(Writing { tally, table, accs: Y::Accs::default(), spread, value: Vec::new(), beside: 0 })
     }
 
     /// Has `add` take an element of a key in.
@@ -98,7 +144,7 @@ impl<'a, Y: Tally> Writing<'a, Y> {
         spans: &[Span],
         mut add: impl FnMut(&mut Y::Accs, Found<'_>) -> Result<()>,
     ) -> Result<()> {
-        let Writing { tally, table, accs, spread, value } = self;
+        let Writing { tally, table, accs, spread, value, .. } = self;
         let touch = |accs: &Y::Accs, cell| tally.touch(accs, cell);
         table.find_all(accs, text, spans, touch, |table, accs, key, hash, place| {
             if let Some(place) = place {
@@ -115,8 +161,23 @@ impl<'a, Y: Tally> Writing<'a, Y> {
         })
     }
 
+    /// Elements of about so many bytes, encoded, were taken in.
+    #[inline]
+    pub(crate) fn took(&mut self, bytes: u64) -> Result<()> {
+        if !self.tally.on_heap() {
+            return Ok(());
+        }
+        self.beside += bytes;
+        if self.beside <= BESIDE {
+            return Ok(());
+        }
+        self.beside = kept(self.tally, &self.table, &self.accs)?;
+        if self.beside > BESIDE / 2 { self.flush() } else { Ok(()) }
+    }
+
     fn flush(&mut self) -> Result<()> {
-        let Writing { tally, table, accs, spread, value } = self;
+        self.beside = 0;
+        let Writing { tally, table, accs, spread, value, .. } = self;
         flush(*tally, table, accs, spread, value)
     }
 
@@ -166,6 +227,8 @@ pub(crate) struct Merging<Y: Tally> {
     arena: Arena,
     room: SpillRoom,
     cancellation: Cancellation,
+    /// The bytes, encoded, that may be kept beside the table.
+    beside: u64,
 }
 
 /// Records of an entry that are looked for together.
@@ -177,6 +240,32 @@ struct Split {
     log: Arc<ShuffleLog>,
 }
 
+impl Split {
+    /// Gives what is in a table to the parts of a partition of so many bytes, split for so many-th time.
+    #[cold]
+    fn begin<Y: Tally>(
+        tally: &Y,
+        table: &mut ByteTable,
+        accs: &mut Y::Accs,
+        (arena, room): (&Arena, &SpillRoom),
+        (bytes, depth): (u64, u32),
+    ) -> Result<Split> {
+        let log = Arc::new(ShuffleLog::within(arena, room, parts_of(bytes), ByteLog::LEAST_MEMORY)?);
+        let mut spread = Spread::new(&log, 0, arena)?;
+        let (mut buffer, mut value) = (KeyBuffer::new(), Vec::new());
+        for at in 0..table.slots() {
+            if let Some((key, hash, cell)) = table.at(at, &mut buffer) {
+                value.clear();
+                tally.encode(accs, cell, &mut value)?;
+                spread.push_record(sub_bucket(hash, depth, log.partitions()), key, &value)?;
+            }
+        }
+        table.clear();
+        tally.clear(accs);
+        Ok(Split { spread, log })
+    }
+}
+
 /// Parts of a partition that was split, of which some are left.
 struct Parts {
     log: Arc<ShuffleLog>,
@@ -186,7 +275,7 @@ struct Parts {
 impl<Y: Tally> Merging<Y> {
     /// The bytes that it holds, but where a partition has to be split: then it asks for more.
     pub(crate) fn bytes(tally: &Y) -> u64 {
-        ByteTable::bytes(MERGING.0, MERGING.1) + most_keys(MERGING.0) * tally.acc_bytes()
+        table_bytes(tally, true)
     }
 
     /// The keys of a partition.
@@ -195,7 +284,8 @@ impl<Y: Tally> Merging<Y> {
         if bytes > SMALL {
             task.reserve(ByteLog::LEAST_MEMORY + Spread::bytes(parts_of(bytes)))?;
         }
-        let table = ByteTable::new(task, MERGING.0, MERGING.1)?;
+        let (slots, keys) = table_of(&*tally, true);
+        let table = ByteTable::new(task, slots, keys)?;
         let mut merging = Merging {
             tally,
             table,
@@ -206,6 +296,7 @@ impl<Y: Tally> Merging<Y> {
             arena: task.arena().clone(),
             room: task.room(),
             cancellation: task.cancellation(),
+            beside: 0,
         };
         merging.fill(log.gather(partition)?, bytes)?;
         Ok(merging)
@@ -213,6 +304,7 @@ impl<Y: Tally> Merging<Y> {
 
     fn fill(&mut self, gather: Gather, bytes: u64) -> Result<()> {
         let mut split: Option<Split> = None;
+        self.beside = 0;
         let depth = self.parts.len() as u32;
         let mut keys = Vec::with_capacity(RECORDS);
         for entry in gather {
@@ -237,6 +329,10 @@ impl<Y: Tally> Merging<Y> {
                     rest = more;
                 }
                 self.merge(window, &keys, &values, (bytes, depth), &mut split)?;
+                if self.tally.on_heap() && split.is_none() {
+                    self.beside += values.iter().map(|record| record.value.len() as u64).sum::<u64>();
+                    self.make_way(bytes, depth, &mut split)?;
+                }
             }
         }
         if let Some(Split { spread, log }) = split {
@@ -270,22 +366,26 @@ impl<Y: Tally> Merging<Y> {
             if let Some(found) = table.find_hashed(key, hash)? {
                 return tally.merge(accs, found, record.value);
             }
-            let log = Arc::new(ShuffleLog::within(arena, room, parts_of(bytes), ByteLog::LEAST_MEMORY)?);
-            let mut spread = Spread::new(&log, 0, arena)?;
-            let (mut buffer, mut value) = (KeyBuffer::new(), Vec::new());
-            for at in 0..table.slots() {
-                if let Some((key, hash, cell)) = table.at(at, &mut buffer) {
-                    value.clear();
-                    tally.encode(accs, cell, &mut value)?;
-                    spread.push_record(sub_bucket(hash, depth, log.partitions()), key, &value)?;
-                }
-            }
-            table.clear();
-            tally.clear(accs);
-            spread.push(sub_bucket(hash, depth, log.partitions()), &[record.whole])?;
-            *split = Some(Split { spread, log });
-            Ok(())
+            let (spread, log) = {
+                let split = split.insert(Split::begin(&**tally, table, accs, (arena, room), (bytes, depth))?);
+                (&mut split.spread, &split.log)
+            };
+            spread.push(sub_bucket(hash, depth, log.partitions()), &[record.whole])
         })
+    }
+
+    /// Splits the partition where more may be kept of its keys than is held.
+    fn make_way(&mut self, bytes: u64, depth: u32, split: &mut Option<Split>) -> Result<()> {
+        // What is kept of a key is an element of what comes of it: where much is left in a part, it is that of few keys, which are held as they are.
+        if self.beside <= BESIDE || depth > 0 {
+            return Ok(());
+        }
+        let Merging { tally, table, accs, arena, room, .. } = self;
+        self.beside = kept(&**tally, table, accs)?;
+        if self.beside > BESIDE / 2 {
+            *split = Some(Split::begin(&**tally, table, accs, (arena, room), (bytes, depth))?);
+        }
+        Ok(())
     }
 
     /// The next key, as `item` makes an element of it.

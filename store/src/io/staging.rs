@@ -11,7 +11,7 @@
 
 use super::writeback;
 use crate::{Error, ErrorKind, Result};
-use rustix::fs::{Advice, FlockOperation, flock};
+use rustix::fs::{Advice, CWD, FlockOperation, RenameFlags, flock, renameat_with};
 use std::ffi::OsStr;
 use std::fs::{File, OpenOptions};
 use std::io::{self, Write};
@@ -134,14 +134,13 @@ impl Staging {
     /// Gives finished files their names, in place of files that have them, and makes that durable.
     ///
     /// # Errors
-    /// Those of the file system. Files that have got their names before it failed are removed.
+    /// Those of the file system. Files that have got their names before it failed lose them again, and those that had them before have them back.
     pub fn publish<N: AsRef<OsStr>>(&self, names: impl IntoIterator<Item = N>) -> Result<Vec<PathBuf>> {
-        let mut done: Vec<PathBuf> = Vec::new();
+        let mut placed: Vec<Placed> = Vec::new();
         let moved = names.into_iter().try_for_each(|name| {
             let target = self.target(name.as_ref())?;
-            std::fs::rename(self.folder.join(name.as_ref()), &target)
-                .map_err(|e| Error::io("cannot give the file its name", e).at(&target))?;
-            done.push(target);
+            let old = self.place(name.as_ref(), &target).map_err(|e| Error::io("cannot give the file its name", e).at(&target))?;
+            placed.push(Placed { target, old });
             Ok(())
         });
         let synced = moved.and_then(|()| {
@@ -155,14 +154,42 @@ impl Staging {
         match synced {
             Ok(()) => {
                 self.published.store(true, Relaxed);
-                Ok(done)
+                Ok(placed.into_iter().map(|placed| placed.target).collect())
             }
             Err(error) => {
-                done.iter().for_each(|path| drop(std::fs::remove_file(path)));
+                // Nothing can be done where this fails, too.
+                placed.iter().rev().for_each(|Placed { target, old }| match old {
+                    Some(old) => drop(std::fs::rename(old, target)),
+                    None => drop(std::fs::remove_file(target)),
+                });
                 Err(error)
             }
         }
     }
+
+    /// Gives a file its name, and says where the one is that had it before.
+    fn place(&self, name: &OsStr, target: &Path) -> io::Result<Option<PathBuf>> {
+        let staged = self.folder.join(name);
+        if target.exists() && staged.exists() {
+            if renameat_with(CWD, &staged, CWD, target, RenameFlags::EXCHANGE).is_ok() {
+                return Ok(Some(staged));
+            }
+            // A file system that cannot exchange names: a second one for the old file.
+            let mut second = name.to_os_string();
+            second.push(".old");
+            let old = self.folder.join(second);
+            if std::fs::hard_link(target, &old).is_ok() {
+                return std::fs::rename(&staged, target).map(|()| Some(old));
+            }
+        }
+        std::fs::rename(&staged, target).map(|()| None)
+    }
+}
+
+/// A file that has got its name, and where the one is that had it before.
+struct Placed {
+    target: PathBuf,
+    old: Option<PathBuf>,
 }
 
 impl Drop for Staging {
@@ -281,6 +308,25 @@ mod tests {
         assert_eq!(staging.publish(["1"]).unwrap(), [folder.join("1")]);
         drop(staging);
         assert_eq!((names(&folder), std::fs::read(folder.join("1")).unwrap()), (vec!["1".to_string()], b"new".to_vec()));
+    }
+
+    #[test]
+    fn files_that_were_there_are_back_where_not_all_get_their_names() {
+        let folder = tempfile::tempdir().unwrap();
+        for name in ["1", "3"] {
+            std::fs::write(folder.path().join(name), format!("old {name}")).unwrap();
+        }
+        let staging = Staging::create(folder.path()).unwrap();
+        for name in ["1", "2", "3"] {
+            staging.file(name).unwrap().write_all(b"new").unwrap();
+        }
+        // The fourth was never written.
+        assert!(staging.publish(["1", "2", "3", "4"]).is_err());
+        drop(staging);
+        assert_eq!(names(folder.path()), ["1", "3"]);
+        for name in ["1", "3"] {
+            assert_eq!(std::fs::read_to_string(folder.path().join(name)).unwrap(), format!("old {name}"));
+        }
     }
 
     #[test]
