@@ -5,10 +5,10 @@ use super::blocks::{BLOCK, stamp};
 use super::compression::{Compression, Decoding};
 use super::decompress::Decompressed;
 use super::encoding::{Coding, Transcoder};
-use super::lines::{Form, Line, Parse};
+use super::lines::{Form, Line, Parse, Parsed, ReadLines};
 use super::pipeline::{Item, Pipeline};
 use super::regroup::missing;
-use super::stream::{BoxStream, ENOUGH, Flow, MORE, Stream};
+use super::stream::{BoxStream, ENOUGH, Flow, MORE};
 use crate::graph::{Cancellation, Dependency, Key, KeyBuilder, LayerRef, TaskContext, Value};
 use crate::{Error, ErrorKind, Result};
 use chunkstore_store::{Arena, BufferMut, InputFile, Stamp};
@@ -109,7 +109,7 @@ impl<T: Item, P: Parse<T>> Pipeline<T> for FileLines<T, P> {
     }
 
     fn open(&self, task: &TaskContext<'_>, partition: u32, _inputs: &[Value]) -> Result<BoxStream<T>> {
-        Ok(Box::new(FileStream {
+        Ok(Box::new(Parsed::new(LinesOfFiles {
             files: self.files.clone(),
             next: partition as usize * self.together,
             last: self.files.len().min((partition as usize + 1) * self.together),
@@ -121,8 +121,7 @@ impl<T: Item, P: Parse<T>> Pipeline<T> for FileLines<T, P> {
             parse: self.parse.clone(),
             cancellation: task.cancellation(),
             left: 0,
-            item: PhantomData,
-        }))
+        })))
     }
 
     fn with_inputs(&self, _inputs: &[LayerRef]) -> Option<Arc<dyn Pipeline<T>>> {
@@ -184,8 +183,8 @@ impl Text {
     }
 }
 
-/// What the lines of some files become, one after the other.
-struct FileStream<T, P> {
+/// The lines of some files.
+struct LinesOfFiles<P> {
     files: Arc<[Whole]>,
     next: usize,
     last: usize,
@@ -199,10 +198,9 @@ struct FileStream<T, P> {
     cancellation: Cancellation,
     /// Lines until it is looked whether the run was cancelled.
     left: u32,
-    item: PhantomData<fn() -> T>,
 }
 
-impl<T: Item, P: Parse<T>> FileStream<T, P> {
+impl<P> LinesOfFiles<P> {
     /// Begins with the next file, if there is one.
     fn begin(&mut self) -> Result<bool> {
         if self.next >= self.last {
@@ -258,14 +256,15 @@ impl<T: Item, P: Parse<T>> FileStream<T, P> {
             }
         }
     }
+}
 
-    /// Gives the lines to `take` until it has enough.
+impl<P> ReadLines<P> for LinesOfFiles<P> {
     fn lines(&mut self, mut take: impl FnMut(&P, Line<'_>) -> Result<Flow>) -> Result<Flow> {
         loop {
             if self.open.is_none() && !self.begin()? {
                 return Ok(MORE);
             }
-            let FileStream { open, text, arena, form, decoded, parse, cancellation, left, .. } = self;
+            let LinesOfFiles { open, text, arena, form, decoded, parse, cancellation, left, .. } = self;
             let Some(now) = open else { continue };
             let Form { end, coding } = &**form;
             let coding = if matches!(now.text, Text::Decoded { .. }) { decoded } else { coding };
@@ -301,35 +300,12 @@ impl<T: Item, P: Parse<T>> FileStream<T, P> {
             self.open = None;
         }
     }
-}
 
-impl<T: Item, P: Parse<T>> Stream<T> for FileStream<T, P> {
-    fn next(&mut self) -> Option<Result<T>> {
-        let mut next = None;
-        let done = self.lines(|parse, line| {
-            next = parse.parse(line)?;
-            Ok(if next.is_some() { ENOUGH } else { MORE })
-        });
-        match done {
-            Ok(_) => next.map(Ok),
-            Err(error) => {
-                (self.open, self.next) = (None, self.last);
-                Some(Err(error))
-            }
-        }
+    fn stop(&mut self) {
+        (self.open, self.next) = (None, self.last);
     }
 
-    fn each(&mut self, take: &mut dyn FnMut(T) -> Result<Flow>) -> Result<Flow> {
-        self.lines(|parse, line| match parse.parse(line)? {
-            Some(item) => take(item),
-            None => Ok(MORE),
-        })
-    }
-
-    fn each_str(&mut self, take: &mut dyn FnMut(&str) -> Result<Flow>) -> Result<Flow> {
-        self.lines(|parse, line| match parse.text(line) {
-            Some(text) => take(&text?),
-            None => Err(Error::new(ErrorKind::Type, "lines that are no text were read as text; this is a defect of the engine")),
-        })
+    fn parse(&self) -> &P {
+        &self.parse
     }
 }

@@ -56,6 +56,11 @@ pub(crate) trait Parse<T>: Send + Sync + 'static {
     /// The element, or none where the line is to be passed over.
     fn parse(&self, line: Line<'_>) -> Result<Option<T>>;
 
+    /// Whether lines become text.
+    fn is_text(&self) -> bool {
+        false
+    }
+
     /// The line as text, where that is what it becomes.
     fn text<'a>(&self, line: Line<'a>) -> Option<Result<Cow<'a, str>>> {
         let _ = line;
@@ -77,6 +82,10 @@ impl Parse<String> for Plain {
 
     fn parse(&self, line: Line<'_>) -> Result<Option<String>> {
         Ok(Some(line.text()?.into_owned()))
+    }
+
+    fn is_text(&self) -> bool {
+        true
     }
 
     #[inline]
@@ -164,7 +173,7 @@ impl<T: Item, P: Parse<T>> Pipeline<T> for Lines<T, P> {
     fn open(&self, task: &TaskContext<'_>, partition: u32, inputs: &[Value]) -> Result<BoxStream<T>> {
         let Some(Value::Chunk(Chunk::Bytes(bytes))) = inputs.first() else { return Err(missing()) };
         let blocks = self.blocks.clone();
-        Ok(Box::new(LineStream {
+        Ok(Box::new(Parsed::new(BlockLines {
             blocks,
             block: partition,
             bytes: bytes.0.clone(),
@@ -175,8 +184,7 @@ impl<T: Item, P: Parse<T>> Pipeline<T> for Lines<T, P> {
             parse: self.parse.clone(),
             cancellation: task.cancellation(),
             left: 0,
-            item: PhantomData,
-        }))
+        })))
     }
 
     fn with_inputs(&self, inputs: &[LayerRef]) -> Option<Arc<dyn Pipeline<T>>> {
@@ -199,8 +207,77 @@ impl<T: Item, P: Parse<T>> Pipeline<T> for Lines<T, P> {
     }
 }
 
-/// What the lines of one block become, one after the other.
-struct LineStream<T, P> {
+/// Who reads the lines of a partition, for `P` to parse.
+pub(super) trait ReadLines<P> {
+    /// Gives the lines to `take` until it has enough.
+    fn lines(&mut self, take: impl FnMut(&P, Line<'_>) -> Result<Flow>) -> Result<Flow>;
+
+    /// Many lines at a time, with their ends, where these are white space; none where it does not read them so.
+    fn runs(&mut self, take: &mut dyn FnMut(&str) -> Result<Flow>) -> Option<Result<Flow>> {
+        let _ = take;
+        None
+    }
+
+    /// Gives no more lines.
+    fn stop(&mut self);
+
+    fn parse(&self) -> &P;
+}
+
+/// What the lines of a partition become, one after the other.
+pub(super) struct Parsed<R, P> {
+    lines: R,
+    parse: PhantomData<fn() -> P>,
+}
+
+impl<R: ReadLines<P>, P> Parsed<R, P> {
+    pub(super) fn new(lines: R) -> Self {
+        Parsed { lines, parse: PhantomData }
+    }
+}
+
+impl<T: Item, P: Parse<T>, R: ReadLines<P>> Stream<T> for Parsed<R, P> {
+    fn next(&mut self) -> Option<Result<T>> {
+        let mut next = None;
+        let done = self.lines.lines(|parse, line| {
+            next = parse.parse(line)?;
+            Ok(if next.is_some() { ENOUGH } else { MORE })
+        });
+        match done {
+            Ok(_) => next.map(Ok),
+            Err(error) => {
+                self.lines.stop();
+                Some(Err(error))
+            }
+        }
+    }
+
+    fn each(&mut self, take: &mut dyn FnMut(T) -> Result<Flow>) -> Result<Flow> {
+        self.lines.lines(|parse, line| match parse.parse(line)? {
+            Some(item) => take(item),
+            None => Ok(MORE),
+        })
+    }
+
+    fn each_str(&mut self, take: &mut dyn FnMut(&str) -> Result<Flow>) -> Result<Flow> {
+        self.lines.lines(|parse, line| match parse.text(line) {
+            Some(text) => take(&text?),
+            None => Err(Error::new(ErrorKind::Type, "lines that are no text were read as text; this is a defect of the engine")),
+        })
+    }
+
+    fn each_run(&mut self, take: &mut dyn FnMut(&str) -> Result<Flow>) -> Result<Flow> {
+        if self.lines.parse().is_text()
+            && let Some(done) = self.lines.runs(take)
+        {
+            return done;
+        }
+        self.each_str(take)
+    }
+}
+
+/// The lines of one block.
+struct BlockLines<P> {
     blocks: Arc<Blocks>,
     block: u32,
     bytes: Buffer,
@@ -213,14 +290,12 @@ struct LineStream<T, P> {
     cancellation: Cancellation,
     /// Lines until it is looked whether the run was cancelled.
     left: u32,
-    item: PhantomData<fn() -> T>,
 }
 
-impl<T: Item, P: Parse<T>> LineStream<T, P> {
-    /// Gives the lines to `take` until it has enough.
+impl<P> ReadLines<P> for BlockLines<P> {
     #[inline]
     fn lines(&mut self, mut take: impl FnMut(&P, Line<'_>) -> Result<Flow>) -> Result<Flow> {
-        let LineStream { blocks, block, bytes, piece, before, at, form, parse, cancellation, left, .. } = self;
+        let BlockLines { blocks, block, bytes, piece, before, at, form, parse, cancellation, left } = self;
         let Form { end, coding } = &**form;
         let pieces = blocks.pieces(*block);
         while let Some(now) = pieces.get(*piece) {
@@ -250,47 +325,26 @@ impl<T: Item, P: Parse<T>> LineStream<T, P> {
         }
         Ok(MORE)
     }
+
+    fn runs(&mut self, take: &mut dyn FnMut(&str) -> Result<Flow>) -> Option<Result<Flow>> {
+        let is_white = self.form.end == LineEnd::Any && self.form.coding.is_plain();
+        is_white.then(|| self.windows(take))
+    }
+
+    fn stop(&mut self) {
+        self.piece = usize::MAX;
+    }
+
+    fn parse(&self) -> &P {
+        &self.parse
+    }
 }
 
-impl<T: Item, P: Parse<T>> Stream<T> for LineStream<T, P> {
-    fn next(&mut self) -> Option<Result<T>> {
-        let mut next = None;
-        let done = self.lines(|parse, line| {
-            next = parse.parse(line)?;
-            Ok(if next.is_some() { ENOUGH } else { MORE })
-        });
-        match done {
-            Ok(_) => next.map(Ok),
-            Err(error) => {
-                self.piece = usize::MAX;
-                Some(Err(error))
-            }
-        }
-    }
-
-    fn each(&mut self, take: &mut dyn FnMut(T) -> Result<Flow>) -> Result<Flow> {
-        self.lines(|parse, line| match parse.parse(line)? {
-            Some(item) => take(item),
-            None => Ok(MORE),
-        })
-    }
-
-    fn each_str(&mut self, take: &mut dyn FnMut(&str) -> Result<Flow>) -> Result<Flow> {
-        self.lines(|parse, line| match parse.text(line) {
-            Some(text) => take(&text?),
-            None => Err(Error::new(ErrorKind::Type, "lines that are no text were read as text; this is a defect of the engine")),
-        })
-    }
-
-    /// Windows of many lines, where what ends lines is white space.
-    fn each_run(&mut self, take: &mut dyn FnMut(&str) -> Result<Flow>) -> Result<Flow> {
-        let form = self.form.clone();
+impl<P> BlockLines<P> {
+    /// Windows of many lines.
+    fn windows(&mut self, take: &mut dyn FnMut(&str) -> Result<Flow>) -> Result<Flow> {
+        let BlockLines { blocks, block, bytes, piece, before, at, form, cancellation, .. } = self;
         let coding = &form.coding;
-        let none = Line { bytes: &[], offset: 0, path: Path::new(""), coding };
-        if form.end != LineEnd::Any || !coding.is_plain() || self.parse.text(none).is_none() {
-            return self.each_str(take);
-        }
-        let LineStream { blocks, block, bytes, piece, before, at, cancellation, .. } = self;
         let pieces = blocks.pieces(*block);
         while let Some(now) = pieces.get(*piece) {
             let len = now.len as usize;
