@@ -6,7 +6,7 @@ use chunkstore::array::{Array, concatenate};
 use chunkstore::delayed::{Delayed, delayed, try_delayed, value};
 use chunkstore::engine::{FutureState, Scheduler, as_completed};
 use chunkstore::graph::{Graph, Registry, call, key, list, tokenize};
-use chunkstore::{Engine, ErrorKind};
+use chunkstore::{Engine, ErrorKind, bag};
 use ndarray::{Array1, Array2, ArrayD};
 use std::collections::{BTreeMap, HashMap};
 use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
@@ -389,4 +389,24 @@ fn tokens() {
     ];
     let different: std::collections::HashSet<String> = different.into_iter().map(|token| token.unwrap()).collect();
     assert_eq!(different.len(), 10);
+}
+
+/// Lists of lists, what may be missing, arrays, bags and their values as arguments.
+#[test]
+fn containers_of_lazy_values_are_arguments() {
+    let one = |n: i64| delayed(|n: i64| n).call((n,));
+    let nested = vec![vec![one(1), one(2)], vec![], vec![one(3)]];
+    let shape = |lists: Vec<Vec<i64>>| lists.into_iter().map(|list| list.into_iter().sum::<i64>()).collect::<Vec<_>>();
+    assert_eq!(delayed(shape).call((&nested,)).compute().unwrap(), [3, 0, 3]);
+    assert_eq!(delayed(shape).call((nested,)).compute().unwrap(), [3, 0, 3]);
+    let pair = [one(4), one(5)];
+    assert_eq!(delayed(|list: Vec<i64>| list.len() as i64).call((&pair,)).compute().unwrap(), 2);
+    let or = delayed(|n: Option<i64>| n.unwrap_or(-1));
+    assert_eq!((or.call((Some(one(7)),)).compute().unwrap(), or.call((None::<Delayed<i64>>,)).compute().unwrap()), (7, -1));
+    let arrays = vec![Array::<f64>::ones([4], 2), Array::<f64>::ones([3], 2)];
+    let sum = delayed(|arrays: Vec<Vec<f64>>| arrays.iter().flatten().sum::<f64>()).call((&arrays,));
+    assert_eq!(sum.compute().unwrap(), 7.0);
+    let bag = bag::range(10, 3);
+    let both = delayed(|all: Vec<u64>, sum: u64| all.iter().sum::<u64>() + sum).call((&bag, &bag.sum()));
+    assert_eq!(both.compute().unwrap(), 90);
 }

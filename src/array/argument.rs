@@ -42,6 +42,28 @@ impl<T: Element, D: Dimension> IntoArg<ndarray::Array<T, D>> for Array<T> {}
 impl<T: Element> IntoArg<Block> for Array<T> {}
 impl<T: Element> IntoArg<Vec<T>> for Array<T> {}
 
+/// A list of arrays, each as a whole.
+impl<T: Element> IntoTask for Vec<Array<T>> {
+    fn encode(self, program: &mut Program) {
+        (&self).encode(program);
+    }
+}
+impl<T: Element, D: Dimension> IntoArg<Vec<ndarray::Array<T, D>>> for Vec<Array<T>> {}
+impl<T: Element> IntoArg<Vec<Block>> for Vec<Array<T>> {}
+impl<T: Element> IntoArg<Vec<Vec<T>>> for Vec<Array<T>> {}
+
+impl<T: Element> IntoTask for &Vec<Array<T>> {
+    fn encode(self, program: &mut Program) {
+        program.list(|program| {
+            self.iter().for_each(|array| array.encode(program));
+            self.len() as u32
+        });
+    }
+}
+impl<T: Element, D: Dimension> IntoArg<Vec<ndarray::Array<T, D>>> for &Vec<Array<T>> {}
+impl<T: Element> IntoArg<Vec<Block>> for &Vec<Array<T>> {}
+impl<T: Element> IntoArg<Vec<Vec<T>>> for &Vec<Array<T>> {}
+
 impl<T: Element + Argument> IntoTask for Item<T> {
     fn encode(self, program: &mut Program) {
         fn item<T: Element>(block: Block) -> Result<T> {

@@ -2,7 +2,10 @@
 
 use crate::bag::{Bag, BagValue, Broadcast, Item, Joined, decoded, gathered};
 use crate::delayed::Delayed;
-use crate::graph::{Becomes, Given, Node, Picked, Size, Sizes, TaskContext, Value, from_block, from_scalar};
+use crate::graph::{
+    Argument, Becomes, Fits, Given, IntoArg, IntoTask, Node, Picked, Program, Size, Sizes, TaskContext, Typed, Value, from_block,
+    from_scalar,
+};
 use crate::{Error, ErrorKind, Result};
 use chunkstore_store::{Chunk, RecordsWriter};
 use smallvec::SmallVec;
@@ -61,6 +64,33 @@ impl<T: Item + Sync> BagValue<T> {
         BagValue::from_bag(picked(vec![value.node.clone()], Encodes::<T>::one()), Location::caller())
     }
 }
+
+/// All elements of a bag, in order, as a list: all of them are in memory together.
+impl<T: Item + Sync + Argument + Clone> IntoTask for &Bag<T> {
+    fn encode(self, program: &mut Program) {
+        fn joined<T>(parts: Vec<Vec<T>>) -> Vec<T> {
+            parts.into_iter().flatten().collect()
+        }
+        match self.to_delayed() {
+            Ok(parts) => program.call(
+                |program| {
+                    parts.encode(program);
+                    1
+                },
+                Typed(joined::<T>, PhantomData),
+            ),
+            Err(error) => program.literal(Err(error)),
+        }
+    }
+}
+impl<T: Item + Sync + Argument + Clone> IntoArg<Vec<T>> for &Bag<T> {}
+
+impl<T: Item + Sync> IntoTask for &BagValue<T> {
+    fn encode(self, program: &mut Program) {
+        self.to_delayed().encode(program);
+    }
+}
+impl<T: Item + Sync + Fits<U>, U> IntoArg<U> for &BagValue<T> {}
 
 impl<T: Item + Sync> Bag<T> {
     /// A bag whose partitions are delayed lists.

@@ -49,6 +49,48 @@ impl<T> IntoTask for &[Delayed<T>] {
 }
 impl<T: Fits<U>, U> IntoArg<Vec<U>> for &[Delayed<T>] {}
 
+impl<T, const N: usize> IntoTask for &[Delayed<T>; N] {
+    fn encode(self, program: &mut Program) {
+        list(self, program);
+    }
+}
+impl<T: Fits<U>, U, const N: usize> IntoArg<Vec<U>> for &[Delayed<T>; N] {}
+
+/// Lists of lists.
+impl<T> IntoTask for Vec<Vec<Delayed<T>>> {
+    fn encode(self, program: &mut Program) {
+        (&self).encode(program);
+    }
+}
+impl<T: Fits<U>, U> IntoArg<Vec<Vec<U>>> for Vec<Vec<Delayed<T>>> {}
+
+impl<T> IntoTask for &Vec<Vec<Delayed<T>>> {
+    fn encode(self, program: &mut Program) {
+        program.list(|program| {
+            self.iter().for_each(|values| list(values, program));
+            self.len() as u32
+        });
+    }
+}
+impl<T: Fits<U>, U> IntoArg<Vec<Vec<U>>> for &Vec<Vec<Delayed<T>>> {}
+
+/// What may be missing.
+impl<T: Argument + Clone> IntoTask for Option<Delayed<T>> {
+    fn encode(self, program: &mut Program) {
+        match self {
+            Some(value) => program.call(
+                |program| {
+                    program.node(&value.node);
+                    1
+                },
+                Typed(Some::<T>, PhantomData),
+            ),
+            None => None::<T>.encode(program),
+        }
+    }
+}
+impl<T: Argument + Clone> IntoArg<Option<T>> for Option<Delayed<T>> {}
+
 macro_rules! tuples {
     ($(($($t:ident $u:ident $x:ident),*))*) => { $(
         impl<$($t),*> IntoTask for ($(Delayed<$t>,)*) {

@@ -229,7 +229,7 @@ impl EngineBuilder {
     /// Makes the engine.
     ///
     /// # Errors
-    /// Invalid where a size is not one, there are no threads, or the scratch folder has no name; out of memory where the bound is too small for the
+    /// Invalid where a size is not one, there are no threads or futures, or the scratch folder has no name; out of memory where the bound is too small for the
     /// process as it stands; unusable where the scratch folder that was named cannot be used; locked where another engine has the checkpoint folder.
     pub fn build(self) -> Result<Engine> {
         let memory = match &self.memory {
@@ -242,6 +242,10 @@ impl EngineBuilder {
             return Err(
                 Error::new(ErrorKind::Invalid, "an engine needs at least one thread").hint("leave `threads` out for one a processor")
             );
+        }
+        if self.futures == Some(0) {
+            let error = Error::new(ErrorKind::Invalid, "an engine is to have at least one computation under way");
+            return Err(error.hint("leave `futures` out for four"));
         }
         let speculative_spill = self.speculative_spill;
         let lease = Ledger::lease(memory)?;

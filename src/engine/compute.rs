@@ -2,7 +2,7 @@
 
 use super::cache::OwnedReservation;
 use super::checkpoint::Saving;
-use super::curve::Curve;
+use super::curve::{Again, Curve};
 use super::rates;
 use super::roots::{Roots, Values, each_once};
 use super::several::{Computable, Persistable};
@@ -23,9 +23,15 @@ use std::sync::atomic::Ordering::Relaxed;
 /// The bytes that a task takes in tables, apart from its edges.
 const BYTES_A_TASK: u64 = 192;
 
+/// Tables of so many tasks are not booked.
+const SMALL_GRAPH: usize = 1000;
+
 /// Runs with fewer bytes than this are not worth a forecast that nobody asked for, unless their tasks move so much that the forecast takes nothing beside them.
 const SMALL: u64 = 16 << 20;
 const HEAVY: u64 = 128 << 10;
+
+/// After a run that took fewer seconds than this nobody looks what the process has taken.
+const LOOKED: f64 = 0.01;
 
 /// Runs and results of fewer bytes than this do not have the process measured.
 const MEASURED: u64 = 4 << 20;
@@ -176,28 +182,48 @@ impl Engine {
         let result_bytes: u64 = parts.iter().map(|part| part.bytes).sum();
         let results = self.or_without_cache(|| self.reserve_results(result_bytes))?;
         let mut roots = Roots::new(parts.into_iter().map(|part| (part.layer, part.keep)).collect());
-        let linked = optimised(std::mem::take(&mut roots.layers), |layers| self.cached(self.optimised(layers)))?;
+        let layers = std::mem::take(&mut roots.layers);
+        let before = layers.clone();
+        let linked = optimised(layers, |layers| self.cached(self.optimised(layers)))?;
         let (saving, linked) = self.saving(linked, |layers| Saving::look(self.checkpoint.as_ref(), layers))?;
         let mut lowered = lower_optimised(&linked)?;
         settle_held(&mut lowered.table, self.shared.core.arena.ledger().limit());
         self.rates.settle_sources(&mut lowered.table, &self.shared.core);
         let keep = each_once(&roots.tasks(&lowered.roots)?);
         let sizes = self.sizes.expect(&lowered.table);
+        let graph = self.reserve_graph(&lowered.table)?;
         let prepared = self.shared.prepare(&lowered.table, &keep, &lowered.barriers, true, sizes.as_deref())?;
         let mut explain = self.explain_plan(&lowered, &prepared, result_bytes);
         let outside = explain.memory.saturating_sub(prepared.bound);
         let situation = prepared.situation;
-        drop((prepared.planning, results, saving));
+        drop((prepared.planning, results, saving, graph));
         if let Some(situation) = situation {
-            let book = |table: &TaskTable| match graph_bytes(table) {
-                _ if table.len() <= 1000 => Ok(None),
+            let book = |table: &TaskTable| match booked_for_graph(table) {
+                0 => Ok(None),
                 bytes => Ok(Some((self.shared.core.arena.ledger().book(bytes)?, OwnedReservation::new(&self.shared, bytes)?))),
             };
-            if let Some(curve) = Curve::new(lowered, situation, outside, book) {
+            if let Some(curve) = Curve::new(lowered, situation, outside, self.again(before, roots), book) {
                 explain.curve = Some(Arc::new(curve));
             }
         }
         Ok(explain)
+    }
+
+    /// Makes the tasks of layers again, as they would be with another bound; nothing where more than the bound decides about them.
+    fn again(&self, layers: Vec<LayerRef>, roots: Roots) -> Option<Again> {
+        if self.cache.is_some() || self.checkpoint.is_some() {
+            return None;
+        }
+        let (shared, rates) = (self.shared.clone(), self.rates.clone());
+        Some(Box::new(move |bound| {
+            let linked = optimised(layers.clone(), |layers| shared.optimise_within(layers, bound)).ok()?;
+            let mut lowered = lower_optimised(&linked).ok()?;
+            settle_held(&mut lowered.table, shared.core.arena.ledger().limit());
+            rates.settle_sources(&mut lowered.table, &shared.core);
+            let keep = each_once(&roots.tasks(&lowered.roots).ok()?);
+            let (numbers, keep) = shared.places(&lowered.table, &keep, &lowered.barriers).ok()?;
+            Some((lowered.table, numbers, keep))
+        }))
     }
 
     /// The layers with those that are in the cache taken from there.
@@ -356,8 +382,7 @@ impl Engine {
         settle_held(&mut lowered.table, self.shared.core.arena.ledger().limit());
         self.rates.settle_sources(&mut lowered.table, &self.shared.core);
         let table = &lowered.table;
-        let graph_bytes = graph_bytes(table);
-        let graph = if table.len() > 1000 { Some(self.reserve_graph(graph_bytes, table.len())?) } else { None };
+        let graph = self.reserve_graph(table)?;
         let moved: u64 = table.out.iter().sum::<u64>() + table.load.iter().sum::<u64>();
         self.remeasure(moved)?;
         let candidates = match &self.cache {
@@ -396,6 +421,7 @@ impl Engine {
         // A result may be what a plan's sink holds: nobody else is to have it when it is taken out.
         self.sizes.learn(&std::mem::take(&mut executed.plans));
         executed.notes.extend(saving.notes());
+        executed.notes.extend(self.passed(explain.exact, executed.facts.seconds));
         let mut also = executed.kept.split_off(wanted.min(executed.kept.len())).into_iter();
         for candidate in candidates {
             let held: Vec<_> = also.by_ref().take(candidate.tasks.len()).collect();
@@ -421,17 +447,43 @@ impl Engine {
         Ok(())
     }
 
-    fn reserve_graph(&self, bytes: u64, tasks: usize) -> Result<Reservation<'_>> {
-        Reservation::new(&self.shared, bytes).map_err(|_| {
-            let message = format!("a graph of {tasks} tasks takes {}, more than the bound leaves", super::memory::show_bytes(bytes));
-            Error::new(ErrorKind::OutOfMemory, message).hint("use larger chunks, or give the engine more memory")
-        })
+    /// What is to be said where the process has come to take more than the bound, while functions gave values whose sizes nobody knew.
+    fn passed(&self, exact: bool, seconds: f64) -> Option<String> {
+        if exact || seconds < LOOKED {
+            return None;
+        }
+        let (peak, memory) = (chunkstore_store::peak_resident_bytes(), self.memory());
+        if peak <= self.seen_peak.fetch_max(peak, Relaxed).max(memory) {
+            return None;
+        }
+        let mib = super::memory::show_bytes;
+        let what = "values of types of your own, or other parts of the program, hold memory that is not counted";
+        Some(format!("the process took {}, more than its bound of {}: {what}", mib(peak), mib(memory)))
+    }
+
+    /// Sets aside what the tables of a graph take.
+    fn reserve_graph(&self, table: &TaskTable) -> Result<Option<Reservation<'_>>> {
+        let bytes = booked_for_graph(table);
+        if bytes == 0 {
+            return Ok(None);
+        }
+        let left = self.memory_for_tasks();
+        let reserved = Reservation::new(&self.shared, bytes).map_err(|_| {
+            let mib = super::memory::show_bytes;
+            let message = format!("a graph of {} tasks takes {}, and the bound leaves {}", table.len(), mib(bytes), mib(left));
+            // Half of what is left for the tasks themselves.
+            let times = (2 * bytes).div_ceil(left.max(1)).next_power_of_two();
+            let more = (2 * bytes).saturating_sub(left);
+            let hint = format!("use chunks that are {times} times as large, or give the engine at least {} more", mib(more));
+            Error::new(ErrorKind::OutOfMemory, message).hint(hint)
+        })?;
+        Ok(Some(reserved))
     }
 }
 
-/// The bytes that the tables of a graph take.
-fn graph_bytes(table: &TaskTable) -> u64 {
-    table.len() as u64 * BYTES_A_TASK + table.inputs.len() as u64 * 16
+/// The bytes that are set aside for the tables of a graph: none where they are few.
+pub(super) fn booked_for_graph(table: &TaskTable) -> u64 {
+    if table.len() <= SMALL_GRAPH { 0 } else { table.len() as u64 * BYTES_A_TASK + table.inputs.len() as u64 * 16 }
 }
 
 /// What a run computes, in a few letters: the name of its last layer that is no sink.

@@ -37,6 +37,8 @@ pub struct Engine {
     pub(super) rates: Arc<Rates>,
     /// What was learned of the sizes of what functions give.
     pub(super) sizes: Arc<LearnedSizes>,
+    /// The most bytes of the process that were ever in memory, as far as it was looked.
+    pub(super) seen_peak: Arc<AtomicU64>,
     /// What may be wanted again.
     pub(super) cache: Option<Arc<Cache>>,
     /// Who lowers the bound while memory is short.
@@ -69,6 +71,7 @@ impl Engine {
             callbacks: Callbacks::default(),
             rates: Arc::default(),
             sizes: Arc::default(),
+            seen_peak: Arc::new(chunkstore_store::peak_resident_bytes().into()),
             cache: None,
             pressure: None,
         }

@@ -487,7 +487,11 @@ impl Core {
 
 impl State {
     fn set_bound(&mut self, core: &Core) {
-        self.policy.set_bound(plan::policy_bound(&core.arena, self.reserved + core.spill.reserved_bytes()));
+        let bound = plan::policy_bound(&core.arena, self.reserved + core.spill.reserved_bytes());
+        if bound != self.policy.bound() {
+            core.recorder.bound(bound);
+        }
+        self.policy.set_bound(bound);
     }
 
     pub(super) fn run_of(&mut self, id: u32) -> Option<&mut Run> {

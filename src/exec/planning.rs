@@ -156,6 +156,11 @@ impl Shared {
         let largest_kept = kept_chunks.iter().map(|(_, kept)| kept.bytes).max().unwrap_or(0);
         Ok(Prepared { planned, bound, least, resident, largest_kept, planning, situation })
     }
+
+    /// For each task that stands for a kept chunk that chunk's number, and the tasks whose outputs stay.
+    pub(crate) fn places(self: &Arc<Self>, table: &TaskTable, keep: &[u32], barriers: &[BarrierTask]) -> Result<(Vec<u32>, Vec<u32>)> {
+        Ok((kept_numbers(table, self)?, with_held(keep, barriers)))
+    }
 }
 
 fn bytes_of(kept: &[(u32, Kept)], chunk: u32) -> u64 {

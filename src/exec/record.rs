@@ -137,6 +137,21 @@ impl Recorder {
         }
     }
 
+    /// The same, with when it was.
+    fn describe_now(&self, mut description: Value) {
+        for sink in self.sinks.lock().iter() {
+            description["at_ns"] = sink.now_ns().into();
+            sink.describe(&description);
+        }
+    }
+
+    /// Writes down that tasks share `bound` bytes from now on.
+    pub(super) fn bound(&self, bound: u64) {
+        if self.is_on() {
+            self.describe_now(json!({ "what": "bound", "bound": bound }));
+        }
+    }
+
     /// Describes a plan, where anybody records; the number of its first layer is noted in it.
     pub(super) fn plan(&self, plan: &mut Plan, bound: u64) {
         if !self.is_on() {
@@ -153,7 +168,7 @@ impl Recorder {
         }
         described.push(self.describe_graph(plan, first + count - 1));
         plan.first_layer = Some(first);
-        self.describe(&json!({ "what": "run", "tasks": plan.order.len(), "bound": bound, "layers": described }));
+        self.describe_now(json!({ "what": "run", "tasks": plan.order.len(), "bound": bound, "layers": described }));
         let sinks = self.sinks.lock();
         for (place, task) in plan.order.iter().enumerate() {
             let bytes = plan.batch.out.get(place).copied().unwrap_or(0);

@@ -70,7 +70,11 @@ impl Shared {
 
     /// What the optimiser makes of layers here. An eighth of what tasks may use is left for what buffers take beside their payload.
     pub(crate) fn optimise(&self, layers: Vec<LayerRef>) -> Vec<LayerRef> {
-        let bound = self.core.bound();
+        self.optimise_within(layers, self.core.bound())
+    }
+
+    /// The same where tasks may use `bound` bytes.
+    pub(crate) fn optimise_within(&self, layers: Vec<LayerRef>, bound: u64) -> Vec<LayerRef> {
         (self.passes)(layers, bound - bound / 8)
     }
 

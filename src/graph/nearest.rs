@@ -11,20 +11,21 @@ const SEARCHED: usize = 100_000;
 pub(crate) fn missing(graph: &Graph, key: &GraphKey, user: Option<&GraphKey>) -> Error {
     let needed = user.map(|user| format!(", which {} needs", user.quoted())).unwrap_or_default();
     let error = Error::new(ErrorKind::Graph, format!("the graph has no key {}{needed}", key.quoted()));
-    let near = nearest(graph, key);
+    let near = nearest(graph, key, user);
     match near.is_empty() {
         true => error.hint("set it, or pass the text as a literal"),
         false => error.hint(format!("did you mean {}?", near.join(" or "))),
     }
 }
 
-/// Up to three keys that are a few letters away from `key`, the nearest first.
-fn nearest(graph: &Graph, key: &GraphKey) -> Vec<String> {
+/// Up to three keys that are a few letters away from `key`, the nearest first; not `user`, which cannot need itself.
+fn nearest(graph: &Graph, key: &GraphKey, user: Option<&GraphKey>) -> Vec<String> {
     let sought: Vec<char> = key.quoted().chars().collect();
     let most = (sought.len() / 3).clamp(1, 4);
     let mut near: Vec<_> = graph
         .keys()
         .take(SEARCHED)
+        .filter(|known| Some(*known) != user)
         .filter_map(|known| {
             let name = known.quoted();
             distance(&sought, &name.chars().collect::<Vec<_>>(), most).map(|away| (away, name))

@@ -218,7 +218,7 @@ fn array_value<E: Element>(array: ArrayD<E>, task: Option<&TaskContext<'_>>) -> 
     Ok(Block::new(buffer, offset.unwrap_or(0) * size_of::<E>(), E::DTYPE, shape)?.into())
 }
 
-/// The bytes that an object is counted for: its own size and, for text and vectors of numbers or of text, what these hold.
+/// The bytes that an object is counted for: its own size and, for text, vectors of numbers or of text, and vectors of these, what they hold.
 /// What other types own on the heap is not seen.
 fn object_bytes<T: 'static>(value: &T) -> u64 {
     let any = value as &dyn Any;
@@ -226,13 +226,21 @@ fn object_bytes<T: 'static>(value: &T) -> u64 {
     if let Some(text) = any.downcast_ref::<String>() {
         bytes += text.capacity();
     }
+    let held = |texts: &Vec<String>| texts.capacity() * size_of::<String>() + texts.iter().map(String::capacity).sum::<usize>();
     if let Some(texts) = any.downcast_ref::<Vec<String>>() {
-        bytes += texts.capacity() * size_of::<String>() + texts.iter().map(String::capacity).sum::<usize>();
+        bytes += held(texts);
+    }
+    if let Some(lists) = any.downcast_ref::<Vec<Vec<String>>>() {
+        bytes += lists.capacity() * size_of::<Vec<String>>() + lists.iter().map(held).sum::<usize>();
     }
     macro_rules! vectors {
         ($($t:ty),*) => { $(
             if let Some(elements) = any.downcast_ref::<Vec<$t>>() {
                 bytes += elements.capacity() * size_of::<$t>();
+            }
+            if let Some(lists) = any.downcast_ref::<Vec<Vec<$t>>>() {
+                bytes += lists.capacity() * size_of::<Vec<$t>>();
+                bytes += lists.iter().map(|list| list.capacity() * size_of::<$t>()).sum::<usize>();
             }
         )* };
     }

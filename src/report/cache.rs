@@ -169,7 +169,7 @@ impl History {
             }
         }
         let base = top - 110.0 + HEIGHT;
-        let scale = HEIGHT / profile.peak_bytes.max(self.bound).max(1) as f64;
+        let scale = HEIGHT / profile.peak_bytes.max(self.most_bound()).max(1) as f64;
         let mut svg = Svg::new(left + width + 45.0, base + 40.0 + bands as f64 * 16.0);
         self.axis(&mut svg, top, base);
         let mut at = 0;
@@ -182,10 +182,10 @@ impl History {
             }
             at += run.len();
         }
-        if self.bound > 0 {
-            let y = base - self.bound as f64 * scale;
-            svg.line(&[(left, y), (left + width, y)], "#c33", false);
-            svg.text((left - 6.0, y + 4.0), Anchor::End, &format!("bound {}", mib(self.bound)));
+        if let Some((_, first)) = self.bounds.first() {
+            let y = |bound: u64| base - bound as f64 * scale;
+            svg.line(&self.bound_line(y), "#c33", false);
+            svg.text((left - 6.0, y(*first) + 4.0), Anchor::End, &format!("bound {}", mib(*first)));
         }
         let y = base - profile.peak_bytes as f64 * scale;
         svg.text((left - 6.0, (y + 4.0).min(base - 14.0)), Anchor::End, &format!("at most {}", mib(profile.peak_bytes)));

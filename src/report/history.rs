@@ -24,8 +24,10 @@ pub struct History {
     tasks: Vec<TaskHistory>,
     by_place: FxHashMap<(u32, u32), u32>,
     runs: usize,
-    /// The bytes that tasks shared, as the last run to begin was told.
+    /// The most bytes that tasks of a run shared.
     pub bound: u64,
+    /// The bytes that tasks shared, and since when, in nanoseconds since the log began: they change with the engine's bound, and with what results and graphs take of it.
+    pub bounds: Vec<(u64, u64)>,
     /// When the log began, in nanoseconds since 1970.
     pub began_ns: u64,
     /// When the last event was, in nanoseconds since the log began.
@@ -147,8 +149,10 @@ impl History {
         let text = |value: &Value, name: &str| value.get(name).and_then(Value::as_str).unwrap_or_default().to_string();
         let number = |value: &Value, name: &str| value.get(name).and_then(Value::as_u64).unwrap_or(0);
         match text(description, "what").as_str() {
+            "bound" => self.bounded(description),
             "run" => {
-                self.bound = number(description, "bound");
+                self.bound = self.bound.max(number(description, "bound"));
+                self.bounded(description);
                 self.runs += 1;
                 for layer in description.get("layers").and_then(Value::as_array).into_iter().flatten() {
                     let numbers = |name: &str| -> Vec<u32> {
@@ -167,6 +171,33 @@ impl History {
             }
             _ => {}
         }
+    }
+
+    fn bounded(&mut self, description: &Value) {
+        let number = |name: &str| description.get(name).and_then(Value::as_u64).unwrap_or(0);
+        let (at, bound) = (number("at_ns"), number("bound"));
+        if self.bounds.last().is_none_or(|(_, last)| *last != bound) {
+            self.bounds.push((at, bound));
+        }
+    }
+
+    /// The bound over time as a line, from where a picture's time begins to where it ends; `y` is where so many bytes are.
+    pub(super) fn bound_line(&self, y: impl Fn(u64) -> f64) -> Vec<(f64, f64)> {
+        let mut points = Vec::new();
+        let mut before = None;
+        for (place, (at, bound)) in self.bounds.iter().enumerate() {
+            let x = self.x_of(if place == 0 { 0 } else { (*at).min(self.ended_ns) });
+            points.extend(before.map(|bound| (x, y(bound))));
+            points.push((x, y(*bound)));
+            before = Some(*bound);
+        }
+        points.extend(before.map(|bound| (self.x_of(self.ended_ns), y(bound))));
+        points
+    }
+
+    /// The most bytes that tasks shared at any time.
+    pub(super) fn most_bound(&self) -> u64 {
+        self.bounds.iter().map(|(_, bound)| *bound).max().unwrap_or(self.bound)
     }
 
     fn number(&mut self, layer: u32, block: u32) -> u32 {

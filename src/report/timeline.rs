@@ -98,7 +98,7 @@ impl History {
         let mut moments: Vec<(u64, u64)> =
             self.tasks().flat_map(|task| task.moments.iter().map(|moment| (moment.at_ns, moment.held))).collect();
         moments.sort_unstable();
-        let most = moments.iter().map(|(_, held)| *held).max().unwrap_or(0).max(self.bound).max(1) as f64;
+        let most = moments.iter().map(|(_, held)| *held).max().unwrap_or(0).max(self.most_bound()).max(1) as f64;
         let (base, end) = (TOP - 10.0, self.ended_ns.max(1) as f64);
         let mut columns = vec![None::<u64>; COLUMNS + 1];
         for (at, held) in moments {
@@ -113,10 +113,10 @@ impl History {
             points.push((LEFT + x as f64, base - last as f64 / most * CURVE));
         }
         svg.line(&points, &rgb(MEMORY, 1.0), false);
-        if self.bound > 0 {
-            let y = base - self.bound as f64 / most * CURVE;
-            svg.line(&[(LEFT, y), (LEFT + COLUMNS as f64, y)], "#c33", false);
-            svg.text((LEFT - 6.0, y + 4.0), Anchor::End, &format!("bound {:.1} MiB", self.bound as f64 / f64::from(1 << 20)));
+        if let Some((_, first)) = self.bounds.first() {
+            let y = |bound: u64| base - bound as f64 / most * CURVE;
+            svg.line(&self.bound_line(y), "#c33", false);
+            svg.text((LEFT - 6.0, y(*first) + 4.0), Anchor::End, &format!("bound {:.1} MiB", *first as f64 / f64::from(1 << 20)));
         }
         svg.text((LEFT - 6.0, base - CURVE / 2.0), Anchor::End, "in memory");
     }
