@@ -6,8 +6,16 @@ use chunkstore::array::{Array, random};
 use chunkstore::engine::RunReport;
 use chunkstore::{Engine, chunks};
 use std::path::{Path, PathBuf};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 const MIB: u64 = 1 << 20;
+
+/// The bound is on the whole process: tests run one at a time.
+static ALONE: Mutex<()> = Mutex::new(());
+
+fn alone() -> MutexGuard<'static, ()> {
+    ALONE.lock().unwrap_or_else(PoisonError::into_inner)
+}
 
 /// Something to compute on an engine, by name.
 struct Job {
@@ -170,4 +178,66 @@ fn facts_are_as_forecast() {
 #[ignore = "a measurement"]
 fn facts_are_as_forecast_within_any_room() {
     measure(&[1, 2], &[1 << 30, 160 * MIB, 80 * MIB, 64 * MIB]);
+}
+
+/// Of many small tasks the graph's tables are the most; what is explained is what is run.
+#[test]
+fn tables_of_graphs_are_in_the_forecast() {
+    let _alone = alone();
+    let job = |cut: usize| {
+        let x = random::random([200, 200]).chunks([cut, cut]).seed(1).array();
+        (&x - x.mean(0)).abs().sum(..).item_collection()
+    };
+    let sum = job(2);
+    let engine = engine(2, 64 * MIB);
+    let explain = engine.explain(&sum).unwrap();
+    engine.compute(&sum).unwrap();
+    let run = engine.last_run().unwrap();
+    assert!(explain.exact && run.peak_bytes <= explain.peak_bytes, "{} of {}\n{explain}\n{run}", run.peak_bytes, explain.peak_bytes);
+    // A bound that the graph does not fit into is refused by both, with what would do.
+    let (small, sum) = (self::engine(1, 34 * MIB), job(1));
+    for error in [small.explain(&sum).map(drop).unwrap_err(), small.compute(&sum).map(drop).unwrap_err()] {
+        let text = error.to_string();
+        assert!(text.contains("a graph of") && text.contains("times as large"), "{text}");
+    }
+}
+
+/// With each bound of a curve the computation runs, and moves no more than the curve says.
+#[test]
+fn curves_are_the_forecasts_of_other_bounds() {
+    let _alone = alone();
+    type Makes = Box<dyn Fn() -> Array<f64>>;
+    let jobs: [(&str, Makes); 2] = [
+        (
+            "turned",
+            Box::new(|| {
+                let x = random::random([4096, 1024]).chunks([256, 256]).seed(5).array().map_blocks(|block| block.to_owned() * 2.0);
+                (&x + &x.flip(0)).sum(..)
+            }),
+        ),
+        (
+            "centred",
+            Box::new(|| {
+                let x = random::random([4096, 1024]).chunks([64, 1024]).seed(6).array().map_blocks(|block| block.to_owned() + 1.0);
+                (&x - x.mean(0)).abs().sum(..)
+            }),
+        ),
+    ];
+    for (name, job) in jobs {
+        let engine = engine(1, 256 * MIB);
+        let wanted = engine.compute(&job().item_collection()).unwrap();
+        let curve = engine.explain(job()).unwrap().curve();
+        assert!(curve.len() > 1, "{name}");
+        // At the least bound a few pages more in the process are too many.
+        for point in curve.into_iter().skip(2) {
+            engine.set_memory(point.memory).unwrap();
+            let explain = engine.explain(job()).unwrap();
+            let found = [explain.spilled_bytes, explain.reread_bytes, explain.read_again_bytes];
+            let wanted_of = [point.spilled_bytes, point.reread_bytes, point.read_again_bytes];
+            // A point leaves a MiB for what the process may come to take beside what is counted: with that as much room as here less is moved.
+            let within = found.iter().zip(wanted_of).all(|(found, wanted)| *found <= wanted + wanted / 4 + 4 * MIB);
+            assert!(within, "{name} within {}: {found:?}, and the curve says {wanted_of:?}", point.memory);
+            assert_eq!(engine.compute(&job().item_collection()).unwrap().to_bits(), wanted.to_bits());
+        }
+    }
 }

@@ -4,9 +4,9 @@ use super::blocks::{Blocks, LineEnd, ReadBlocks};
 use super::encoding::Coding;
 use super::pipeline::{Item, Pipeline};
 use super::regroup::missing;
-use super::stream::{BoxStream, ENOUGH, Flow, MORE, Stream};
+use super::stream::{BoxStream, ENOUGH, Flow, MORE, Stream, as_text, no_text};
 use crate::graph::{Cancellation, Dependency, Key, KeyBuilder, LayerRef, TaskContext, Value};
-use crate::{Error, ErrorKind, Result};
+use crate::{Error, Result};
 use chunkstore_store::{Buffer, Chunk};
 use std::borrow::Cow;
 use std::marker::PhantomData;
@@ -260,9 +260,13 @@ impl<T: Item, P: Parse<T>, R: ReadLines<P>> Stream<T> for Parsed<R, P> {
     }
 
     fn each_str(&mut self, take: &mut dyn FnMut(&str) -> Result<Flow>) -> Result<Flow> {
+        if !self.lines.parse().is_text() {
+            // Text that the lines are parsed to.
+            return self.each(&mut |item: T| take(as_text(&item)?));
+        }
         self.lines.lines(|parse, line| match parse.text(line) {
             Some(text) => take(&text?),
-            None => Err(Error::new(ErrorKind::Type, "lines that are no text were read as text; this is a defect of the engine")),
+            None => Err(no_text()),
         })
     }
 

@@ -74,7 +74,9 @@ impl Target {
             Some(name) => name(i as usize),
             None => format!("{i:0digits$}"),
         };
-        let names: Vec<String> = (0..partitions).map(|i| format!("{before}{}{after}", number(i))).collect();
+        let all = || (0..partitions).map(|i| format!("{before}{}{after}", number(i))).collect();
+        let names: Vec<String> = std::panic::catch_unwind(std::panic::AssertUnwindSafe(all))
+            .map_err(|_| Error::new(ErrorKind::Panicked, "the function panicked that names files").at(&self.path))?;
         let mut seen = HashSet::new();
         match names.iter().find(|name| !seen.insert(name.as_str())) {
             Some(twice) => {

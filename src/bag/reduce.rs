@@ -100,7 +100,8 @@ impl<S: Item, A: Item> Reduction<S, A> {
 }
 
 impl<T: Item> Bag<T> {
-    /// Folds the elements of each partition from `initial` on, then what became of the partitions, in order, by `combine`. `initial` is folded into each partition.
+    /// Folds the elements of each partition from `initial` on, then what became of the partitions, in order, by `combine`. `initial` is folded into each partition,
+    /// also where it has no elements (Dask leaves those out): let it change nothing.
     ///
     /// ```
     /// use chunkstore::bag;

@@ -31,6 +31,9 @@ const SAMPLES_HELD: u64 = 8;
 /// The least bytes of a run.
 const RUN: u64 = 8 << 20;
 
+/// What the allocator adds to an element and its key.
+const ADDED: u64 = 32;
+
 /// What reading a run takes while it is merged: a block of the log.
 const OPEN: u64 = 4 << 20;
 
@@ -205,16 +208,16 @@ where
         let bytes = log.sizes(partition)?.bytes;
         // Runs as long as there will be many, by what each takes while they are merged.
         let run = RUN.max((bytes as f64 * OPEN as f64).sqrt() as u64);
+        // A range of one key is in order: where it is another, that is found at once.
+        if bytes > RUN && self.is_one_key(log, partition, task)? {
+            return Ok(Box::new(Elements::new(log.gather(partition)?, task.cancellation())));
+        }
         let mut elements = Elements::<T>::new(log.gather(partition)?, task.cancellation());
         let mut rows = Vec::new();
         let last = self.fill(task, &mut elements, run, &mut rows)?;
         if last {
             rows.sort_by(|a, b| a.0.cmp(&b.0));
             return Ok(Box::new(Sorted(rows.into_iter())));
-        }
-        let one = |rows: &[(K, T)]| rows.windows(2).all(|pair| matches!(pair, [a, b] if a.0 == b.0));
-        if one(&rows) && self.is_one_key(rows.first().map(|row| &row.0), log, partition, task)? {
-            return Ok(Box::new(Elements::new(log.gather(partition)?, task.cancellation())));
         }
         let count = (bytes / run) as u32 + 2;
         task.reserve(ByteLog::LEAST_MEMORY + Spread::bytes(count) + u64::from(count) * OPEN)?;
@@ -254,6 +257,7 @@ impl<K: Item + Ord, G> Sort<K, G> {
     where
         G: Fn(&T) -> K,
     {
+        let mut counted = rows.len();
         let (mut taken, mut claimed) = (0u64, rows.capacity() as u64 * size_of::<(K, T)>() as u64);
         loop {
             let before = elements.read;
@@ -265,9 +269,9 @@ impl<K: Item + Ord, G> Sort<K, G> {
                 let more = (rows.len() as u64 * 2 + 1024) * size_of::<(K, T)>() as u64 * 3 / 2;
                 task.claim(more.saturating_sub(claimed))?;
                 claimed = claimed.max(more);
-                // What elements and keys hold beside is taken to be what they take encoded.
-                task.claim(taken * 2)?;
-                taken = 0;
+                // What elements and keys hold beside is taken to be what they take encoded, and what the allocator adds.
+                task.claim(taken * 2 + (rows.len() - counted) as u64 * ADDED)?;
+                (taken, counted) = (0, rows.len());
             }
             rows.push((key, item));
             if elements.read >= run {
@@ -277,13 +281,15 @@ impl<K: Item + Ord, G> Sort<K, G> {
         }
     }
 
-    /// Whether all elements of a partition have a key.
-    fn is_one_key<T: Item>(&self, key: Option<&K>, log: &ShuffleLog, partition: u32, task: &TaskContext<'_>) -> Result<bool>
+    /// Whether all elements of a partition have one key.
+    fn is_one_key<T: Item>(&self, log: &ShuffleLog, partition: u32, task: &TaskContext<'_>) -> Result<bool>
     where
         G: Fn(&T) -> K,
     {
         let mut elements = Elements::<T>::new(log.gather(partition)?, task.cancellation());
-        let flow = elements.each(&mut |item| Ok(if Some(&(self.key)(&item)) == key { MORE } else { ENOUGH }))?;
+        let Some(first) = elements.next().transpose()? else { return Ok(true) };
+        let first = (self.key)(&first);
+        let flow = elements.each(&mut |item| Ok(if (self.key)(&item) == first { MORE } else { ENOUGH }))?;
         Ok(flow == Flow::More)
     }
 }

@@ -48,10 +48,7 @@ pub(crate) trait Stream<T: 'static> {
 
     /// As [`Stream::each`], for a stream of text: nothing is copied that need not be.
     fn each_str(&mut self, take: &mut dyn FnMut(&str) -> Result<Flow>) -> Result<Flow> {
-        self.each(&mut |item| match (&item as &dyn Any).downcast_ref::<String>() {
-            Some(text) => take(text),
-            None => Err(Error::new(ErrorKind::Type, "a stream of other elements was read as text; this is a defect of the engine")),
-        })
+        self.each(&mut |item| take(as_text(&item)?))
     }
 
     /// As [`Stream::each_str`], of several elements at a time: a text, and which parts of it they are.
@@ -66,6 +63,16 @@ pub(crate) trait Stream<T: 'static> {
     fn each_run(&mut self, take: &mut dyn FnMut(&str) -> Result<Flow>) -> Result<Flow> {
         self.each_str(take)
     }
+}
+
+/// The text that an element is.
+pub(crate) fn as_text<T: Any>(item: &T) -> Result<&str> {
+    (item as &dyn Any).downcast_ref::<String>().map(String::as_str).ok_or_else(no_text)
+}
+
+#[cold]
+pub(crate) fn no_text() -> Error {
+    Error::new(ErrorKind::Type, "a stream of other elements was read as text; this is a defect of the engine")
 }
 
 /// What texts are given in: a text, and the parts of it that are elements.

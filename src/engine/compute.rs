@@ -2,7 +2,7 @@
 
 use super::cache::OwnedReservation;
 use super::checkpoint::Saving;
-use super::curve::{Again, Curve};
+use super::curve::{Again, Booked, Curve, Made, Outside, Source, Tasks};
 use super::rates;
 use super::roots::{Roots, Values, each_once};
 use super::several::{Computable, Persistable};
@@ -194,19 +194,34 @@ impl Engine {
         let graph = self.reserve_graph(&lowered.table)?;
         let prepared = self.shared.prepare(&lowered.table, &keep, &lowered.barriers, true, sizes.as_deref())?;
         let mut explain = self.explain_plan(&lowered, &prepared, result_bytes);
-        let outside = explain.memory.saturating_sub(prepared.bound);
+        if explain.exact && !is_worth(moved(&lowered.table), lowered.table.len()) {
+            // It will not be held to a forecast.
+            explain.peak_bytes = explain.peak_bytes.max(self.peak_of(&prepared, everything(self, &prepared), true));
+        }
+        let outside = self.outside();
+        let everything_of = lowered.table.out.iter().chain(&lowered.table.scratch).sum();
+        let count = lowered.table.len();
         let situation = prepared.situation;
         drop((prepared.planning, results, saving, graph));
         if let Some(situation) = situation {
-            let book = |table: &TaskTable| match booked_for_graph(table) {
-                0 => Ok(None),
-                bytes => Ok(Some((self.shared.core.arena.ledger().book(bytes)?, OwnedReservation::new(&self.shared, bytes)?))),
+            let tables = booked_for_graph(&lowered.table);
+            let source = match self.again(before, roots) {
+                Some(again) => Some(Source::Again(again)),
+                None => book_tables(&self.shared, &lowered.table)
+                    .ok()
+                    .map(|booked| Source::Kept { table: Box::new(lowered.table), _booked: booked }),
             };
-            if let Some(curve) = Curve::new(lowered, situation, outside, self.again(before, roots), book) {
-                explain.curve = Some(Arc::new(curve));
-            }
+            let tasks = Tasks { tables, everything: everything_of, count };
+            explain.curve = source.map(|source| Arc::new(Curve::new(tasks, source, situation, outside)));
         }
         Ok(explain)
+    }
+
+    /// What of the bound is not for tasks, as things stand.
+    fn outside(&self) -> Outside {
+        let core = &self.shared.core;
+        let limit = core.arena.ledger().limit();
+        Outside { process: self.memory().saturating_sub(limit), reserved: core.reserved() }
     }
 
     /// Makes the tasks of layers again, as they would be with another bound; nothing where more than the bound decides about them.
@@ -222,7 +237,8 @@ impl Engine {
             rates.settle_sources(&mut lowered.table, &shared.core);
             let keep = each_once(&roots.tasks(&lowered.roots).ok()?);
             let (numbers, keep) = shared.places(&lowered.table, &keep, &lowered.barriers).ok()?;
-            Some((lowered.table, numbers, keep))
+            let booked = book_tables(&shared, &lowered.table).ok()?;
+            Some(Made { table: lowered.table, numbers, keep, _booked: booked })
         }))
     }
 
@@ -285,7 +301,6 @@ impl Engine {
             layers: Explain::layers_of(table, &planned.numbered, planned.forecast.as_ref(), &expected.layers),
             curve: None,
         };
-        let batch = &planned.numbered.batch;
         match &planned.forecast {
             Some(forecast) => {
                 explain.set_forecast(forecast);
@@ -293,8 +308,7 @@ impl Engine {
             }
             // Nothing was simulated, as little is moved: no more can be booked than everything at once.
             None => {
-                let scratch = batch.scratch.iter().max().copied().unwrap_or(0) * self.shared.core.settings.threads_in_all() as u64;
-                explain.peak_bytes = self.peak_of(prepared, batch.out.iter().sum::<u64>() + scratch, explain.exact);
+                explain.peak_bytes = self.peak_of(prepared, everything(self, prepared), explain.exact);
             }
         }
         if !explain.exact {
@@ -383,7 +397,7 @@ impl Engine {
         self.rates.settle_sources(&mut lowered.table, &self.shared.core);
         let table = &lowered.table;
         let graph = self.reserve_graph(table)?;
-        let moved: u64 = table.out.iter().sum::<u64>() + table.load.iter().sum::<u64>();
+        let moved = moved(table);
         self.remeasure(moved)?;
         let candidates = match &self.cache {
             Some(cache) => cache.candidates(table, &self.rates.expect(table), keep),
@@ -395,7 +409,7 @@ impl Engine {
         let sizes = self.sizes.expect(table);
         let learned = sizes.iter().flatten().filter(|size| **size != SizeRange::ANY).map(|size| size.most);
         let moved = moved.max(learned.sum());
-        let forecast = moved > SMALL || (moved > MEASURED && moved / table.len().max(1) as u64 >= HEAVY);
+        let forecast = is_worth(moved, table.len());
         let sizes = sizes.filter(|_| forecast);
         let prepared = self.or_without_cache(|| self.shared.prepare(table, keep, &lowered.barriers, forecast, sizes.as_deref()))?;
         let explain = self.explain_plan(&lowered, &prepared, result_bytes);
@@ -467,18 +481,47 @@ impl Engine {
         if bytes == 0 {
             return Ok(None);
         }
-        let left = self.memory_for_tasks();
-        let reserved = Reservation::new(&self.shared, bytes).map_err(|_| {
+        let left = self.shared.core.bound();
+        let refused = || {
             let mib = super::memory::show_bytes;
             let message = format!("a graph of {} tasks takes {}, and the bound leaves {}", table.len(), mib(bytes), mib(left));
-            // Half of what is left for the tasks themselves.
+            // As much again for the tasks themselves.
             let times = (2 * bytes).div_ceil(left.max(1)).next_power_of_two();
             let more = (2 * bytes).saturating_sub(left);
             let hint = format!("use chunks that are {times} times as large, or give the engine at least {} more", mib(more));
             Error::new(ErrorKind::OutOfMemory, message).hint(hint)
-        })?;
+        };
+        if bytes >= left {
+            return Err(refused());
+        }
+        let reserved = Reservation::new(&self.shared, bytes).map_err(|_| refused())?;
         Ok(Some(reserved))
     }
+}
+
+/// Books the tables of a graph for as long as somebody plans with them.
+fn book_tables(shared: &Arc<Shared>, table: &TaskTable) -> Result<Booked> {
+    match booked_for_graph(table) {
+        0 => Ok(None),
+        bytes => Ok(Some((shared.core.arena.ledger().book(bytes)?, OwnedReservation::new(shared, bytes)?))),
+    }
+}
+
+/// The bytes that tasks give and load.
+fn moved(table: &TaskTable) -> u64 {
+    table.out.iter().sum::<u64>() + table.load.iter().sum::<u64>()
+}
+
+/// Whether a run of so many tasks that move so many bytes is worth a forecast that nobody asked for.
+fn is_worth(moved: u64, tasks: usize) -> bool {
+    moved > SMALL || (moved > MEASURED && moved / tasks.max(1) as u64 >= HEAVY)
+}
+
+/// What all outputs take together, with the scratch of the largest tasks.
+fn everything(engine: &Engine, prepared: &Prepared<'_>) -> u64 {
+    let batch = &prepared.planned.numbered.batch;
+    let scratch = batch.scratch.iter().max().copied().unwrap_or(0) * engine.shared.core.settings.threads_in_all() as u64;
+    batch.out.iter().sum::<u64>() + scratch
 }
 
 /// The bytes that are set aside for the tables of a graph: none where they are few.

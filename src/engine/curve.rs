@@ -2,8 +2,6 @@
 
 use super::cache::OwnedReservation;
 use super::compute::booked_for_graph;
-use crate::Result;
-use crate::exec::Lowered;
 use crate::graph::TaskTable;
 use crate::plan::{self, OwnedSituation};
 use crate::policy::Forecast;
@@ -27,72 +25,108 @@ pub struct CurvePoint {
     pub read_again_bytes: u64,
 }
 
-/// The tasks that a computation has where tasks may use so many bytes, and of these the numbers of those that stand for kept chunks and those whose outputs stay: the optimiser
-/// makes larger tasks where there is more room.
-pub(super) type Again = Box<dyn Fn(u64) -> Option<(TaskTable, Vec<u32>, Vec<u32>)> + Send + Sync>;
+/// What tables are booked by; nothing where they are small.
+pub(super) type Booked = Option<(Booking, OwnedReservation)>;
 
-/// The tasks of a computation, and the engine as it stood, so that other bounds can be planned.
+/// The tasks of a computation with some bound, the numbers of those that stand for kept chunks, and those whose outputs stay.
+pub(super) struct Made {
+    pub(super) table: TaskTable,
+    pub(super) numbers: Vec<u32>,
+    pub(super) keep: Vec<u32>,
+    pub(super) _booked: Booked,
+}
+
+/// The tasks that a computation has where tasks and tables may use so many bytes: the optimiser makes larger tasks where there is more room.
+pub(super) type Again = Box<dyn Fn(u64) -> Option<Made> + Send + Sync>;
+
+/// Where the tasks of other bounds come from.
+pub(super) enum Source {
+    /// They are made again.
+    Again(Again),
+    /// They are those of the engine's bound.
+    Kept { table: Box<TaskTable>, _booked: Booked },
+}
+
+/// What is known of the tasks of the engine's bound.
+pub(super) struct Tasks {
+    /// What the tables take.
+    pub(super) tables: u64,
+    /// All outputs and all scratch.
+    pub(super) everything: u64,
+    pub(super) count: usize,
+}
+
+/// What the process may come to take beside what is counted, from one plan to the next.
+const SPARE: u64 = 1 << 20;
+
+/// What of a bound is not for tasks.
+#[derive(Clone, Copy)]
+pub(super) struct Outside {
+    /// What the process takes beside what is counted.
+    pub(super) process: u64,
+    /// What is set aside for results, tables and buffers.
+    pub(super) reserved: u64,
+}
+
+impl Outside {
+    /// The bound with which tasks may use so many bytes, where `tables` of a graph are set aside in place of `before`.
+    fn memory(self, tasks: u64, before: u64, tables: u64) -> u64 {
+        self.process + SPARE + plan::limit_for(tasks, self.reserved.saturating_sub(before) + tables)
+    }
+}
+
+/// A computation, and the engine as it stood, so that other bounds can be planned.
 pub(super) struct Curve {
-    table: TaskTable,
+    tasks: Tasks,
+    source: Source,
     situation: OwnedSituation,
-    /// What of a bound is not for tasks.
-    outside: u64,
-    /// Makes the tasks again for another bound, where they are few.
-    again: Option<Again>,
-    /// What its tables take, booked for as long as they are kept.
-    _booked: Option<(Booking, OwnedReservation)>,
+    outside: Outside,
 }
 
 impl Curve {
-    /// Keeps a plan's tables; nothing where `book` finds no room for them.
-    pub(super) fn new(
-        lowered: Lowered,
-        situation: OwnedSituation,
-        outside: u64,
-        again: Option<Again>,
-        book: impl FnOnce(&TaskTable) -> Result<Option<(Booking, OwnedReservation)>>,
-    ) -> Option<Self> {
-        let booked = book(&lowered.table).ok()?;
-        let again = again.filter(|_| lowered.table.len() <= LARGE);
-        Some(Curve { table: lowered.table, situation, outside, again, _booked: booked })
+    pub(super) fn new(tasks: Tasks, source: Source, situation: OwnedSituation, outside: Outside) -> Self {
+        Curve { tasks, source, situation, outside }
     }
 
-    /// The forecast where tasks may use so many bytes, and what is not for tasks then.
+    /// The forecast where tasks may use so many bytes, and what the tables of the graph take then.
     fn at(&self, bound: u64) -> Option<(Forecast, u64)> {
-        let OwnedSituation { numbers, keep, .. } = &self.situation;
-        let tables = booked_for_graph(&self.table);
-        match &self.again {
-            Some(again) => {
-                let (table, numbers, keep) = again(bound + tables)?;
-                let forecast = plan::plan(&table, &numbers, &keep, &self.situation.at(bound)).forecast?;
-                Some((forecast, self.outside.saturating_sub(tables) + booked_for_graph(&table)))
+        let situation = self.situation.at(bound);
+        match &self.source {
+            Source::Again(again) => {
+                let made = again(bound + self.tasks.tables)?;
+                let forecast = plan::plan(&made.table, &made.numbers, &made.keep, &situation).forecast?;
+                Some((forecast, booked_for_graph(&made.table)))
             }
-            None => Some((plan::plan(&self.table, numbers, keep, &self.situation.at(bound)).forecast?, self.outside)),
+            Source::Kept { table, .. } => {
+                let OwnedSituation { numbers, keep, .. } = &self.situation;
+                Some((plan::plan(table, numbers, keep, &situation).forecast?, self.tasks.tables))
+            }
         }
     }
 
     /// Points from the least bound that tasks can do with, to the least found with which nothing is spilled or read again.
     pub(super) fn points(&self, least: u64) -> Vec<CurvePoint> {
-        let everything: u64 = self.table.out.iter().chain(&self.table.scratch).sum::<u64>() + least;
+        let everything = self.tasks.everything.saturating_add(least);
+        let before = self.tasks.tables;
         let point = |bound: u64| {
-            let (forecast, outside) = self.at(bound)?;
+            let (forecast, tables) = self.at(bound)?;
             let point = CurvePoint {
-                memory: bound + outside,
+                memory: self.outside.memory(bound, before, tables),
                 spilled_bytes: forecast.spilled_bytes,
                 reread_bytes: forecast.reread_bytes,
                 read_again_bytes: forecast.source_reread_bytes,
             };
-            Some((point, forecast.peak_bytes))
+            Some((point, forecast.peak_bytes, tables))
         };
         // With everything in memory the peak says how much of it is ever used at once.
-        let Some((mut free, peak)) = point(everything.max(least)) else { return Vec::new() };
-        free.memory = free.memory - everything.max(least) + peak.max(least);
-        let count = if self.table.len() > LARGE { FEW_POINTS } else { POINTS };
+        let Some((mut free, peak, tables)) = point(everything.max(least)) else { return Vec::new() };
+        free.memory = self.outside.memory(peak.max(least), before, tables);
+        let count = if self.tasks.count > LARGE { FEW_POINTS } else { POINTS };
         let ratio = (peak.max(least) as f64 / least.max(1) as f64).powf(1.0 / count as f64);
         let mut points: Vec<CurvePoint> = Vec::new();
         let mut bound = least.max(1) as f64;
         for _ in 0..count {
-            points.extend(point(bound as u64).map(|(point, _)| point));
+            points.extend(point(bound as u64).map(|(point, ..)| point));
             if points.last().is_some_and(|point| point.spilled_bytes + point.read_again_bytes == 0) {
                 return points;
             }
@@ -105,6 +139,6 @@ impl Curve {
 
 impl std::fmt::Debug for Curve {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Curve").field("tasks", &self.table.len()).finish_non_exhaustive()
+        f.debug_struct("Curve").field("tasks", &self.tasks.count).finish_non_exhaustive()
     }
 }

@@ -104,8 +104,13 @@ pub(super) struct State {
     pub(super) reserved: u64,
     /// Why kept chunks could not be written, since a run last began.
     pub(super) unwritten: Option<Error>,
+    /// How often tasks have waited for memory that others took.
+    waits: FxHashMap<u32, u32>,
     actions: Vec<Action>,
 }
+
+/// So often a task that kept to what it was booked for, and found no memory, waits for others.
+const MOST_WAITS: u32 = 64;
 
 /// What an input and output thread is to do.
 #[derive(Clone, Copy, Debug)]
@@ -158,6 +163,7 @@ impl Core {
             served: false,
             reserved,
             unwritten: None,
+            waits: FxHashMap::default(),
             actions: Vec::new(),
         };
         Core {
@@ -174,6 +180,11 @@ impl Core {
             recorder: Recorder::default(),
             shared,
         }
+    }
+
+    /// The bytes of the lease that are set aside for other things than tasks.
+    pub(crate) fn reserved(&self) -> u64 {
+        self.state.lock().reserved + self.spill.reserved_bytes()
     }
 
     /// Sets aside `bytes` of the bound for what the policy does not move: results, the graph itself.
@@ -364,6 +375,7 @@ impl Core {
         let run = state.runs.remove(at);
         if state.runs.is_empty() {
             self.arena.ledger().set_mark(None);
+            state.waits.clear();
         }
         drop(state);
         match (run.error, run.ended) {
@@ -684,7 +696,15 @@ impl State {
             // It needs more than it said.
             Some(asked) => asked.saturating_sub(self.policy.bytes_of(id)).max(self.policy.scratch_of(id) + 1),
             // It kept to what it said, and others did not. It waits for them, unless it is alone.
-            None if self.policy.running() > 1 || self.policy.io_under_way() > 0 => self.policy.scratch_of(id),
+            None if self.policy.running() > 1 || self.policy.io_under_way() > 0 => {
+                let waits = self.waits.entry(id).or_default();
+                *waits += 1;
+                // What does not fit however often it is tried ends the run.
+                if *waits > MOST_WAITS {
+                    return None;
+                }
+                self.policy.scratch_of(id)
+            }
             None => return None,
         };
         let need = (self.policy.need_of(id) - self.policy.scratch_of(id)).saturating_add(scratch);

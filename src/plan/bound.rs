@@ -40,6 +40,12 @@ pub(crate) fn bound_within(limit: u64, reserved: u64) -> u64 {
     limit.saturating_sub(reserved).saturating_sub(SLAB_SLACK.min(limit / 16))
 }
 
+/// The lease of which tasks may use `bound` bytes.
+pub(crate) fn limit_for(bound: u64, reserved: u64) -> u64 {
+    let others = bound.saturating_add(reserved);
+    others.saturating_add(SLAB_SLACK.min(others / 15))
+}
+
 /// The bytes that an output of `payload` bytes is booked for.
 pub(crate) fn booked(payload: u64) -> u64 {
     if payload == 0 { 0 } else { Arena::footprint(usize::try_from(payload).unwrap_or(usize::MAX)) }
@@ -96,7 +102,10 @@ pub(crate) fn does_not_fit(table: &TaskTable, task: u32, need: u64, bound: u64, 
                  that are not joined, or give {larger}"
             )
         }
-        _ => format!("use chunks of at most 1/{factor} of the size (`rechunk`, or `chunks` where the array is opened), or {larger}"),
+        _ => format!(
+            "use chunks of at most 1/{factor} of the size (arrays: `rechunk`, or `chunks` where they are opened; bags: `blocksize` where files are read, or \
+             more partitions), or {larger}"
+        ),
     };
     Error::new(ErrorKind::OutOfMemory, message).task(table.name_of(task)).hint(hint)
 }

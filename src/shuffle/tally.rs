@@ -20,6 +20,9 @@ const MERGING: (usize, usize) = (1 << 19, 8 << 20);
 const WRITING_HEAP: (usize, usize) = (1 << 16, 1 << 20);
 const MERGING_HEAP: (usize, usize) = (1 << 17, 2 << 20);
 
+/// The same behind the log where cells only name what is kept, which takes more than a cell.
+const MERGING_BESIDE: (usize, usize) = (1 << 18, 4 << 20);
+
 /// About the bytes of a part, where a partition is split since its keys are too many for a table.
 const PART: u64 = 2 << 20;
 
@@ -99,6 +102,7 @@ fn table_of<Y: Tally>(tally: &Y, is_merging: bool) -> (usize, usize) {
     match (is_merging, tally.on_heap()) {
         (false, false) => WRITING,
         (false, true) => WRITING_HEAP,
+        (true, false) if tally.acc_bytes() > 0 => MERGING_BESIDE,
         (true, false) => MERGING,
         (true, true) => MERGING_HEAP,
     }
