@@ -525,3 +525,28 @@ proptest! {
         });
     }
 }
+
+#[test]
+fn text_in_lines_of_json_comes_back() {
+    let engine = engine();
+    let folder = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
+    let words = ["a", "b c", "é\n\"", ""].map(String::from);
+    for name in ["*.jsonl", "*.jsonl.gz"] {
+        let text = bag::from_sequence(words.clone(), 2);
+        let paths = engine.compute(&text.to_json_lines(folder.path().join(name))).unwrap();
+        let read = bag::read_json_lines::<String>(&paths).unwrap();
+        assert_eq!(engine.compute(&read).unwrap(), words);
+        assert_eq!(engine.compute(&read.str().split_whitespace()).unwrap(), ["a", "b", "c", "é", "\""]);
+        assert_eq!(engine.compute((&read.count(), &read.str().len().sum(), &read.distinct().count())).unwrap(), (4, 7, 4));
+    }
+}
+
+#[test]
+fn a_function_that_names_files_may_panic() {
+    let engine = engine();
+    let folder = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
+    let text = bag::from_sequence(["a", "b"].map(String::from), 2);
+    let files = text.to_textfiles(folder.path().join("*.txt")).name_function(|i| [0].get(i).unwrap().to_string());
+    assert_eq!(engine.compute(&files).unwrap_err().kind(), ErrorKind::Panicked);
+    assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0);
+}

@@ -265,3 +265,31 @@ fn the_answers_of_dask() {
     assert_eq!(json(serde_json::to_value(sorted(everywhere(&groups)))), answer("groupby"));
     assert_eq!(json(serde_json::to_value(everywhere(&ints.sort_by(|x| *x)))), answer("sort"));
 }
+
+/// Two tasks that each wait for room that the log never has: an error, for any number of threads, that says what to do.
+#[test]
+fn an_element_that_no_log_takes_is_an_error() {
+    let _alone = alone();
+    for threads in [1, 2] {
+        let folder = folder();
+        let engine = engine(threads, "512MiB", folder.path());
+        let long = bag::range(2, 2).map(|_| "x".repeat(100 << 20));
+        let error = engine.compute(&long.group_by(|text| text.len()).count()).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Unsupported, "{error}");
+        assert!(error.to_string().contains("a shuffle takes at once") && error.to_string().contains("more memory"), "{error}");
+        assert_eq!(engine.compute(&bag::range(10, 2).group_by(|n| n % 2).count()).unwrap().len(), 2);
+    }
+}
+
+/// A range of one key that is larger than a run is not sorted, and stays in its order.
+#[test]
+fn a_large_range_of_one_key_streams() {
+    let _alone = alone();
+    let folder = folder();
+    let engine = engine(2, "160MiB", folder.path());
+    let rows = bag::range(1_200_000, 12).map(|n| format!("{n:032}"));
+    let sorted = rows.sort_by(|_| 1u8);
+    assert_eq!(engine.compute(&sorted.count()).unwrap(), 1_200_000);
+    let numbers = engine.compute(&sorted.map(|row| row.parse::<u64>().unwrap())).unwrap();
+    assert!(numbers.into_iter().eq(0..1_200_000));
+}

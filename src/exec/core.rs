@@ -104,13 +104,13 @@ pub(super) struct State {
     pub(super) reserved: u64,
     /// Why kept chunks could not be written, since a run last began.
     pub(super) unwritten: Option<Error>,
-    /// How often tasks have waited for memory that others took.
-    waits: FxHashMap<u32, u32>,
+    /// The tasks that found no memory since a task last ended, and when they first did.
+    waits: FxHashMap<u32, Instant>,
     actions: Vec<Action>,
 }
 
-/// So often a task that kept to what it was booked for, and found no memory, waits for others.
-const MOST_WAITS: u32 = 64;
+/// So long tasks that kept to what they were booked for, and found no memory, wait for each other.
+const PATIENCE: Duration = Duration::from_secs(60);
 
 /// What an input and output thread is to do.
 #[derive(Clone, Copy, Debug)]
@@ -635,6 +635,9 @@ impl State {
         let id = job.id;
         let finished = match outcome {
             Ok(value) => {
+                if !self.waits.is_empty() {
+                    self.waits.clear();
+                }
                 let exact = job.plan.table.exact.get(job.task as usize).copied().unwrap_or(false);
                 let bytes = if exact { self.policy.bytes_of(id) } else { plan::booked_bytes(&value) };
                 let object = !matches!(value, Value::None | Value::Chunk(_));
@@ -697,10 +700,9 @@ impl State {
             Some(asked) => asked.saturating_sub(self.policy.bytes_of(id)).max(self.policy.scratch_of(id) + 1),
             // It kept to what it said, and others did not. It waits for them, unless it is alone.
             None if self.policy.running() > 1 || self.policy.io_under_way() > 0 => {
-                let waits = self.waits.entry(id).or_default();
-                *waits += 1;
-                // What does not fit however often it is tried ends the run.
-                if *waits > MOST_WAITS {
+                let since = *self.waits.entry(id).or_insert_with(Instant::now);
+                // Where all that run wait for each other, none of them ends.
+                if self.waits.len() as u32 >= self.policy.running() && since.elapsed() > PATIENCE {
                     return None;
                 }
                 self.policy.scratch_of(id)

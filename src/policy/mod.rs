@@ -7,6 +7,8 @@ mod admit;
 mod batch;
 mod bitset;
 mod course;
+#[cfg(test)]
+mod dice;
 mod evict;
 mod intake;
 mod look;

@@ -67,15 +67,15 @@ impl ShuffleLog {
     }
 
     pub(crate) fn append(&self, partition: u32, attempt: Attempt, bytes: &[u8]) -> Result<()> {
-        self.log.append(partition, attempt, bytes).map_err(|error| match error.kind() {
-            // It waits for room: what it refuses does not fit at all.
-            chunkstore_store::ErrorKind::OutOfMemory => {
-                let message = format!("an element of {} bytes is more than a shuffle takes at once: {error}", bytes.len());
-                let hint =
-                    "give the engine more memory, of which a quarter is for the buffers of shuffles, or cut such elements into parts";
-                Error::new(ErrorKind::Unsupported, message).hint(hint)
+        self.log.append(partition, attempt, bytes).map_err(|error| {
+            let never = error.kind() == chunkstore_store::ErrorKind::OutOfMemory && bytes.len() as u64 > self.log.largest_entry();
+            if !never {
+                return error.into();
             }
-            _ => error.into(),
+            // However often it is tried.
+            let message = format!("an element of {} bytes is more than a shuffle takes at once: {error}", bytes.len());
+            let hint = "give the engine more memory, of which a quarter is for the buffers of shuffles, or cut such elements into parts";
+            Error::new(ErrorKind::Unsupported, message).hint(hint)
         })
     }
 

@@ -4,21 +4,10 @@
 #![allow(clippy::unwrap_used)]
 
 use super::{Setup, simulate};
+use crate::policy::dice::Dice;
 use crate::policy::machine::{Action, Finished};
 use crate::policy::{Batch, Class, Ended, Policy};
 use proptest::prelude::*;
-
-/// A small generator, so that a case is one number.
-struct Dice(u64);
-
-impl Dice {
-    fn roll(&mut self, below: u64) -> u64 {
-        self.0 = self.0.wrapping_add(0x9E37_79B9_7F4A_7C15);
-        let z = (self.0 ^ (self.0 >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
-        let z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
-        (z ^ (z >> 31)) % below.max(1)
-    }
-}
 
 fn random_batch(dice: &mut Dice, base: u32) -> Batch {
     let count = 1 + dice.roll(60) as u32;

@@ -451,6 +451,20 @@ impl ByteLog {
         self.shared().folder()
     }
 
+    /// So many bytes fit in one entry, whatever else is in the buffer: it is within a page of what the buffer can take at the most.
+    ///
+    /// ```
+    /// use chunkstore_store::{ByteLog, LogOptions};
+    /// let log = ByteLog::temporary(1, LogOptions::new().memory(ByteLog::LEAST_MEMORY))?;
+    /// assert!(log.largest_entry() < ByteLog::LEAST_MEMORY);
+    /// # Ok::<(), chunkstore_store::Error>(())
+    /// ```
+    pub fn largest_entry(&self) -> u64 {
+        let pool = &self.shared().pool;
+        let page = pool.page() as u64;
+        (pool.limit() / page).saturating_sub(1) * page
+    }
+
     /// What it holds, and what it did.
     pub fn stats(&self) -> LogStats {
         let shared = self.shared();
