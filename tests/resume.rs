@@ -297,6 +297,25 @@ fn other_inputs_are_other_work() {
 }
 
 #[test]
+fn what_a_changed_file_has_no_part_in_is_found() {
+    let folder = folder();
+    let (run, file, other) = (folder.path().join("run"), folder.path().join("x.npy"), folder.path().join("y.npy"));
+    make_file(&file, 1);
+    make_file(&other, 2);
+    let engine = engine(&run);
+    let sums = || slowly(&file, 1).sum(..) / slowly(&other, 1).max(..);
+    assert_eq!(interrupt(&engine, &run, &sums(), ROWS as u64 + 10, Engine::cancel).kind(), ErrorKind::Cancelled);
+    make_file(&other, 3);
+    let answer = engine.compute(&sums().item_collection()).unwrap();
+    let unchanged = found(&engine);
+    assert!(unchanged > 0 && unchanged <= ROWS as u64, "{unchanged}");
+    let plain = Engine::builder().memory("256MiB").build().unwrap();
+    assert_eq!(answer.to_bits(), plain.compute(&sums().item_collection()).unwrap().to_bits());
+    drop(engine);
+    assert_tidy(&run, &[]);
+}
+
+#[test]
 fn a_file_that_cannot_be_read_for_a_moment_ends_a_run_that_goes_on() {
     let folder = folder();
     let (run, file) = (folder.path().join("run"), folder.path().join("x.npy"));

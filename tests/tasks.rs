@@ -347,8 +347,9 @@ fn other_arguments_and_unregistered_functions_are_made_again() {
     assert!(engine.compute(work(folder.path(), 10)).is_err());
     let before = kept(&run);
     assert!(before > 0);
-    // Other parts are another run.
-    engine.compute(work(folder.path(), 9)).unwrap();
+    // Calls with other arguments are another run.
+    let other = self::folder();
+    engine.compute(work(other.path(), 9)).unwrap();
     assert_eq!((found(&engine), kept(&run)), (0, before));
     // Equal closures cannot be told from others, nor can what is made of what they give.
     let parts: Vec<_> = (0..10)
@@ -440,6 +441,34 @@ fn calls_with_paths_follow_the_files() {
     }
     std::fs::remove_file(&broken).unwrap();
     assert_eq!(compute().unwrap(), 2.0);
+}
+
+#[test]
+fn what_a_changed_file_has_no_part_in_is_found() {
+    let folder = folder();
+    let (run, log, broken) = (folder.path().join("run"), folder.path().join("log"), folder.path().join("broken"));
+    let engine = engine(&run);
+    std::fs::write(&broken, "").unwrap();
+    let file = |part: i64| folder.path().join(format!("part-{part}"));
+    let compute = |parts: i64| {
+        let size = |part| try_delayed(size_of).call((StampedPath::of(file(part)).unwrap(), log.clone()));
+        let sizes: Vec<Delayed<f64>> = (0..parts).map(size).collect();
+        engine.compute(try_delayed(unless).call((delayed(total).call((sizes,)), broken.clone())))
+    };
+    for part in 0..6 {
+        std::fs::write(file(part), "x").unwrap();
+    }
+    assert!(compute(5).is_err());
+    assert_eq!(made(&log)[&0], 5);
+    // One file is another, and one is new.
+    std::fs::write(file(2), "four").unwrap();
+    assert!(compute(6).is_err());
+    assert_eq!(made(&log)[&0], 7);
+    std::fs::remove_file(&broken).unwrap();
+    assert_eq!(compute(6).unwrap(), 9.0);
+    assert_eq!((made(&log)[&0], found(&engine)), (7, 6));
+    drop(engine);
+    assert_tidy(&run);
 }
 
 #[test]

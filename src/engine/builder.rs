@@ -100,7 +100,9 @@ impl EngineBuilder {
     ///
     /// What is found is read, and what it was made of is neither read nor computed; the report of the run says how many blocks were found. A key
     /// says what was computed from what: with a file of another path, size or time of its last write (in nanoseconds), another parameter, other
-    /// chunks, or another version of a function nothing is found, and what was saved of the old is not used. Of a path that is the argument of a delayed call only the text
+    /// chunks, or another version of a function nothing is found of what depends on that, and what was saved of the old is not used. What depends on the
+    /// other inputs of the run is: a run that finds what another of the same functions has left, and has not the same inputs, goes on in its place, and
+    /// the rest of what that had left goes with it. Of a path that is the argument of a delayed call only the text
     /// counts; a [`StampedPath`](crate::delayed::StampedPath) has the state of the file too.
     ///
     /// Not saved are blocks of other layers: a run that writes a file (`to_npy`, `save`) finds its reductions, but begins the file anew. Nor is what

@@ -262,11 +262,19 @@ impl Node {
         }
     }
 
+    /// The name of the function that it calls.
+    pub(crate) fn function_name(&self) -> Option<&str> {
+        match &self.body {
+            Body::Task { callees, calls: true, .. } => callees.first().map(Callee::name),
+            _ => None,
+        }
+    }
+
     /// The name that it shares with tasks of its kind.
     pub(crate) fn label(&self) -> &str {
         match (&self.name, &self.body) {
             (Name::Label(name) | Name::Whole(name), _) => name,
-            (_, Body::Task { callees, calls: true, .. }) => callees.first().map_or("call", Callee::name),
+            (_, Body::Task { calls: true, .. }) => self.function_name().unwrap_or("call"),
             (_, Body::Task { .. }) => "list",
             (_, Body::Literal(_)) => "value",
             (_, Body::Alias) => self.inputs.first().map_or("value", |input| match input {

@@ -42,6 +42,12 @@ pub(super) fn known_calls(tasks: &NodeLayer, is_known: impl Fn(Key, u32) -> bool
     known
 }
 
+/// The block in which the value of a call is, where it is there.
+pub(super) fn place_of(target: &Target, key: Key) -> Option<u8> {
+    let found = target.found(key);
+    [CHUNK, OBJECT].into_iter().find(|place| found.stored(*place).is_some()).map(|place| place as u8)
+}
+
 /// Delayed calls, with those that are saved read, and those that can be known again saved.
 pub(super) struct CheckpointedCalls {
     saved: Arc<Saved>,
@@ -63,12 +69,8 @@ struct Saved {
 impl CheckpointedCalls {
     /// `layer`, whose `known` calls are saved in `target`.
     pub(super) fn new(target: Arc<Target>, layer: LayerRef, known: Arc<[bool]>) -> Self {
-        let place = |key: Key| {
-            let found = target.found(key);
-            [CHUNK, OBJECT].into_iter().find(|place| found.stored(*place).is_some()).map(|place| place as u8)
-        };
         let node = |block: usize| NodeLayer::of(&layer)?.node(block as u32);
-        let found = known.iter().enumerate().map(|(block, known)| if *known { place(node(block)?.key()) } else { None });
+        let found = known.iter().enumerate().map(|(block, known)| if *known { place_of(&target, node(block)?.key()) } else { None });
         let found = found.collect();
         let saved = Saved { target, calls: layer.clone(), known, found, encoding: Mutex::new(()) };
         CheckpointedCalls { saved: Arc::new(saved), layer }

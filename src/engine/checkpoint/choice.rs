@@ -5,8 +5,9 @@
 //! Of delayed calls those are that another process would know by their keys; which of these take long enough is seen when they have run.
 
 use super::Checkpoint;
-use super::calls::known_calls;
-use crate::graph::{Key, LayerRef, NodeLayer, in_order};
+use super::calls::{known_calls, place_of};
+use super::target::Target;
+use crate::graph::{Key, LayerRef, NodeLayer, NodeRef, in_order};
 use rustc_hash::{FxHashMap, FxHashSet};
 use std::sync::Arc;
 
@@ -34,6 +35,21 @@ pub(super) struct Choice {
     pub(super) calls: Vec<(LayerRef, Arc<[bool]>)>,
     /// The keys of all that barriers hold, where they mean the same to another process.
     pub(super) held: Vec<Key>,
+}
+
+impl Choice {
+    /// How many of the blocks and calls that are worth saving a dataset has.
+    pub(super) fn present(&self, target: &Target) -> u64 {
+        let blocks = self.layers.iter().map(|layer| u64::from(target.found(layer.key()).count(layer.blocks())));
+        let calls = self.calls.iter().flat_map(|(layer, calls)| chosen(layer, calls));
+        blocks.sum::<u64>() + calls.filter(|call| place_of(target, call.key()).is_some()).count() as u64
+    }
+}
+
+/// The calls of a layer that are worth saving.
+pub(super) fn chosen<'a>(layer: &'a LayerRef, calls: &'a [bool]) -> impl Iterator<Item = &'a NodeRef> + 'a {
+    let all = calls.iter().enumerate().filter(|(_, chosen)| **chosen);
+    all.filter_map(move |(block, _)| NodeLayer::of(layer)?.node(block as u32))
 }
 
 /// The layers behind `roots` that are worth saving, except for those with the keys `apart`, which are saved in any case where they

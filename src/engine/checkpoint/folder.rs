@@ -2,11 +2,12 @@
 
 use super::target::{Naming, Target};
 use crate::Result;
-use crate::graph::{Key, Layer};
+use crate::graph::{Key, KeyBuilder, Layer};
 use chunkstore_store::{Arena, Store, StoreOptions};
 use parking_lot::{Condvar, Mutex};
 use rustc_hash::{FxHashMap, FxHashSet};
 use serde_json::json;
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -67,10 +68,27 @@ impl Checkpoint {
         self.target(format!("checkpoints/{key}"), Naming::Number(key), meta, claim)
     }
 
-    /// Where the blocks of a run are saved, whose layers make up `key`; nothing where it is claimed, and another run has it.
-    pub(super) fn run(&self, key: Key, layers: &[&str], claim: bool) -> Result<Option<Arc<Target>>> {
-        let meta = json!({ "layers": layers.iter().take(64).collect::<Vec<_>>(), "key": key.to_string() });
-        self.target(format!("runs/{key}"), Naming::Layer, meta, claim)
+    /// Where the blocks of a run are saved, whose layers make up `key`; nothing where it is claimed, and another run has it. Where
+    /// nothing has that key it is what a run of layers of the same `names` has left with most of the blocks that `present` counts:
+    /// the same work, of which some inputs were others.
+    pub(super) fn run(&self, key: Key, names: &BTreeSet<&str>, present: impl Fn(&Target) -> u64, claim: bool) -> Result<Option<Arc<Target>>> {
+        let meta = json!({ "layers": names.iter().take(64).collect::<Vec<_>>(), "key": key.to_string() });
+        let alike = format!("runs/{}", names.iter().fold(KeyBuilder::new("runs", 1), |key, name| key.text(name)).finish());
+        let name = format!("{alike}-{key}");
+        let mut best: Option<(u64, Arc<Target>)> = None;
+        if self.store.info(&name)?.is_none() {
+            for info in self.store.infos(&format!("{alike}-*"))? {
+                // One that another run has, or that cannot be read, is left alone.
+                let Ok(Some(target)) = self.target(info.name, Naming::Layer, meta.clone(), claim) else { continue };
+                let one = (present(&target), target);
+                let most = best.as_ref().map_or(0, |(most, _)| *most);
+                let other = if one.0 > most { best.replace(one) } else { Some(one) };
+                if let Some((_, target)) = other.filter(|_| claim) {
+                    self.leave(target.name());
+                }
+            }
+        }
+        best.map_or_else(|| self.target(name, Naming::Layer, meta, claim), |(_, target)| Ok(Some(target)))
     }
 
     fn target(&self, name: String, naming: Naming, meta: serde_json::Value, claim: bool) -> Result<Option<Arc<Target>>> {

@@ -3,7 +3,7 @@
 //! ```text
 //!   layers, optimised --- choice ---> those worth saving --- wrapped ---> tasks that read what is there, and save what they make
 //!                                                              |
-//!        persisted collections: checkpoints/KEY, which stays --+-- others: runs/KEY, which goes when the run has succeeded
+//!        persisted collections: checkpoints/KEY, which stays --+-- others: runs/NAMES-KEY, which goes when the run has succeeded
 //! ```
 //! The log of a shuffle is kept as `shuffles/KEY` meanwhile, beside the store; tasks that are committed in it do not run again.
 //! Delayed calls of registered functions are saved one by one, by their own keys, where they took long.

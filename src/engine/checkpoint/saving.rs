@@ -2,7 +2,7 @@
 
 use super::Checkpoint;
 use super::calls::{CheckpointedCalls, ENCODING_BYTES};
-use super::choice::{choose, is_portable};
+use super::choice::{choose, chosen, is_portable};
 use super::layer::Checkpointed;
 use super::logs::Logs;
 use super::target::Target;
@@ -10,9 +10,10 @@ use super::writes::Writes;
 use crate::Engine;
 use crate::Result;
 use crate::exec::Rewrite;
-use crate::graph::{Keeper, Key, KeyBuilder, LayerRef, NodeLayer, in_order};
+use crate::graph::{Keeper, Key, KeyBuilder, LayerRef, in_order};
 use crate::optimize::{optimize_within, replace};
 use rustc_hash::{FxHashMap, FxHashSet};
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 /// What a run saves and finds; nothing where the engine has no checkpoint folder.
@@ -95,23 +96,21 @@ impl Saving {
             }
         }
         if !choice.layers.is_empty() || !choice.calls.is_empty() {
-            let chosen = choice.layers.iter().chain(choice.calls.iter().map(|(layer, _)| layer));
-            let names: Vec<&str> = chosen.map(|layer| layer.name()).collect();
+            let mut names: BTreeSet<&str> = choice.layers.iter().map(|layer| layer.name()).collect();
             let mut key = KeyBuilder::new("run", 1).inputs(choice.layers.iter().map(|layer| layer.key()));
             for (layer, calls) in &choice.calls {
-                key = keys_of(layer, calls).fold(key, KeyBuilder::input);
+                names.extend(chosen(layer, calls).filter_map(|call| call.function_name()));
+                key = chosen(layer, calls).map(|call| call.key()).fold(key, KeyBuilder::input);
             }
-            let key = key.finish();
-            run.own = checkpoint.run(key, &names, claimed)?;
+            run.own = checkpoint.run(key.finish(), &names, |target| choice.present(target), claimed)?;
             if let Some(target) = run.own.clone() {
                 for layer in &choice.layers {
                     run.wrap(target.clone(), layer.key(), layer, &mut instead);
                 }
                 for (layer, calls) in &choice.calls {
                     let wrapped = CheckpointedCalls::new(target.clone(), layer.clone(), calls.clone());
-                    let chosen = calls.iter().filter(|chosen| **chosen).count() as u64;
                     run.found += wrapped.present();
-                    run.missing += chosen - wrapped.present().min(chosen);
+                    run.missing += (chosen(layer, calls).count() as u64).saturating_sub(wrapped.present());
                     run.has_calls = true;
                     run.found_calls |= wrapped.present() > 0;
                     instead.insert(layer.key(), Arc::new(wrapped));
@@ -223,12 +222,6 @@ impl Run {
         self.missing += u64::from(layer.blocks()) - wrapped.present();
         instead.insert(layer.key(), Arc::new(wrapped));
     }
-}
-
-/// The keys of the calls of a layer that are worth saving.
-fn keys_of<'a>(layer: &'a LayerRef, calls: &'a [bool]) -> impl Iterator<Item = Key> + 'a {
-    let key = |block: usize| NodeLayer::of(layer)?.node(block as u32).map(|node| node.key());
-    calls.iter().enumerate().filter(|(_, chosen)| **chosen).filter_map(move |(block, _)| key(block))
 }
 
 impl Drop for Run {

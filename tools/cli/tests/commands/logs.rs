@@ -36,7 +36,9 @@ fn a_log_is_listed_described_and_shown() {
         assert!(found["disk_bytes"].as_u64().unwrap() > 0 && found["bytes"].as_u64().unwrap() > 0);
     }
     drop(log);
-    assert_eq!(place.run(&["info", "l", "--json"]).code(0).document()["writers_running"], 0);
+    // Its lock may be held a moment longer: by a child of another test that has not become its program yet.
+    let running = || place.run(&["info", "l", "--json"]).code(0).document()["writers_running"].as_u64().unwrap();
+    assert!((0..50).any(|_| running() == 0));
     let said = place.says(&["verify", "l"]);
     assert!(said.contains("l: sound: 100 partitions (2 used), 3 entries of 2 attempts"), "{said}");
     let said = place.says(&["head", "l/7", "--type", "(String, u64)"]);
