@@ -162,7 +162,11 @@ impl<'a, E: FnMut(&[u32]) -> Cost> Portfolio<'a, E> {
         let mut made = Vec::new();
         for (name, weight, make) in CANDIDATES {
             if self.may(weight) || self.best.is_none() {
-                let order = make(self.links, &descent);
+                let mut order = make(self.links, &descent);
+                // Where there is time for one simulation, it is that of the order that would be taken at equal cost.
+                if self.bound > 0 && self.left < 2 * self.evaluation && peak(self.shape, &order) > self.bound {
+                    order = while_hot(self.links, &order);
+                }
                 if self.is_small() {
                     made.push(places(&order));
                 }
@@ -349,7 +353,7 @@ impl<'a, E: FnMut(&[u32]) -> Cost> Portfolio<'a, E> {
         if self.is_free() {
             return;
         }
-        let Some(best) = &self.best else { return };
+        let Some(best) = self.best.as_ref().filter(|_| self.left >= self.evaluation) else { return };
         // At equal cost the hot one: it depends less on how fast each task happens to be.
         let hot = while_hot(self.links, &best.order);
         self.take("while hot", hot, |cost, least| cost.0 <= least.0);

@@ -71,7 +71,13 @@ impl Checkpoint {
     /// Where the blocks of a run are saved, whose layers make up `key`; nothing where it is claimed, and another run has it. Where
     /// nothing has that key it is what a run of layers of the same `names` has left with most of the blocks that `present` counts:
     /// the same work, of which some inputs were others.
-    pub(super) fn run(&self, key: Key, names: &BTreeSet<&str>, present: impl Fn(&Target) -> u64, claim: bool) -> Result<Option<Arc<Target>>> {
+    pub(super) fn run(
+        &self,
+        key: Key,
+        names: &BTreeSet<&str>,
+        present: impl Fn(&Target) -> u64,
+        claim: bool,
+    ) -> Result<Option<Arc<Target>>> {
         let meta = json!({ "layers": names.iter().take(64).collect::<Vec<_>>(), "key": key.to_string() });
         let alike = format!("runs/{}", names.iter().fold(KeyBuilder::new("runs", 1), |key, name| key.text(name)).finish());
         let name = format!("{alike}-{key}");
