@@ -13,6 +13,7 @@ use std::process::Command;
 
 const FILE: &str = "CHUNKSTORE_TEST_TEXT";
 const LISTS: &str = "CHUNKSTORE_TEST_LISTS";
+const USED_TWICE: &str = "CHUNKSTORE_TEST_USED_TWICE";
 
 /// The file, and the bound of the process that reads it.
 const BYTES: u64 = 256 << 20;
@@ -76,6 +77,16 @@ fn child_with_lists() {
     println!("found {} {} {}", found.0, found.1, chunkstore::store::peak_resident_bytes());
 }
 
+/// Not a test: what a function makes of lines is used twice, which could be kept for the second time where it were smaller.
+#[test]
+fn child_that_uses_lines_twice() {
+    let Some(path) = std::env::var_os(USED_TWICE) else { return };
+    let engine = engine();
+    let lines = bag::read_text(Path::new(&path)).unwrap().map(|line| line.to_uppercase());
+    let counts = engine.compute((&lines.count(), &lines.str().len().sum())).unwrap();
+    println!("found {} {} {}", counts.0, counts.1, chunkstore::store::peak_resident_bytes());
+}
+
 /// The numbers that are folded into lists, and these.
 const NUMBERS: u64 = 8_000_000;
 const KEYS: u64 = 50_000;
@@ -114,4 +125,27 @@ fn the_lines_of_a_large_file_are_counted_in_constant_memory() {
 #[test]
 fn lists_that_are_folded_make_way_before_they_fill_the_bound() {
     assert_eq!(found("child_with_lists", (LISTS, "1".as_ref())), [NUMBERS, KEYS]);
+}
+
+#[test]
+fn a_compressed_file_and_long_lines_are_used_twice() {
+    let folder = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
+    // A line takes the block that it is in, itself, and what the function makes of it.
+    for (name, line, count) in [("short.gz", 100, 2_000_000u64), ("long.gz", 12 << 20, 8), ("long", 12 << 20, 8)] {
+        let path = folder.path().join(name);
+        let file = BufWriter::with_capacity(1 << 20, std::fs::File::create(&path).unwrap());
+        let text = "x".repeat(line - 1) + "\n";
+        let write = |file: &mut dyn Write| (0..count).for_each(|_| file.write_all(text.as_bytes()).unwrap());
+        if name.ends_with("gz") {
+            let mut file = flate2::write::GzEncoder::new(file, flate2::Compression::fast());
+            write(&mut file);
+            file.finish().unwrap().flush().unwrap();
+        } else {
+            let mut file = file;
+            write(&mut file);
+            file.flush().unwrap();
+        }
+        let found = found("child_that_uses_lines_twice", (USED_TWICE, path.as_os_str()));
+        assert_eq!(found, [count, count * (line as u64 - 1)], "{name}");
+    }
 }

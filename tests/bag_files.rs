@@ -204,6 +204,25 @@ fn paths_come_with_lines_and_files_of_all_kinds_go_together() {
 }
 
 #[test]
+fn zeros_are_refused_by_name() {
+    let (folder, _) = golden();
+    let path = folder.join("lf.txt");
+    let files = || TextFiles::new(&path);
+    let numbers = bag::range(10, 3);
+    let wrong = [
+        ("blocksize", files().blocksize(0).read().unwrap_err()),
+        ("files_per_partition", files().files_per_partition(0).read().unwrap_err()),
+        ("npartitions", bag::range(10, 0).check().unwrap_err()),
+        ("npartitions", numbers.group_by(|n| n % 3).npartitions(0).count().check().unwrap_err()),
+        ("split_every", numbers.reduction(1, |rows| rows.count(), |counts| counts.sum::<usize>()).compute().unwrap_err()),
+    ];
+    for (name, error) in wrong {
+        assert!(error.kind() == ErrorKind::Invalid && error.to_string().contains(name), "{error}");
+        assert!(error.to_string().contains("bag_files.rs"), "{error}");
+    }
+}
+
+#[test]
 fn single_bytes_are_what_python_says() {
     let (_, index) = golden();
     let engine = engine();

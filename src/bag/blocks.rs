@@ -50,6 +50,24 @@ impl LineEnd {
         }
     }
 
+    /// The bytes of the longest of the lines that have `least` or more; 0 where none has.
+    pub(super) fn longest(&self, bytes: &[u8], least: usize) -> usize {
+        let (mut begin, mut longest) = (0, 0);
+        // A line that long is the only one in some window of that size: the last end in the one from a line's beginning is near its end as a rule.
+        while let Some(window) = bytes.get(begin..begin + least) {
+            let last = match self {
+                LineEnd::Any => memchr::memrchr2(b'\n', b'\r', window).map(|at| at + 1),
+                LineEnd::Bytes(end) => memchr::memmem::rfind(window, end).map(|at| at + end.len()),
+            };
+            begin += last.unwrap_or_else(|| {
+                let (line, skip) = self.find(bytes.get(begin..).unwrap_or_default(), false).unwrap_or((bytes.len() - begin, 0));
+                longest = longest.max(line);
+                line + skip
+            });
+        }
+        longest
+    }
+
     /// How many bytes before a cut the end of a line before it can begin.
     pub(super) fn reach(&self) -> u64 {
         match self {
@@ -112,7 +130,9 @@ impl Blocks {
         together: usize,
         next: impl Fn(&File, u64, u64, &Path) -> Result<u64>,
     ) -> Result<Blocks> {
-        let bytes = bytes.max(1);
+        if bytes == 0 {
+            return Err(Error::new(ErrorKind::Invalid, "blocksize is 0").hint("it is a number of bytes; 64 MiB where nothing is said"));
+        }
         let mut files = Vec::with_capacity(paths.len());
         let mut pieces: Vec<Vec<Piece>> = Vec::new();
         // The bytes of the last block, while further files may join it.

@@ -5,13 +5,13 @@ use super::blocks::{BLOCK, stamp};
 use super::compression::{Compression, Decoding};
 use super::decompress::Decompressed;
 use super::encoding::{Coding, Transcoder};
-use super::lines::{Form, Line, Parse, Parsed, ReadLines};
+use super::lines::{COPIES, Form, LONG, Line, Parse, Parsed, ReadLines};
 use super::pipeline::{Item, Pipeline};
 use super::regroup::missing;
 use super::stream::{BoxStream, ENOUGH, Flow, MORE};
 use crate::graph::{Cancellation, Dependency, Key, KeyBuilder, LayerRef, TaskContext, Value};
 use crate::{Error, ErrorKind, Result};
-use chunkstore_store::{Arena, BufferMut, InputFile, Stamp};
+use chunkstore_store::{Arena, Booking, BufferMut, InputFile, Stamp};
 use std::marker::PhantomData;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -102,6 +102,10 @@ impl<T: Item, P: Parse<T>> Pipeline<T> for FileLines<T, P> {
         self.of(partition).iter().map(|file| file.decoding.decoded).sum::<u64>().min(BLOCK)
     }
 
+    fn whole(&self, partition: u32) -> u64 {
+        self.of(partition).iter().map(|file| file.decoding.decoded).fold(0, u64::saturating_add)
+    }
+
     fn scratch(&self, partition: u32) -> u64 {
         let files = self.of(partition);
         let decoder = files.iter().map(|file| file.decoding.memory).max().unwrap_or(0);
@@ -115,6 +119,7 @@ impl<T: Item, P: Parse<T>> Pipeline<T> for FileLines<T, P> {
             last: self.files.len().min((partition as usize + 1) * self.together),
             open: None,
             text: task.arena().alloc(TEXT)?,
+            beside: task.arena().ledger().book(0)?,
             arena: task.arena().clone(),
             form: self.form.clone(),
             decoded: Coding::decoded(),
@@ -154,6 +159,14 @@ struct Open {
     fresh: bool,
 }
 
+impl Open {
+    /// There is no memory for a line.
+    fn too_long(&self, bytes: usize, error: &chunkstore_store::Error) -> Error {
+        let message = format!("a line that begins at byte {} of the file has {bytes} bytes or more: {error}", self.offset);
+        Error::new(ErrorKind::OutOfMemory, message).at(&self.path)
+    }
+}
+
 /// Where the text of a file comes from.
 enum Text {
     /// Lines are decoded one by one.
@@ -190,6 +203,8 @@ struct LinesOfFiles<P> {
     last: usize,
     open: Option<Open>,
     text: BufferMut,
+    /// What is booked for a long line beside it: as an element, and as what the next step makes of that.
+    beside: Booking,
     arena: Arena,
     form: Arc<Form>,
     /// How the bytes of lines become text that were decoded before.
@@ -230,11 +245,8 @@ impl<P> LinesOfFiles<P> {
         }
         if text.len() - held < text.len() / 4 {
             // A line that is about as long as the buffer: the only thing here that takes more memory.
-            let longer = text.len().saturating_mul(2);
-            let mut larger = arena.alloc(longer).map_err(|error| {
-                let message = format!("a line that begins at byte {} of the file has more than {held} bytes: {error}", open.offset);
-                Error::new(ErrorKind::OutOfMemory, message).at(&open.path)
-            })?;
+            let longer = text.len().saturating_add(text.len() / 2);
+            let mut larger = arena.alloc(longer).map_err(|error| open.too_long(held, &error))?;
             larger.get_mut(..held).unwrap_or_default().copy_from_slice(text.get(..held).unwrap_or_default());
             *text = larger;
         }
@@ -264,7 +276,7 @@ impl<P> ReadLines<P> for LinesOfFiles<P> {
             if self.open.is_none() && !self.begin()? {
                 return Ok(MORE);
             }
-            let LinesOfFiles { open, text, arena, form, decoded, parse, cancellation, left, .. } = self;
+            let LinesOfFiles { open, text, beside, arena, form, decoded, parse, cancellation, left, .. } = self;
             let Some(now) = open else { continue };
             let Form { end, coding } = &**form;
             let coding = if matches!(now.text, Text::Decoded { .. }) { decoded } else { coding };
@@ -287,6 +299,10 @@ impl<P> ReadLines<P> for LinesOfFiles<P> {
                     None => (now.end - now.begin, 0),
                 };
                 *left -= 1;
+                if n > LONG {
+                    let copies = (COPIES * n as u64).saturating_sub(beside.bytes());
+                    beside.grow(copies).map_err(|error| now.too_long(n, &error))?;
+                }
                 let bytes = text.get(now.begin..now.begin + n).unwrap_or_default();
                 let line = Line { bytes, offset: now.offset, path: &now.path, coding };
                 let taken = take(parse, line);

@@ -184,3 +184,14 @@ pub fn from_sequence<T: Item>(items: impl IntoIterator<Item = T>, npartitions: u
     };
     Bag::at(partitions(), line)
 }
+
+/// A number that the user gave and that is `least` at least.
+///
+/// # Errors
+/// Invalid where it is less, or more than 2^32 - 1.
+pub(super) fn counted(name: &str, number: u64, least: u32) -> Result<u32> {
+    match u32::try_from(number) {
+        Ok(number) if number >= least => Ok(number),
+        _ => Err(Error::new(ErrorKind::Invalid, format!("{name} is {number}")).hint(format!("it is {least} at least, and less than 2^32"))),
+    }
+}

@@ -16,6 +16,10 @@ use std::sync::Arc;
 /// A cancelled run is noticed after so many lines.
 const LOOK: u32 = 1024;
 
+/// Lines of so many bytes or more are booked for beside the block that they are in: as an element, and as what the next step makes of that.
+pub(super) const LONG: usize = 1 << 20;
+pub(super) const COPIES: u64 = 2;
+
 /// About the bytes of lines that are looked at together where only words count: they stay in the processor's first cache.
 const WINDOW: usize = 16 << 10;
 
@@ -172,6 +176,7 @@ impl<T: Item, P: Parse<T>> Pipeline<T> for Lines<T, P> {
 
     fn open(&self, task: &TaskContext<'_>, partition: u32, inputs: &[Value]) -> Result<BoxStream<T>> {
         let Some(Value::Chunk(Chunk::Bytes(bytes))) = inputs.first() else { return Err(missing()) };
+        task.claim(COPIES * self.form.end.longest(&bytes.0, LONG) as u64)?;
         let blocks = self.blocks.clone();
         Ok(Box::new(Parsed::new(BlockLines {
             blocks,

@@ -39,6 +39,11 @@ pub(crate) trait Pipeline<T: 'static>: Send + Sync + 'static {
     /// About how many bytes the encoded elements of a partition take.
     fn estimate(&self, partition: u32) -> u64;
 
+    /// About how many bytes all elements of a partition take that the stream comes from: what it would take to store them, unless steps leave most out.
+    fn whole(&self, partition: u32) -> u64 {
+        self.estimate(partition)
+    }
+
     /// What the stream of a partition holds while it is read, beside its inputs.
     fn scratch(&self, _partition: u32) -> u64 {
         0
@@ -131,6 +136,13 @@ impl<S: Item> Upstream<S> {
         match self {
             Upstream::Stored(layer) => layer.sizes(partition).out.bytes(),
             Upstream::Streamed(pipeline) => pipeline.estimate(partition),
+        }
+    }
+
+    pub(crate) fn whole(&self, partition: u32) -> u64 {
+        match self {
+            Upstream::Stored(layer) => layer.sizes(partition).out.bytes(),
+            Upstream::Streamed(pipeline) => pipeline.whole(partition),
         }
     }
 
@@ -262,6 +274,10 @@ impl<S: Item, T: Item> Pipeline<T> for Step<S, T> {
 
     fn estimate(&self, partition: u32) -> u64 {
         self.upstream.estimate(partition)
+    }
+
+    fn whole(&self, partition: u32) -> u64 {
+        self.upstream.whole(partition)
     }
 
     fn scratch(&self, partition: u32) -> u64 {

@@ -1,10 +1,10 @@
 //! Bags of numbers in order.
 
-use super::lazy::Bag;
+use super::lazy::{Bag, counted};
 use super::pipeline::Pipeline;
 use super::stream::{BoxStream, FromIter};
+use crate::Result;
 use crate::graph::{Dependency, Key, KeyBuilder, LayerRef, TaskContext, Value};
-use crate::{Error, ErrorKind, Result};
 use std::ops::Range;
 use std::panic::Location;
 use std::sync::Arc;
@@ -18,13 +18,7 @@ use std::sync::Arc;
 /// ```
 #[track_caller]
 pub fn range(n: u64, npartitions: usize) -> Bag<u64> {
-    let count = match u32::try_from(npartitions) {
-        Ok(count) if count > 0 => Ok(count),
-        _ => {
-            let message = format!("a bag of {npartitions} partitions");
-            Err(Error::new(ErrorKind::Invalid, message).hint("ask for one at least, and for less than 2^32"))
-        }
-    };
+    let count = counted("npartitions", npartitions as u64, 1);
     Bag::of(count.map(|count| Arc::new(Numbers { n, count: count.min(n.clamp(1, u32::MAX.into()) as u32) }) as _), Location::caller())
 }
 

@@ -83,7 +83,7 @@ impl AvroFiles {
 
     /// About how many bytes of a file a partition has.
     pub fn blocksize(mut self, bytes: u64) -> Self {
-        self.blocksize = bytes.max(1);
+        self.blocksize = bytes;
         self
     }
 

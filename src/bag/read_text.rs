@@ -5,7 +5,7 @@ use super::compression::Compression;
 use super::encoding::{Coding, Errors};
 use super::file_lines::{FileLines, Whole};
 use super::files::{Paths, files};
-use super::lazy::Bag;
+use super::lazy::{Bag, counted};
 use super::lines::{Form, Lines, Parse, Plain, WithPath};
 use super::pipeline::{Item, Pipeline, Upstream};
 use super::regroup::Concat;
@@ -77,13 +77,13 @@ impl TextFiles {
 
     /// About how many bytes of a file a partition has. The partitions of a bag follow from this and from the files, and from nothing else.
     pub fn blocksize(mut self, bytes: u64) -> Self {
-        self.blocksize = bytes.max(1);
+        self.blocksize = bytes;
         self
     }
 
     /// The most files that share a partition, where they are smaller than the block size; of compressed files, how many do.
     pub fn files_per_partition(mut self, files: usize) -> Self {
-        self.together = Some(files.max(1));
+        self.together = Some(files);
         self
     }
 
@@ -150,6 +150,7 @@ impl TextFiles {
 
     fn pipeline<T: Item, P: Parse<T>>(self, parse: Arc<P>) -> Result<Arc<dyn Pipeline<T>>> {
         let paths = self.paths?;
+        let together = self.together.map(|files| counted("files_per_partition", files as u64, 1)).transpose()?.map(|files| files as usize);
         let coding = match &self.encoding {
             Some(name) => Coding::of(name, self.errors)?,
             None => Coding::of("utf-8", self.errors)?,
@@ -171,10 +172,10 @@ impl TextFiles {
             parts.push(match run.first().is_some_and(is_whole) {
                 true => {
                     let files = run.iter().map(|path| Whole::of(path, self.compression.of(path))).collect::<Result<_>>()?;
-                    Arc::new(FileLines::new(files, self.together.unwrap_or(1), form.clone(), parse.clone()))
+                    Arc::new(FileLines::new(files, together.unwrap_or(1), form.clone(), parse.clone()))
                 }
                 false => {
-                    let blocks = Blocks::cut(run, self.blocksize, self.together.unwrap_or(usize::MAX), &form.end)?;
+                    let blocks = Blocks::cut(run, self.blocksize, together.unwrap_or(usize::MAX), &form.end)?;
                     Arc::new(Lines::new(Arc::new(blocks), form.clone(), parse.clone()))
                 }
             });

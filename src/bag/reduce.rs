@@ -1,6 +1,6 @@
 //! Reductions: what a function makes of each partition, and then of these in groups, as a fixed tree.
 
-use super::lazy::{Bag, function_key};
+use super::lazy::{Bag, counted, function_key};
 use super::pipeline::{Item, Upstream};
 use super::regroup::Regroup;
 use super::stored::{store, store_one};
@@ -83,7 +83,7 @@ impl<S: Item, A: Item> Reduction<S, A> {
             let Reduction { name, key, line, .. } = self;
             let chunk = Reducing { name, key: KeyBuilder::new("chunk", 1).input(*key).finish(), reduce: self.chunk.clone(), line };
             let mut layer: LayerRef = Arc::new(Work::new(bag.upstream()?, Arc::new(chunk)));
-            let every = self.split_every.max(2) as u32;
+            let every = counted("split_every", self.split_every.min(u32::MAX as usize) as u64, 2)?;
             let mut first = true;
             while layer.blocks() > 1 || first {
                 // A single partial is combined once, so that it goes the same way as several do.
@@ -147,7 +147,7 @@ impl<T: Item> Bag<T> {
         BagValue::new(reduction.of(self), "a reduction", line)
     }
 
-    /// What `aggregate` makes of what `perpartition` makes of each partition; `split_every` of them at a time, as a tree, so that `aggregate` may be given what it gave before.
+    /// What `aggregate` makes of what `perpartition` makes of each partition; `split_every` of them (2 at least) at a time, as a tree, so that `aggregate` may be given what it gave before.
     ///
     /// ```
     /// use chunkstore::bag;

@@ -1,6 +1,6 @@
 //! Bags whose elements have gone through a shuffle.
 
-use super::lazy::Bag;
+use super::lazy::{Bag, counted};
 use super::pipeline::{Item, Pipeline};
 use super::stored::store_one;
 use super::stream::BoxStream;
@@ -82,7 +82,7 @@ impl<S: Item, T: Item> Shuffle<S, T> {
         let upstream = bag.upstream()?;
         let before = upstream.partitions();
         let partitions = match npartitions {
-            Some(n) => n.clamp(1, u32::MAX as usize) as u32,
+            Some(n) => counted("npartitions", n as u64, 1)?,
             None => {
                 let bytes = (0..before).fold(0u64, |bytes, partition| bytes.saturating_add(upstream.estimate(partition)));
                 (bytes / PARTITION).max(before.into()).clamp(1, MOST) as u32

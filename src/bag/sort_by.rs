@@ -265,10 +265,12 @@ impl<K: Item + Ord, G> Sort<K, G> {
             taken += elements.read - before;
             let key = (self.key)(&item);
             if rows.len() == rows.capacity() {
-                // The vector doubles, and sorting takes half as much again.
-                let more = (rows.len() as u64 * 2 + 1024) * size_of::<(K, T)>() as u64 * 3 / 2;
-                task.claim(more.saturating_sub(claimed))?;
-                claimed = claimed.max(more);
+                // Large allocations grow in place: a quarter at a time costs little, and doubling would leave up to half unused. Sorting takes half as much again.
+                let more = rows.len() / 4 + 1024;
+                let all = (rows.len() + more) as u64 * size_of::<(K, T)>() as u64 * 3 / 2;
+                task.claim(all.saturating_sub(claimed))?;
+                claimed = claimed.max(all);
+                rows.reserve_exact(more);
                 // What elements and keys hold beside is taken to be what they take encoded, and what the allocator adds.
                 task.claim(taken * 2 + (rows.len() - counted) as u64 * ADDED)?;
                 (taken, counted) = (0, rows.len());

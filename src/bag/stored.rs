@@ -14,6 +14,16 @@ const LOOK: u64 = 1024;
 
 /// Encodes the elements of a stream into memory of the task's.
 pub(crate) fn store<T: Item>(task: &TaskContext<'_>, stream: &mut dyn Stream<T>) -> Result<Value> {
+    encoded(task, stream).map_err(|error| match error.kind() {
+        ErrorKind::OutOfMemory => error.hint(
+            "a partition that is kept is in memory as a whole while it is made: use more of them (repartition, a smaller blocksize, more and smaller files), \
+             do not persist it, or give the engine more memory",
+        ),
+        _ => error,
+    })
+}
+
+fn encoded<T: Item>(task: &TaskContext<'_>, stream: &mut dyn Stream<T>) -> Result<Value> {
     let mut writer = RecordsWriter::new(|len| task.alloc(len).map_err(into_store));
     if TypeId::of::<T>() == TypeId::of::<String>() {
         stream.each_str(&mut |text| {

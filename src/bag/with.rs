@@ -71,6 +71,10 @@ impl<S: Item, V: Item, T: Item> Pipeline<T> for With<S, V, T> {
         self.upstream.estimate(partition)
     }
 
+    fn whole(&self, partition: u32) -> u64 {
+        self.upstream.whole(partition)
+    }
+
     fn scratch(&self, partition: u32) -> u64 {
         let value = (self.block)(partition).map_or(0, |block| size_of::<V>() as u64 + self.side.sizes(block).out.bytes());
         self.upstream.scratch(partition) + value

@@ -185,6 +185,11 @@ impl<S: Item> Layer for Work<S> {
         self.inner.act.stores() && self.inner.upstream.is_cheap()
     }
 
+    fn is_larger_than(&self, bytes: u64) -> bool {
+        let Inner { upstream, act, .. } = &*self.inner;
+        act.stores() && (0..self.blocks()).any(|block| upstream.whole(block) > bytes)
+    }
+
     fn is_portable(&self) -> bool {
         self.portable
     }

@@ -707,7 +707,12 @@ impl State {
                 }
                 self.policy.scratch_of(id)
             }
-            None => return None,
+            // Once more with all that is there, but for what cannot be evicted; what the task has itself counts as that now.
+            None => {
+                let scratch = self.policy.scratch_of(id);
+                let all = self.policy.bound().saturating_sub(self.policy.firm().saturating_sub(scratch));
+                return (all > scratch).then_some(all);
+            }
         };
         let need = (self.policy.need_of(id) - self.policy.scratch_of(id)).saturating_add(scratch);
         (need <= self.policy.bound()).then_some(scratch)

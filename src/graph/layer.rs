@@ -108,6 +108,12 @@ pub trait Layer: Send + Sync + 'static {
         false
     }
 
+    /// Whether a block may take more than `bytes` where it is kept, and can be streamed by each consumer in place of that.
+    fn is_larger_than(&self, bytes: u64) -> bool {
+        let _ = bytes;
+        false
+    }
+
     /// The layer's own type, for layers of the same collection to recognise each other.
     fn as_any(&self) -> &dyn Any;
 

@@ -1,7 +1,7 @@
 //! A layer does its input's work: one pass over a block in place of two, and no block between them.
 //!
 //! An input is taken in where no other layer needs it and nobody asked for it, or where it is cheap to do again. It is not
-//! taken in where a block of it would be made more than once for it, unless it is cheap, nor where the tasks would come to need many more inputs at once, or more
+//! taken in where a block of it would be made more than once for it, unless it is cheap, or a stream that would take a large part of the memory where it is kept; nor where the tasks would come to need many more inputs at once, or more
 //! bytes than a bound: inputs, output and scratch are all in memory while a task runs.
 
 use super::walk::{consumers, on_inputs};
@@ -10,6 +10,10 @@ use rustc_hash::{FxHashMap, FxHashSet};
 
 /// Layers that a fused layer may take blocks from, unless it had more to begin with.
 const INPUTS: usize = 8;
+
+/// A block that may take more than such a part of the bound is streamed by each consumer rather than kept for all, where it can be.
+const KEPT: u64 = 4;
+
 /// A layer's use of an input's blocks is looked at in at most so many of its own.
 const LOOKED_AT: u32 = 4096;
 
@@ -91,7 +95,8 @@ impl Fusion {
         let candidate_key = candidate.key();
         let users = self.consumers.get(&candidate_key);
         let alone = users.is_some_and(|users| users.iter().all(|user| *user == key)) && !self.wanted.contains(&candidate_key);
-        if candidate.is_source() || !(candidate.is_cheap() || alone && once_each(layer, candidate_key)) {
+        let again = candidate.is_cheap() || candidate.is_larger_than(self.bound / KEPT);
+        if candidate.is_source() || !(again || alone && once_each(layer, candidate_key)) {
             return None;
         }
         let fused = layer.absorb(input)?;
