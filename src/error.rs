@@ -103,6 +103,11 @@ impl Error {
         self.edit(|e| e.hint = Some(hint))
     }
 
+    /// Whether it says what the reader can do about it.
+    pub(crate) fn has_hint(&self) -> bool {
+        self.0.hint.is_some()
+    }
+
     /// What went wrong.
     pub fn kind(&self) -> ErrorKind {
         self.0.kind

@@ -3,7 +3,7 @@
 #![allow(clippy::unwrap_used)]
 
 use chunkstore::array::{AnyArray, Array, random};
-use chunkstore::graph::{Graph, call, key, try_call};
+use chunkstore::graph::{Graph, Value, call, call_untyped, key, try_call};
 use chunkstore::{Engine, Error, ErrorKind};
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -228,4 +228,25 @@ fn graphs_that_fail() {
     says(&get("e").unwrap_err(), ErrorKind::Graph, &["nowhere"]);
     says(&engine.get::<String>(&graph, "f").unwrap_err(), ErrorKind::Type, &["f", "String"]);
     assert_eq!(get("f").unwrap(), 1);
+}
+
+#[test]
+fn a_list_that_is_too_deep() {
+    let _alone = alone();
+    let folder = folder();
+    let engine = engine("96MiB", folder.path());
+    let mut graph = Graph::new();
+    graph.set(("list", 0), 0i64);
+    for i in 1..20_000i64 {
+        let cons = |args: &[Value]| Ok(Value::List(args.to_vec().into()));
+        graph.set(("list", i), call_untyped("cons", cons, (i, key(("list", i - 1)))));
+    }
+    assert_eq!(engine.get_values(&graph, &[key(("list", 900))]).unwrap().len(), 1);
+    says(&engine.get_values(&graph, &[key(("list", 19_999))]).unwrap_err(), ErrorKind::Invalid, &["list", "1001 lists deep", "flat"]);
+    // What is there already is neither looked through nor given back by one call inside the other.
+    let deep = (0..200_000).fold(Value::None, |inner, _| Value::List(vec![inner].into()));
+    assert!(format!("{deep:?}").contains("200000 lists deep"));
+    let mut graph = Graph::new();
+    graph.set("deep", call_untyped("give", move |_: &[Value]| Ok(deep.clone()), (1,)));
+    says(&engine.get_values(&graph, &[key("deep")]).unwrap_err(), ErrorKind::Invalid, &["200000 lists deep"]);
 }

@@ -200,7 +200,8 @@ impl EngineBuilder {
 
     /// Whether the engine lowers its bound while memory is short in the control group, or on the machine, that it runs in: where tasks of the group
     /// wait for memory more than a tenth of the time, or less than a twentieth of its limit is free. It is lowered by a tenth twice a second, as far as
-    /// computations under way allow, and raised again, up to what was named, when memory has been plentiful for three seconds. The
+    /// computations under way allow, and raised again, up to what was named, when memory has been plentiful for three seconds. It is looked at ten times a
+    /// second that the bound is no more than what the process has and most of what is free (all but an eighth and 16 MiB), for others may take that. The
     /// default is to keep to the bound alone, so that a forecast holds.
     ///
     /// ```

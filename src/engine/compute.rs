@@ -19,9 +19,20 @@ use chunkstore_store::Booking;
 use serde_json::json;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
+use std::time::{Duration, Instant};
 
 /// The bytes that a task takes in tables, apart from its edges.
 const BYTES_A_TASK: u64 = 192;
+
+/// The part of it that is there before the run, at the least.
+const BYTES_MADE: u64 = 64;
+
+/// What a part of a computation takes while it runs, beside its task, and what its value does.
+const BYTES_A_PART: u64 = 256;
+const BYTES_A_VALUE: u64 = 96;
+
+/// The process is looked at no more often than this for what it has come to hold.
+const BETWEEN_LOOKS: Duration = Duration::from_millis(50);
 
 /// Tables of so many tasks are not booked.
 const SMALL_GRAPH: usize = 1000;
@@ -79,8 +90,8 @@ impl Engine {
         let mut parts = Vec::new();
         let finish = collections.parts(&mut parts)?;
         let result_bytes: u64 = parts.iter().map(|part| part.bytes).sum();
-        self.remeasure(result_bytes)?;
-        let results = self.or_without_cache(|| self.reserve_results(result_bytes))?;
+        self.remeasure(result_bytes + parts.len() as u64 * BYTES_A_PART)?;
+        let results = self.or_without_cache(|| self.reserve_results(result_bytes + values_of(parts.len())))?;
         let mut roots = Roots::begin(parts)?;
         let linked = optimised(std::mem::take(&mut roots.layers), |layers| self.cached(self.optimised(layers)))?;
         let (saving, linked) = self.saving(linked, |layers| Saving::new(self.checkpoint.as_ref(), layers, &[]))?;
@@ -180,7 +191,7 @@ impl Engine {
         let mut parts = Vec::new();
         let _ = collections.parts(&mut parts)?;
         let result_bytes: u64 = parts.iter().map(|part| part.bytes).sum();
-        let results = self.or_without_cache(|| self.reserve_results(result_bytes))?;
+        let results = self.or_without_cache(|| self.reserve_results(result_bytes + values_of(parts.len())))?;
         let mut roots = Roots::new(parts.into_iter().map(|part| (part.layer, part.keep)).collect());
         let layers = std::mem::take(&mut roots.layers);
         let before = layers.clone();
@@ -219,9 +230,7 @@ impl Engine {
 
     /// What of the bound is not for tasks, as things stand.
     fn outside(&self) -> Outside {
-        let core = &self.shared.core;
-        let limit = core.arena.ledger().limit();
-        Outside { process: self.memory().saturating_sub(limit), reserved: core.reserved() }
+        Outside { shared: self.shared.clone(), reserved: self.shared.core.reserved() }
     }
 
     /// Makes the tasks of layers again, as they would be with another bound; nothing where more than the bound decides about them.
@@ -398,7 +407,10 @@ impl Engine {
         let table = &lowered.table;
         let graph = self.reserve_graph(table)?;
         let moved = moved(table);
+        // What tables take already is set aside, and not to be found again as what the process holds.
+        let tables = graph.as_ref().and_then(|_| self.shared.core.arena.ledger().try_book(table.len() as u64 * BYTES_MADE));
         self.remeasure(moved)?;
+        drop(tables);
         let candidates = match &self.cache {
             Some(cache) => cache.candidates(table, &self.rates.expect(table), keep),
             None => Vec::new(),
@@ -453,12 +465,27 @@ impl Engine {
     /// results have been handed over since the last time.
     fn remeasure(&self, moved: u64) -> Result<()> {
         let handed_over = self.handed_over.load(Relaxed);
-        if moved.saturating_add(handed_over) <= MEASURED {
+        if moved.saturating_add(handed_over) <= MEASURED && !self.has_grown() {
             return Ok(());
         }
         self.shared.core.remeasure()?;
         self.handed_over.fetch_sub(handed_over, Relaxed);
         Ok(())
+    }
+
+    /// Whether the process has come to hold much more beside what is booked than was measured: delayed calls of the user's, as a rule. It is looked
+    /// at now and then.
+    fn has_grown(&self) -> bool {
+        {
+            let mut looked = self.looked.lock();
+            if looked.elapsed() < BETWEEN_LOOKS {
+                return false;
+            }
+            *looked = Instant::now();
+        }
+        let lease = &self.shared.core.lease;
+        let known = lease.base() + chunkstore_store::external_bytes() + lease.ledger().used() + lease.margin();
+        chunkstore_store::resident_bytes() > known
     }
 
     /// What is to be said where the process has come to take more than the bound, while functions gave values whose sizes nobody knew.
@@ -485,10 +512,14 @@ impl Engine {
         let refused = || {
             let mib = super::memory::show_bytes;
             let message = format!("a graph of {} tasks takes {}, and the bound leaves {}", table.len(), mib(bytes), mib(left));
-            // As much again for the tasks themselves.
+            // As much again for the tasks themselves, where their number is what is changed.
             let times = (2 * bytes).div_ceil(left.max(1)).next_power_of_two();
-            let more = (2 * bytes).saturating_sub(left);
-            let hint = format!("use chunks that are {times} times as large, or give the engine at least {} more", mib(more));
+            let need = (0..table.len()).map(|task| table.out[task].saturating_add(table.scratch[task])).max().unwrap_or(0);
+            let more = bytes.saturating_add(need).saturating_sub(left);
+            let hint = format!(
+                "use fewer tasks that do more each (of arrays: chunks that are {times} times as large), or give the engine at least {} more",
+                mib(more + more / 19)
+            );
             Error::new(ErrorKind::OutOfMemory, message).hint(hint)
         };
         if bytes >= left {
@@ -505,6 +536,11 @@ fn book_tables(shared: &Arc<Shared>, table: &TaskTable) -> Result<Booked> {
         0 => Ok(None),
         bytes => Ok(Some((shared.core.arena.ledger().book(bytes)?, OwnedReservation::new(shared, bytes)?))),
     }
+}
+
+/// The bytes that are set aside for the values of so many parts, until they are put together: none where they are few.
+fn values_of(parts: usize) -> u64 {
+    if parts <= SMALL_GRAPH { 0 } else { parts as u64 * BYTES_A_VALUE }
 }
 
 /// The bytes that tasks give and load.

@@ -2,10 +2,12 @@
 
 use super::cache::OwnedReservation;
 use super::compute::booked_for_graph;
+use crate::exec::Shared;
 use crate::graph::TaskTable;
 use crate::plan::{self, OwnedSituation};
 use crate::policy::Forecast;
 use chunkstore_store::Booking;
+use std::sync::Arc;
 
 /// Bounds that are planned for a small graph, and for a large one.
 const POINTS: usize = 12;
@@ -60,18 +62,17 @@ pub(super) struct Tasks {
 const SPARE: u64 = 1 << 20;
 
 /// What of a bound is not for tasks.
-#[derive(Clone, Copy)]
 pub(super) struct Outside {
-    /// What the process takes beside what is counted.
-    pub(super) process: u64,
+    /// Knows what the process takes beside what is counted, and what is left unused.
+    pub(super) shared: Arc<Shared>,
     /// What is set aside for results, tables and buffers.
     pub(super) reserved: u64,
 }
 
 impl Outside {
     /// The bound with which tasks may use so many bytes, where `tables` of a graph are set aside in place of `before`.
-    fn memory(self, tasks: u64, before: u64, tables: u64) -> u64 {
-        self.process + SPARE + plan::limit_for(tasks, self.reserved.saturating_sub(before) + tables)
+    fn memory(&self, tasks: u64, before: u64, tables: u64) -> u64 {
+        self.shared.core.lease.memory_for(SPARE + plan::limit_for(tasks, self.reserved.saturating_sub(before) + tables))
     }
 }
 

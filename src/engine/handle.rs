@@ -15,6 +15,7 @@ use chunkstore_store::Store;
 use parking_lot::Mutex;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
+use std::time::Instant;
 
 /// Computes lazy collections and graphs within a memory bound. Clones are the same engine; its threads end and its scratch goes
 /// with the last one, or with the last persisted collection that it keeps, or the last of its futures.
@@ -26,6 +27,8 @@ pub struct Engine {
     pub(super) progress: Option<bool>,
     /// Bytes of results that the caller has got since the process was last measured.
     pub(super) handed_over: Arc<AtomicU64>,
+    /// When the memory of the process was looked at last.
+    pub(super) looked: Arc<Mutex<Instant>>,
     pub(super) checkpoint: Option<Arc<Checkpoint>>,
     /// The threads of futures. What runs on them has an engine without them.
     pub(super) futures: Option<Arc<FutureQueue>>,
@@ -67,6 +70,7 @@ impl Engine {
             scheduler,
             progress,
             handed_over: Arc::default(),
+            looked: Arc::new(Mutex::new(Instant::now())),
             checkpoint,
             callbacks: Callbacks::default(),
             rates: Arc::default(),

@@ -653,6 +653,15 @@ impl State {
             Err(error) => match self.more_scratch(id, &error, refused) {
                 Some(scratch) => Finished::PutBack(scratch),
                 None => {
+                    let error = match refused.filter(|_| error.kind() == ErrorKind::OutOfMemory && !error.has_hint()) {
+                        Some(asked) => {
+                            let need = self.policy.need_of(id).saturating_sub(self.policy.scratch_of(id));
+                            let need = need.saturating_add(asked.saturating_sub(self.policy.bytes_of(id)));
+                            let held = self.policy.firm().saturating_sub(self.policy.need_of(id));
+                            error.hint(plan::asked_for_more(need, self.policy.bound(), held))
+                        }
+                        None => error,
+                    };
                     let table = &job.plan.table;
                     let layer = table.layer.get(job.task as usize).and_then(|layer| table.layers.get(*layer as usize));
                     let named = error.task(table.name_of(job.task));

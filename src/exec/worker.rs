@@ -6,7 +6,7 @@ use super::record::Place;
 use super::run::{Job, Outcome, Plan};
 use super::taken::Taken;
 use super::{io, planning};
-use crate::graph::{Allowance, TaskContext, Value};
+use crate::graph::{Allowance, DEEPEST, TaskContext, Value};
 use crate::policy::RunId;
 use crate::{Error, ErrorKind, Result};
 use chunkstore_store::EventKind;
@@ -168,6 +168,14 @@ fn run_booked(core: &Core, job: &Job, inputs: &[Value]) -> (Outcome, Option<u64>
     };
     let allowance = Allowance::new(job.booked, &grow);
     let outcome = run(core, job, inputs, Some(&allowance)).and_then(|output| {
+        if let Value::List(list) = &output
+            && list.depth() > DEEPEST
+        {
+            let message = format!("a list was returned that is {} lists deep", list.depth());
+            return Err(
+                Error::new(ErrorKind::Invalid, message).hint(format!("return a flat list; {DEEPEST} inside each other is the most"))
+            );
+        }
         caught("what a barrier decides", || planning::expand(core, job, &output))?;
         Ok(output)
     });

@@ -3,7 +3,7 @@
 use super::function::Callee;
 use super::node::Input;
 use super::word::scalar_bits;
-use super::{Key, KeyBuilder, StampedPath, Value};
+use super::{DEEPEST, Key, KeyBuilder, StampedPath, Value};
 use chunkstore_store::Chunk;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -43,6 +43,7 @@ fn value(key: KeyBuilder, value: &Value) -> Option<KeyBuilder> {
             key.numbers(block.shape().iter().map(|extent| *extent as u64)).bytes(block.bytes())
         }
         Value::Chunk(_) => return None,
+        Value::List(list) if list.depth() > DEEPEST => return None,
         Value::List(list) => {
             let mut key = key.number(3).number(list.len() as u64);
             for element in list.iter() {

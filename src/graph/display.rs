@@ -3,7 +3,7 @@
 use super::function::Callee;
 use super::graph::{Graph, NOWHERE};
 use super::word::{Word, scalar_from};
-use super::{GraphKey, Value};
+use super::{DEEPEST, GraphKey, Value};
 use chunkstore_store::{Chunk, Scalar};
 use rustc_hash::FxHashMap;
 use std::fmt;
@@ -158,6 +158,7 @@ fn value_text(value: &Value) -> String {
             Some(text) => format!("{text:?}"),
             None => format!("<{}>", super::argument::shorten(object.type_name())),
         },
+        Value::List(list) if list.depth() > DEEPEST => format!("[{} lists deep]", list.depth()),
         Value::List(list) => format!("[{}]", list.iter().map(value_text).collect::<Vec<_>>().join(", ")),
     }
 }

@@ -91,11 +91,16 @@ impl<'a> Given<'a> {
 
     /// What it is, for an error: its type, and the value of a scalar.
     pub fn describe(self) -> String {
+        self.described(SHOWN_DEEP)
+    }
+
+    fn described(self, deep: u32) -> String {
         if let Some(scalar) = self.scalar() {
             return describe_scalar(scalar);
         }
         if let Some(mut elements) = self.elements() {
-            let shown: Vec<_> = elements.by_ref().take(8).map(Given::describe).collect();
+            let shown = elements.by_ref().take(if deep > 0 { 8 } else { 0 }).map(|given| given.described(deep.saturating_sub(1)));
+            let shown: Vec<_> = shown.collect();
             let more = if elements.next().is_some() { ", .." } else { "" };
             return format!("the list [{}{more}]", shown.join(", "));
         }
@@ -108,6 +113,9 @@ impl<'a> Given<'a> {
         }
     }
 }
+
+/// Lists inside lists are shown so deep.
+const SHOWN_DEEP: u32 = 3;
 
 fn describe_scalar(scalar: Scalar) -> String {
     match scalar {

@@ -42,6 +42,7 @@ mod table;
 mod task;
 mod tokenize;
 mod value;
+mod values;
 mod walk;
 mod word;
 
@@ -82,5 +83,7 @@ pub use table::{Lowering, TaskTable};
 pub use task::{Declared, Task};
 pub use tokenize::tokenize;
 pub use value::{Object, Value};
+pub(crate) use values::DEEPEST;
+pub use values::Values;
 pub(crate) use walk::in_order;
 pub(crate) use word::Word;

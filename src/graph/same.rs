@@ -2,7 +2,7 @@
 
 use super::result::LARGE;
 use super::word::scalar_bits;
-use super::{Object, Value};
+use super::{DEEPEST, Object, Value};
 use chunkstore_store::Chunk;
 
 impl Value {
@@ -26,6 +26,7 @@ impl Value {
             Value::Chunk(_) => return false,
             Value::Object(object) if object.nbytes() <= LARGE => return object_bytes(object, out),
             Value::Object(_) => return false,
+            Value::List(list) if list.depth() > DEEPEST => return false,
             Value::List(list) => {
                 out.push(3);
                 out.extend_from_slice(&(list.len() as u64).to_le_bytes());

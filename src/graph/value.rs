@@ -1,6 +1,7 @@
 //! What a task takes and gives.
 
-use super::{Argument, Given};
+use super::values::DEEPEST;
+use super::{Argument, Given, Values};
 use crate::{Error, ErrorKind, Result};
 use chunkstore_store::{Block, Chunk, Scalar};
 use std::any::Any;
@@ -16,7 +17,7 @@ pub enum Value {
     /// Any other value.
     Object(Object),
     /// A list, as an argument or as a result.
-    List(Arc<[Value]>),
+    List(Values),
 }
 
 /// A value of the user's, shared, with the bytes that it is counted for and the name of its type.
@@ -61,7 +62,7 @@ impl Value {
             Value::None => 0,
             Value::Chunk(chunk) => chunk.nbytes(),
             Value::Object(object) => object.bytes,
-            Value::List(list) => list.iter().map(Value::nbytes).sum(),
+            Value::List(list) => list.nbytes(),
         }
     }
 
@@ -100,6 +101,7 @@ impl std::fmt::Debug for Value {
             Value::None => f.write_str("None"),
             Value::Chunk(chunk) => chunk.fmt(f),
             Value::Object(object) => write!(f, "{}({} bytes)", object.type_name, object.bytes),
+            Value::List(list) if list.depth() > DEEPEST => write!(f, "[{} lists deep]", list.depth()),
             Value::List(list) => f.debug_list().entries(list.iter()).finish(),
         }
     }

@@ -127,11 +127,26 @@ pub(crate) fn held_unwritten(table: &TaskTable, task: u32, (need, held, bound): 
 pub(crate) fn held_by_objects(table: &TaskTable, task: u32, need: u64, bound: u64, held: u64) -> Error {
     let mib = |bytes: u64| format!("{:.1} MiB", bytes as f64 / (1 << 20) as f64);
     let message = format!(
-        "needs {} of memory; {} of the {} for tasks are held by values of types of your own, which cannot be spilled",
+        "needs {} of memory; {} of the {} for tasks are held by what cannot be spilled: logs of shuffles, and values of types of your own",
         mib(need),
         mib(held),
         mib(bound)
     );
-    let hint = "return an array or a vector of numbers from the functions that make them, or give the engine more memory";
+    let hint = "compute fewer shuffles together, return an array or a vector of numbers from functions that make values of your own, or give the engine \
+                more memory";
     Error::new(ErrorKind::OutOfMemory, message).task(table.name_of(task)).hint(hint)
+}
+
+/// What to do where a task asked for more than its layer had stated, and than there is: `need` bytes in all, of `bound`, of which others hold `held` that
+/// cannot be evicted.
+pub(crate) fn asked_for_more(need: u64, bound: u64, held: u64) -> String {
+    let mib = |bytes: u64| format!("{:.1} MiB", bytes as f64 / (1 << 20) as f64);
+    format!(
+        "it needs {} at once for its inputs, output and scratch, and of the {} for tasks {} cannot be evicted: use smaller partitions or chunks, fewer \
+         threads, or a bound that is at least {} larger",
+        mib(need),
+        mib(bound),
+        mib(held),
+        mib((need + held).saturating_sub(bound).max(1 << 20))
+    )
 }

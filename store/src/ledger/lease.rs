@@ -68,6 +68,11 @@ impl Lease {
         limit_of(memory, self.base(), external_bytes())
     }
 
+    /// The least bound with which the ledger's limit would be this, by what was measured last: what [`Lease::limit_with`] undoes.
+    pub fn memory_for(&self, limit: u64) -> u64 {
+        memory_for(self.base().saturating_add(external_bytes()).saturating_add(limit))
+    }
+
     /// Changes the bound; returns the new limit of the ledger. What is booked stays booked: it is for whoever booked it to give back what is
     /// beyond the limit.
     ///
@@ -129,14 +134,18 @@ fn margin(memory: u64) -> u64 {
     MARGIN.max(memory / 20)
 }
 
+/// The least bound that leaves `need` bytes beside the margin.
+fn memory_for(need: u64) -> u64 {
+    need.saturating_add(MARGIN).max(need.saturating_add(need.saturating_sub(1) / 19))
+}
+
 fn limit_of(memory: u64, base: u64, external: u64) -> Result<u64> {
     let taken = base.saturating_add(external);
     let limit = memory.saturating_sub(margin(memory)).saturating_sub(taken);
     if limit >= LEAST {
         return Ok(limit);
     }
-    let need = taken.saturating_add(LEAST);
-    let least = need.saturating_add(MARGIN).max(need.saturating_add((need - 1) / 19));
+    let least = memory_for(taken.saturating_add(LEAST));
     let message = format!(
         "a memory bound of {memory} bytes is too small: the process itself takes {base}, arrays of yours {external}, \
          and {} are left unused",
