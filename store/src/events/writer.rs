@@ -12,6 +12,9 @@ use std::time::{Instant, SystemTime, UNIX_EPOCH};
 /// The bytes of events that are written together.
 const BLOCK: usize = 64 << 10;
 
+/// Events wait so long at the most until others are written with them.
+const WAIT_NS: u64 = 100_000_000;
+
 /// What a block of an event log holds; the numbers are on disk and never change.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum BlockKind {
@@ -19,7 +22,7 @@ pub(super) enum BlockKind {
     Description = 2,
 }
 
-/// Writes the event log of one run. Any number of threads may record at a time; what was recorded in the last second, or 64 KiB, may
+/// Writes the event log of one run. Any number of threads may record at a time; what was recorded in the last tenth of a second, or 64 KiB, may
 /// be lost if the process is killed.
 ///
 /// ```
@@ -96,7 +99,7 @@ impl EventWriter {
     pub fn record(&self, event: Event) {
         let mut state = self.state.lock();
         event.encode(&mut state.events);
-        let old = event.at_ns.saturating_sub(state.written_ns) > 1_000_000_000;
+        let old = event.at_ns.saturating_sub(state.written_ns) > WAIT_NS;
         if state.events.len() >= BLOCK || old {
             state.written_ns = event.at_ns;
             self.write_events(&mut state).ok();
