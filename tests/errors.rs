@@ -250,3 +250,16 @@ fn a_list_that_is_too_deep() {
     graph.set("deep", call_untyped("give", move |_: &[Value]| Ok(deep.clone()), (1,)));
     says(&engine.get_values(&graph, &[key("deep")]).unwrap_err(), ErrorKind::Invalid, &["200000 lists deep"]);
 }
+
+#[test]
+fn a_graph_that_is_larger_than_the_bound() {
+    let _alone = alone();
+    let folder = folder();
+    let engine = engine("44MiB", folder.path());
+    let mut graph = Graph::new();
+    graph.set(("n", 0), 0i64);
+    (1..130_000i64).for_each(|i| graph.set(("n", i), call(|n: i64| n + 1, (key(("n", i - 1)),))));
+    let error = engine.get::<i64>(&graph, key(("n", 129_999))).unwrap_err();
+    says(&error, ErrorKind::OutOfMemory, &["a graph of 130000 tasks", "fewer tasks", "more"]);
+    assert_eq!(engine.get::<i64>(&graph, key(("n", 999))).unwrap(), 999);
+}

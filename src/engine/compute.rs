@@ -514,7 +514,9 @@ impl Engine {
             let message = format!("a graph of {} tasks takes {}, and the bound leaves {}", table.len(), mib(bytes), mib(left));
             // As much again for the tasks themselves, where their number is what is changed.
             let times = (2 * bytes).div_ceil(left.max(1)).next_power_of_two();
-            let need = (0..table.len()).map(|task| table.out[task].saturating_add(table.scratch[task])).max().unwrap_or(0);
+            // Graphs of plain values state no scratch.
+            let needs = table.out.iter().enumerate().map(|(task, out)| out.saturating_add(table.scratch.get(task).copied().unwrap_or(0)));
+            let need = needs.max().unwrap_or(0);
             let more = bytes.saturating_add(need).saturating_sub(left);
             let hint = format!(
                 "use fewer tasks that do more each (of arrays: chunks that are {times} times as large), or give the engine at least {} more",
