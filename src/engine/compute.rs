@@ -191,6 +191,7 @@ impl Engine {
         let mut parts = Vec::new();
         let _ = collections.parts(&mut parts)?;
         let result_bytes: u64 = parts.iter().map(|part| part.bytes).sum();
+        self.remeasure(result_bytes + parts.len() as u64 * BYTES_A_PART)?;
         let results = self.or_without_cache(|| self.reserve_results(result_bytes + values_of(parts.len())))?;
         let mut roots = Roots::new(parts.into_iter().map(|part| (part.layer, part.keep)).collect());
         let layers = std::mem::take(&mut roots.layers);
