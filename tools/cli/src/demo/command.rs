@@ -53,6 +53,7 @@ pub(crate) fn run(args: &Args) -> Result<bool> {
     let screen = Screen::new(!args.json);
     let data = Dataset::of(parse_bytes(&args.size)?);
     let folder = Folder::new(args.scratch.as_deref(), args.keep)?;
+    folder.check_room(data.bytes())?;
     let builder = Engine::builder().memory(&args.memory).scratch(folder.path());
     let builder = args.threads.into_iter().fold(builder, |builder, threads| builder.threads(threads));
     let engine = if args.json { builder.progress(false) } else { builder }.build()?;

@@ -34,6 +34,20 @@ impl Folder {
         Ok(Folder { path, keep, _lock: lock })
     }
 
+    /// Looks whether its disk has room for so many bytes, before anything is planned for them.
+    ///
+    /// # Errors
+    /// Disk full where it has not.
+    pub(crate) fn check_room(&self, bytes: u64) -> Result<()> {
+        let Ok(room) = rustix::fs::statvfs(&self.path) else { return Ok(()) };
+        let free = room.f_bavail.saturating_mul(room.f_frsize);
+        if room.f_blocks == 0 || bytes <= free {
+            return Ok(());
+        }
+        let message = format!("the data take {bytes} bytes, and {free} are free on the disk");
+        Err(Error::new(ErrorKind::DiskFull, message).at(&self.path).hint("name a smaller --size, or a folder on another disk: --scratch DIR"))
+    }
+
     /// Where it is.
     pub(crate) fn path(&self) -> &Path {
         &self.path
