@@ -257,11 +257,12 @@ pub(crate) fn stamp(path: &Path) -> Result<(Stamp, File)> {
         Error::new(kind, format!("the file cannot be opened: {e}")).at(path)
     };
     let canonical = path.canonicalize().map_err(refused)?;
-    let file = File::open(&canonical).map_err(refused)?;
-    let meta = file.metadata().map_err(refused)?;
-    if !meta.is_file() {
+    // Looked at first: opening a pipe waits for who writes to it.
+    if !canonical.metadata().map_err(refused)?.is_file() {
         return Err(Error::new(ErrorKind::Invalid, "this is not a regular file").at(path).hint("name a file, not a pipe or a device"));
     }
+    let file = File::open(&canonical).map_err(refused)?;
+    let meta = file.metadata().map_err(refused)?;
     let mtime_ns = i128::from(meta.mtime()) * 1_000_000_000 + i128::from(meta.mtime_nsec());
     Ok((Stamp { path: canonical, size: meta.len(), mtime_ns }, file))
 }

@@ -3,7 +3,8 @@
 use crate::{Error, ErrorKind, Result};
 use std::path::{Path, PathBuf};
 
-/// What names files: a path, a pattern of names with `*`, `?`, `[..]` and `**`, a folder (all files in it, and in the folders in it, whose names do not begin with a dot), or a list of these.
+/// What names files: a path, a pattern of names with `*`, `?`, `[..]` and `**`, a folder (all files in it, and in the folders in it, whose names do not begin with a dot), or a list of these. Links to
+/// files are followed; `**` and folders do not look behind links to folders, which may lead in a circle.
 ///
 /// The files of a pattern and of a folder come in the order of their paths; those of a list in its order.
 pub trait Paths {
@@ -69,10 +70,14 @@ fn named(pattern: &Path, files: &mut Vec<PathBuf>) -> Result<()> {
     };
     let wrong = |e: glob::PatternError| Error::new(ErrorKind::Invalid, format!("{text:?} is no pattern of names: {e}"));
     let before = files.len();
-    for path in glob::glob(text).map_err(wrong)? {
-        let path = path.map_err(|e| Error::new(ErrorKind::Io, format!("a folder cannot be read: {}", e.error())).at(e.path()))?;
-        if path.is_file() {
-            files.push(path);
+    if text.split('/').any(|part| part == "**") {
+        at_any_depth(text, &glob::Pattern::new(text).map_err(wrong)?, files)?;
+    } else {
+        for path in glob::glob(text).map_err(wrong)? {
+            let path = path.map_err(|e| Error::new(ErrorKind::Io, format!("a folder cannot be read: {}", e.error())).at(e.path()))?;
+            if path.is_file() {
+                files.push(path);
+            }
         }
     }
     match files.len() == before {
@@ -82,6 +87,32 @@ fn named(pattern: &Path, files: &mut Vec<PathBuf>) -> Result<()> {
             Ok(())
         }
     }
+}
+
+/// The files of a pattern with `**`, in any order. Links to folders are not followed: they may lead in a circle.
+fn at_any_depth(text: &str, pattern: &glob::Pattern, files: &mut Vec<PathBuf>) -> Result<()> {
+    let how = glob::MatchOptions { case_sensitive: true, require_literal_separator: true, require_literal_leading_dot: false };
+    let is_literal = |part: &std::path::Component<'_>| !part.as_os_str().to_string_lossy().contains(['*', '?', '[']);
+    let base: PathBuf = Path::new(text).components().take_while(is_literal).collect();
+    let mut folders = vec![base];
+    while let Some(folder) = folders.pop() {
+        // The pattern of paths from here has no `./` before them.
+        let here = if folder.as_os_str().is_empty() { Path::new(".") } else { &folder };
+        let unreadable = |e: std::io::Error| Error::new(ErrorKind::Io, format!("the folder cannot be read: {e}")).at(here);
+        if !here.is_dir() {
+            continue;
+        }
+        for entry in std::fs::read_dir(here).map_err(unreadable)? {
+            let entry = entry.map_err(unreadable)?;
+            let path = folder.join(entry.file_name());
+            match entry.file_type().map_err(unreadable)?.is_dir() {
+                true => folders.push(path),
+                false if pattern.matches_path_with(&path, how) && path.is_file() => files.push(path),
+                false => {}
+            }
+        }
+    }
+    Ok(())
 }
 
 fn in_folder(folder: &Path, files: &mut Vec<PathBuf>) -> Result<()> {
@@ -138,6 +169,13 @@ mod tests {
         assert_eq!(named(&vec![at("?.txt")]), ["a.txt", "b.txt"]);
         assert_eq!(named(&vec![at("[bc].*"), at("a.txt")]), ["b.txt", "c.log", "a.txt"]);
         assert_eq!(named(&vec![at("sub/**/*.txt")]), ["sub/d.txt", "sub/deep/e.txt"]);
+        assert_eq!(named(&vec![at("**/[de].txt")]), ["sub/d.txt", "sub/deep/e.txt"]);
+        // Links that lead in circles.
+        for name in ["up", "up2"] {
+            std::os::unix::fs::symlink("..", at("sub").join(name)).unwrap();
+        }
+        assert_eq!(named(&vec![at("**/e.txt")]), ["sub/deep/e.txt"]);
+        assert_eq!(named(&vec![at("sub/**")]), ["sub/d.txt", "sub/deep/e.txt"]);
         assert_eq!(named(&vec![at("*")]).iter().filter(|name| name.contains('/')).count(), 0, "folders are no files");
         assert_eq!(named(&vec![at("odd[1].txt")]), ["odd[1].txt"], "a file whose name looks like a pattern is that file");
         assert_eq!(

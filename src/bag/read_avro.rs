@@ -383,7 +383,10 @@ fn wrong<T>(open: &Open<T>, error: apache_avro::Error) -> Error {
     let place = format!("record {} of the block at byte {at} of the file", open.done - before);
     let error = match error.details() {
         Details::DeserializeValue(_) | Details::DeserializeSchemaAware { .. } | Details::DeserializeIdentifier(_) => {
-            Error::new(ErrorKind::Type, format!("{place} is no {}: {error}", std::any::type_name::<T>()))
+            let message = format!("{place} is no {}: {error}", std::any::type_name::<T>());
+            let hint =
+                "a struct has the name and the fields of the record in the file's schema: `#[serde(rename = \"Name\")]` gives it another";
+            Error::new(ErrorKind::Type, message).hint(hint)
         }
         _ => Error::new(ErrorKind::Corrupt, format!("{place} cannot be read: {error}")),
     };

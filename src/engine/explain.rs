@@ -59,7 +59,8 @@ pub struct Explain {
     pub read_bytes: u64,
     /// Bytes of files that are read a second time.
     pub read_again_bytes: u64,
-    /// The most bytes, about, that shuffles move through append logs: on disk, where their buffers have no room.
+    /// The bytes, about, that shuffles move through append logs, on disk where their buffers have no room: as many as go into the functions before them,
+    /// which may leave some out or make more of them.
     pub shuffled_bytes: u64,
     /// Seconds that the run is expected to take, at the rates that this engine has learned from its runs, or at usual ones.
     pub seconds: f64,
@@ -193,7 +194,7 @@ impl fmt::Display for Explain {
         )?;
         writeln!(f, "spills {about}{}, reads back {}", show_bytes(self.spilled_bytes), show_bytes(self.reread_bytes))?;
         if self.shuffled_bytes > 0 {
-            writeln!(f, "shuffles at most about {}", show_bytes(self.shuffled_bytes))?;
+            writeln!(f, "shuffles about {}, where functions make no more of it", show_bytes(self.shuffled_bytes))?;
         }
         write!(f, "takes about {:.2} s", self.seconds)
     }

@@ -6,13 +6,22 @@
 
 use crate::{Error, ErrorKind, Result};
 use bincode::config::{Configuration, Limit, standard};
+use bincode::error::{DecodeError, EncodeError};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
+use whole::Whole;
+
+mod whole;
+
+/// What types can be.
+const PLAIN: &str = "neither names nor types are encoded, so that a type of which serde flattens a part, leaves fields out, or finds out what comes by looking \
+                     (untagged and internally tagged enums, `serde_json::Value`) cannot be kept: use plain structs and enums, or text, or, for any JSON, \
+                     `bag::Json`";
 
 /// Appends `value` to `out`.
 ///
 /// # Errors
-/// Invalid where the type cannot be encoded, for instance a sequence of unknown length.
+/// Invalid where the type cannot be encoded so that it can be decoded again: where serde flattens a part of it, or leaves fields out of some values.
 pub fn encode<T: Serialize + ?Sized>(value: &T, out: &mut Vec<u8>) -> Result<()> {
     encode_into(value, out)
 }
@@ -22,9 +31,16 @@ pub fn encode<T: Serialize + ?Sized>(value: &T, out: &mut Vec<u8>) -> Result<()>
 /// # Errors
 /// As for [`encode`].
 pub(crate) fn encode_into<T: Serialize + ?Sized>(value: &T, out: &mut impl std::io::Write) -> Result<()> {
-    match bincode::serde::encode_into_std_write(value, out, standard()) {
+    match bincode::serde::encode_into_std_write(Whole(value), out, standard()) {
         Ok(_) => Ok(()),
-        Err(error) => Err(Error::new(ErrorKind::Invalid, format!("a {} cannot be encoded: {error}", std::any::type_name::<T>()))),
+        Err(error) => {
+            let why = match error {
+                EncodeError::OtherString(why) => why,
+                error => error.to_string(),
+            };
+            let message = format!("a {} cannot be encoded: {why}", std::any::type_name::<T>());
+            Err(Error::new(ErrorKind::Invalid, message).hint(PLAIN))
+        }
     }
 }
 
@@ -55,8 +71,14 @@ pub fn decode_str(bytes: &[u8]) -> Result<(&str, usize)> {
 
 fn within<T: DeserializeOwned, const LIMIT: usize>(bytes: &[u8]) -> Result<(T, usize)> {
     let config: Configuration<_, _, Limit<LIMIT>> = standard().with_limit::<LIMIT>();
-    bincode::serde::decode_from_slice(bytes, config)
-        .map_err(|error| Error::new(ErrorKind::Corrupt, format!("no {} can be decoded: {error}", std::any::type_name::<T>())))
+    bincode::serde::decode_from_slice(bytes, config).map_err(|error| {
+        let message = format!("no {} can be decoded: {error}", std::any::type_name::<T>());
+        match error {
+            // Its type asks for what no bytes can tell.
+            DecodeError::Serde(_) => Error::new(ErrorKind::Unsupported, message).hint(PLAIN),
+            _ => Error::new(ErrorKind::Corrupt, message),
+        }
+    })
 }
 
 #[cfg(test)]
@@ -88,6 +110,41 @@ mod tests {
         fn any_bytes_are_a_value_or_an_error(bytes in prop::collection::vec(any::<u8>(), 0..200)) {
             let _ = decode::<Record>(&bytes, usize::MAX);
         }
+    }
+
+    #[derive(serde::Serialize, serde::Deserialize, Debug, PartialEq)]
+    struct Left {
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        a: Option<u8>,
+        b: u64,
+        #[serde(skip)]
+        never: u8,
+    }
+
+    #[derive(serde::Serialize, serde::Deserialize, Debug, PartialEq)]
+    #[serde(untagged)]
+    enum Untagged {
+        Number(u64),
+        Text(String),
+    }
+
+    #[test]
+    fn types_that_could_not_come_back_are_refused() {
+        let mut out = Vec::new();
+        let left = |a| Left { a, b: 7, never: 0 };
+        encode(&left(Some(1)), &mut out).unwrap();
+        assert_eq!(decode::<Left>(&out, usize::MAX).unwrap().0, left(Some(1)));
+        // Also inside others.
+        for wrong in
+            [encode(&left(None), &mut out), encode(&vec![(1u8, Some(std::collections::BTreeMap::from([(1, left(None))])))], &mut out)]
+        {
+            let error = wrong.unwrap_err();
+            assert!(error.kind() == ErrorKind::Invalid && error.to_string().contains("`a` is left out"), "{error}");
+        }
+        out.clear();
+        encode(&Untagged::Number(1), &mut out).unwrap();
+        let error = decode::<Untagged>(&out, usize::MAX).unwrap_err();
+        assert!(error.kind() == ErrorKind::Unsupported && error.to_string().contains("untagged"), "{error}");
     }
 
     #[test]

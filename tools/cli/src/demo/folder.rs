@@ -45,7 +45,9 @@ impl Folder {
             return Ok(());
         }
         let message = format!("the data take {bytes} bytes, and {free} are free on the disk");
-        Err(Error::new(ErrorKind::DiskFull, message).at(&self.path).hint("name a smaller --size, or a folder on another disk: --scratch DIR"))
+        Err(Error::new(ErrorKind::DiskFull, message)
+            .at(&self.path)
+            .hint("name a smaller --size, or a folder on another disk: --scratch DIR"))
     }
 
     /// Where it is.
