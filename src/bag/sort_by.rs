@@ -22,8 +22,10 @@ use std::marker::PhantomData;
 use std::panic::Location;
 use std::sync::Arc;
 
-/// The keys of a partition's sample, at most.
+/// The keys of all samples together, about, and those of a partition's, at the most and at the least. Each task that writes looks at all.
+const SAMPLES: usize = 1 << 15;
 const SAMPLE: usize = 512;
+const LEAST_SAMPLE: usize = 8;
 
 /// Times the encoded bytes of all samples that are held while splitters are made of them.
 const SAMPLES_HELD: u64 = 8;
@@ -57,14 +59,15 @@ impl<T: Item> Bag<T> {
         let own = function_key("sort_by", &[op]);
         let key = Arc::new(key);
         let by = key.clone();
+        let most = (SAMPLES / self.npartitions().unwrap_or(1).max(1)).clamp(LEAST_SAMPLE, SAMPLE);
         let chunk: Arc<Shrink<T, Sample<K>>> = Arc::new(move |task, _, rows| {
-            let sample = sampled(task, rows, &*by)?;
+            let sample = sampled(task, rows, most, &*by)?;
             Ok(Box::new(FromIter(std::iter::once(Ok(sample)))))
         });
         // Samples are put together one by one.
         let combine: Arc<Shrink<Sample<K>, Sample<K>>> = Arc::new(|_, _, samples| Ok(samples));
         let own_sample = KeyBuilder::new("bag.sample", 1).input(own).finish();
-        let sample = Tree { name: "sample", key: own_sample, chunk, combine, elements: SAMPLE, line };
+        let sample = Tree { name: "sample", key: own_sample, chunk, combine, elements: most, line };
         let splitters = sample.of(self).stored_layer().cloned();
         let extra = match splitters {
             Ok(layer) => vec![layer],
@@ -79,8 +82,8 @@ impl<T: Item> Bag<T> {
 /// A sample of keys, and how many elements each stands for.
 type Sample<K> = (Vec<K>, u64);
 
-/// Every so many-th key of a partition, so that there are [`SAMPLE`] at most.
-fn sampled<T: Item, K: Item>(task: &TaskContext<'_>, mut rows: BoxStream<T>, key: &dyn Fn(&T) -> K) -> Result<Sample<K>> {
+/// Every so many-th key of a partition, so that there are `most`.
+fn sampled<T: Item, K: Item>(task: &TaskContext<'_>, mut rows: BoxStream<T>, most: usize, key: &dyn Fn(&T) -> K) -> Result<Sample<K>> {
     let (mut keys, mut step, mut count) = (Vec::new(), 1u64, 0u64);
     let mut encoded = Vec::new();
     rows.each(&mut |item| {
@@ -91,7 +94,7 @@ fn sampled<T: Item, K: Item>(task: &TaskContext<'_>, mut rows: BoxStream<T>, key
             serial::encode(&key, &mut encoded)?;
             task.claim(encoded.len() as u64)?;
             keys.push(key);
-            if keys.len() > SAMPLE {
+            if keys.len() > most {
                 let mut at = 0;
                 keys.retain(|_| {
                     at += 1;
