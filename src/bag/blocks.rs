@@ -131,7 +131,9 @@ impl Blocks {
         next: impl Fn(&File, u64, u64, &Path) -> Result<u64>,
     ) -> Result<Blocks> {
         if bytes == 0 {
-            return Err(Error::new(ErrorKind::Invalid, "blocksize is 0").hint("it is a number of bytes; 64 MiB where nothing is said"));
+            return Err(
+                Error::new(ErrorKind::Invalid, "blocksize is 0").hint(format!("it is a number of bytes; {BLOCK} where nothing is said"))
+            );
         }
         let mut files = Vec::with_capacity(paths.len());
         let mut pieces: Vec<Vec<Piece>> = Vec::new();

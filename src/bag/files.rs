@@ -71,7 +71,9 @@ fn named(pattern: &Path, files: &mut Vec<PathBuf>) -> Result<()> {
     let wrong = |e: glob::PatternError| Error::new(ErrorKind::Invalid, format!("{text:?} is no pattern of names: {e}"));
     let before = files.len();
     if text.split('/').any(|part| part == "**") {
-        at_any_depth(text, &glob::Pattern::new(text).map_err(wrong)?, files)?;
+        // Paths that are found have no `//` and `/./` in them.
+        let plain: PathBuf = Path::new(text).components().collect();
+        at_any_depth(&plain, &glob::Pattern::new(&plain.to_string_lossy()).map_err(wrong)?, files)?;
     } else {
         for path in glob::glob(text).map_err(wrong)? {
             let path = path.map_err(|e| Error::new(ErrorKind::Io, format!("a folder cannot be read: {}", e.error())).at(e.path()))?;
@@ -89,25 +91,33 @@ fn named(pattern: &Path, files: &mut Vec<PathBuf>) -> Result<()> {
     }
 }
 
-/// The files of a pattern with `**`, in any order. Links to folders are not followed: they may lead in a circle.
-fn at_any_depth(text: &str, pattern: &glob::Pattern, files: &mut Vec<PathBuf>) -> Result<()> {
+/// The files of a pattern with `**`, in any order.
+fn at_any_depth(path: &Path, pattern: &glob::Pattern, files: &mut Vec<PathBuf>) -> Result<()> {
     let how = glob::MatchOptions { case_sensitive: true, require_literal_separator: true, require_literal_leading_dot: false };
     let is_literal = |part: &std::path::Component<'_>| !part.as_os_str().to_string_lossy().contains(['*', '?', '[']);
-    let base: PathBuf = Path::new(text).components().take_while(is_literal).collect();
-    let mut folders = vec![base];
+    let base: PathBuf = path.components().take_while(is_literal).collect();
+    match base.as_os_str().is_empty() || base.is_dir() {
+        true => walk(&base, |_| true, |path| pattern.matches_path_with(path, how), files),
+        false => Ok(()),
+    }
+}
+
+/// The files that are `wanted` in a folder and in those in it, in any order, of names that are `seen`. Links to folders are not followed: they may lead in a circle.
+fn walk(folder: &Path, seen: impl Fn(&std::ffi::OsStr) -> bool, wanted: impl Fn(&Path) -> bool, files: &mut Vec<PathBuf>) -> Result<()> {
+    let mut folders = vec![folder.to_path_buf()];
     while let Some(folder) = folders.pop() {
-        // The pattern of paths from here has no `./` before them.
+        // What is found from here on has no `./` before it.
         let here = if folder.as_os_str().is_empty() { Path::new(".") } else { &folder };
         let unreadable = |e: std::io::Error| Error::new(ErrorKind::Io, format!("the folder cannot be read: {e}")).at(here);
-        if !here.is_dir() {
-            continue;
-        }
         for entry in std::fs::read_dir(here).map_err(unreadable)? {
             let entry = entry.map_err(unreadable)?;
+            if !seen(&entry.file_name()) {
+                continue;
+            }
             let path = folder.join(entry.file_name());
             match entry.file_type().map_err(unreadable)?.is_dir() {
                 true => folders.push(path),
-                false if pattern.matches_path_with(&path, how) && path.is_file() => files.push(path),
+                false if wanted(&path) && path.is_file() => files.push(path),
                 false => {}
             }
         }
@@ -116,23 +126,8 @@ fn at_any_depth(text: &str, pattern: &glob::Pattern, files: &mut Vec<PathBuf>) -
 }
 
 fn in_folder(folder: &Path, files: &mut Vec<PathBuf>) -> Result<()> {
-    let unreadable = |e: std::io::Error| Error::new(ErrorKind::Io, format!("the folder cannot be read: {e}")).at(folder);
     let mut found = Vec::new();
-    let mut folders = vec![folder.to_path_buf()];
-    while let Some(folder) = folders.pop() {
-        for entry in std::fs::read_dir(&folder).map_err(unreadable)? {
-            let entry = entry.map_err(unreadable)?;
-            if entry.file_name().as_encoded_bytes().starts_with(b".") {
-                continue;
-            }
-            let kind = entry.file_type().map_err(unreadable)?;
-            match kind.is_dir() {
-                true => folders.push(entry.path()),
-                false if entry.path().is_file() => found.push(entry.path()),
-                false => {}
-            }
-        }
-    }
+    walk(folder, |name| !name.as_encoded_bytes().starts_with(b"."), |_| true, &mut found)?;
     if found.is_empty() {
         return Err(Error::new(ErrorKind::NotFound, "the folder has no files").at(folder));
     }
@@ -176,6 +171,8 @@ mod tests {
         }
         assert_eq!(named(&vec![at("**/e.txt")]), ["sub/deep/e.txt"]);
         assert_eq!(named(&vec![at("sub/**")]), ["sub/d.txt", "sub/deep/e.txt"]);
+        assert_eq!(named(&vec![at("./sub//**/d.txt")]), ["sub/d.txt"]);
+        assert_eq!(files(&vec![at("none/**/d.txt")]).unwrap_err().kind(), ErrorKind::NotFound);
         assert_eq!(named(&vec![at("*")]).iter().filter(|name| name.contains('/')).count(), 0, "folders are no files");
         assert_eq!(named(&vec![at("odd[1].txt")]), ["odd[1].txt"], "a file whose name looks like a pattern is that file");
         assert_eq!(

@@ -174,6 +174,10 @@ impl<T: Item, P: Parse<T>> Pipeline<T> for Lines<T, P> {
         self.blocks.bytes(partition)
     }
 
+    fn whole(&self, partition: u32) -> u64 {
+        self.blocks.bytes(partition)
+    }
+
     fn open(&self, task: &TaskContext<'_>, partition: u32, inputs: &[Value]) -> Result<BoxStream<T>> {
         let Some(Value::Chunk(Chunk::Bytes(bytes))) = inputs.first() else { return Err(missing()) };
         task.claim(COPIES * self.form.end.longest(&bytes.0, LONG) as u64)?;

@@ -15,7 +15,8 @@ use std::sync::Arc;
 
 /// What can be an element of a bag: anything that serde can encode and decode, and that can be sent to another thread.
 ///
-/// It holds for every such type; there is nothing to implement.
+/// It holds for every such type; there is nothing to implement. Where elements are kept or shuffled, neither names nor types are encoded: a type of
+/// which serde flattens a part (`flatten`), leaves fields out (`skip_serializing_if`), or finds out what comes by looking (`untagged`, `tag`) is an error then.
 pub trait Item: Serialize + DeserializeOwned + Send + 'static {}
 impl<T: Serialize + DeserializeOwned + Send + 'static> Item for T {}
 
@@ -39,9 +40,9 @@ pub(crate) trait Pipeline<T: 'static>: Send + Sync + 'static {
     /// About how many bytes the encoded elements of a partition take.
     fn estimate(&self, partition: u32) -> u64;
 
-    /// About how many bytes all elements of a partition take that the stream comes from: what it would take to store them, unless steps leave most out.
-    fn whole(&self, partition: u32) -> u64 {
-        self.estimate(partition)
+    /// About how many bytes of text a partition is streamed from, where that can be done again for each consumer; 0 where it comes from elsewhere.
+    fn whole(&self, _partition: u32) -> u64 {
+        0
     }
 
     /// What the stream of a partition holds while it is read, beside its inputs.
@@ -141,7 +142,7 @@ impl<S: Item> Upstream<S> {
 
     pub(crate) fn whole(&self, partition: u32) -> u64 {
         match self {
-            Upstream::Stored(layer) => layer.sizes(partition).out.bytes(),
+            Upstream::Stored(_) => 0,
             Upstream::Streamed(pipeline) => pipeline.whole(partition),
         }
     }

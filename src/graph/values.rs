@@ -73,6 +73,7 @@ impl Drop for Values {
         while let Some(mut items) = left.pop() {
             for item in Arc::get_mut(&mut items).into_iter().flatten() {
                 if let Value::List(list) = item {
+                    list.depth = 0;
                     left.push(std::mem::replace(&mut list.items, Arc::new([])));
                 }
             }

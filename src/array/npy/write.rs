@@ -4,6 +4,7 @@ use super::header::{Header, python_tuple};
 use super::region::{Region, Span};
 use super::writeback;
 use crate::{Error, ErrorKind, Result};
+use chunkstore_store::io::free_bytes;
 use chunkstore_store::{Block, DType, Shape};
 use rustix::fs::{Advice, FallocateFlags, FlockOperation, flock};
 use rustix::io::Errno;
@@ -121,14 +122,9 @@ impl NpyWriter {
     /// Takes the room for `size` bytes.
     fn allocate(&self, size: u64) -> Result<()> {
         // Asked first, because some file systems fill the disk before they find out.
-        if let Ok(room) = rustix::fs::fstatvfs(&self.file) {
-            let free = room.f_bavail.saturating_mul(room.f_frsize);
-            if room.f_blocks > 0 && free < size {
-                let message = format!("the file takes {size} bytes, and {free} are free on its disk");
-                return Err(Error::new(ErrorKind::DiskFull, message)
-                    .at(&self.target)
-                    .hint("free some room, or name a file on another disk"));
-            }
+        if let Some(free) = free_bytes(&self.file).filter(|free| *free < size) {
+            let message = format!("the file takes {size} bytes, and {free} are free on its disk");
+            return Err(Error::new(ErrorKind::DiskFull, message).at(&self.target).hint("free some room, or name a file on another disk"));
         }
         loop {
             match rustix::fs::fallocate(&self.file, FallocateFlags::empty(), 0, size) {

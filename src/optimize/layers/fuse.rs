@@ -95,8 +95,8 @@ impl Fusion {
         let candidate_key = candidate.key();
         let users = self.consumers.get(&candidate_key);
         let alone = users.is_some_and(|users| users.iter().all(|user| *user == key)) && !self.wanted.contains(&candidate_key);
-        let again = candidate.is_cheap() || candidate.is_larger_than(self.bound / KEPT);
-        if candidate.is_source() || !(again || alone && once_each(layer, candidate_key)) {
+        let right = || candidate.is_cheap() || alone && once_each(layer, candidate_key) || candidate.is_larger_than(self.bound / KEPT);
+        if candidate.is_source() || !right() {
             return None;
         }
         let fused = layer.absorb(input)?;

@@ -1,5 +1,6 @@
 //! The folder that a demo works in: it has one living owner, and goes with it.
 
+use chunkstore::store::io::free_bytes;
 use chunkstore::{Error, ErrorKind, Result};
 use std::fs::File;
 use std::path::{Path, PathBuf};
@@ -11,7 +12,7 @@ const LOCK: &str = "owner.lock";
 pub(crate) struct Folder {
     path: PathBuf,
     keep: bool,
-    _lock: File,
+    lock: File,
 }
 
 impl Folder {
@@ -31,7 +32,7 @@ impl Folder {
         let path = parent.join(format!("{PREFIX}{}", std::process::id()));
         std::fs::create_dir_all(&path).map_err(refused)?;
         let lock = File::create(path.join(LOCK)).and_then(|file| file.lock().map(|()| file)).map_err(refused)?;
-        Ok(Folder { path, keep, _lock: lock })
+        Ok(Folder { path, keep, lock })
     }
 
     /// Looks whether its disk has room for so many bytes, before anything is planned for them.
@@ -39,11 +40,7 @@ impl Folder {
     /// # Errors
     /// Disk full where it has not.
     pub(crate) fn check_room(&self, bytes: u64) -> Result<()> {
-        let Ok(room) = rustix::fs::statvfs(&self.path) else { return Ok(()) };
-        let free = room.f_bavail.saturating_mul(room.f_frsize);
-        if room.f_blocks == 0 || bytes <= free {
-            return Ok(());
-        }
+        let Some(free) = free_bytes(&self.lock).filter(|free| *free < bytes) else { return Ok(()) };
         let message = format!("the data take {bytes} bytes, and {free} are free on the disk");
         Err(Error::new(ErrorKind::DiskFull, message)
             .at(&self.path)
