@@ -11,7 +11,10 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use whole::Whole;
 
+mod heap;
 mod whole;
+
+pub use heap::{allocated, heap_bytes};
 
 /// What types can be.
 const PLAIN: &str = "neither names nor types are encoded, so that a type of which serde flattens a part, leaves fields out, or finds out what comes by looking \
