@@ -8,6 +8,7 @@
 //! The ends follow each other, as the function need not be associative; the partitions between them are then made side by side, and stream on into what comes next.
 //! The function is called twice for each element, save those of the last partition.
 
+use super::growth::Growth;
 use super::lazy::{Bag, function_key};
 use super::pipeline::{Item, Upstream};
 use super::regroup::missing;
@@ -200,16 +201,19 @@ impl<T: Item, A: Item + Clone + Sync> Operator for Inner<T, A> {
     fn run(&self, task: &TaskContext<'_>, inputs: &[Value]) -> Result<Value> {
         let Inner { upstream, end } = self;
         let (own, before) = inputs.split_at_checked(upstream.width(task.block())).ok_or_else(missing)?;
+        let mut growth = Growth::new(task);
         let mut last: Option<A> = match before.first() {
             Some(before) => {
                 let records = records(before)?;
-                task.claim(records.data.len() as u64)?;
+                growth.holds(records.data.len() as u64)?;
                 records.clone().into_reader().next()?
             }
             None => end.initial.clone(),
         };
         upstream.open(task, task.block(), own)?.each(&mut |item| {
-            last = Some((end.next)(last.take(), item));
+            let next = (end.next)(last.take(), item);
+            growth.look(&next)?;
+            last = Some(next);
             Ok(MORE)
         })?;
         match last {

@@ -113,19 +113,20 @@ where
 {
     type Accs = Vec<Option<A>>;
 
-    fn merge(&self, accs: &mut Self::Accs, found: Found<'_>, value: &[u8]) -> Result<()> {
+    fn merge(&self, accs: &mut Self::Accs, found: Found<'_>, value: &[u8]) -> Result<u64> {
         let (other, _) = serial::decode::<A>(value, usize::MAX)?;
+        let bytes = serial::heap_bytes(&other);
         if found.is_new {
             *found.cell = accs.len() as u64;
             accs.push(Some(other));
-            return Ok(());
+            return Ok(bytes);
         }
         let folded = accs.get_mut(*found.cell as usize).ok_or_else(lost)?;
         *folded = Some(match folded.take() {
             Some(folded) => (self.combine)(folded, other),
             None => other,
         });
-        Ok(())
+        Ok(bytes)
     }
 
     fn encode(&self, accs: &Self::Accs, cell: u64, out: &mut Vec<u8>) -> Result<()> {
@@ -149,6 +150,10 @@ where
 
     fn on_heap(&self) -> bool {
         std::mem::needs_drop::<A>()
+    }
+
+    fn heap_bytes(&self, accs: &Self::Accs, cell: u64) -> u64 {
+        accs.get(cell as usize).and_then(Option::as_ref).map_or(0, serial::heap_bytes)
     }
 }
 
@@ -197,8 +202,8 @@ where
     /// Folds the elements of a batch, in order, and empties it.
     #[inline]
     fn fold(&self, writing: &mut Writing<'_, Self>, batch: &mut Batch<T>) -> Result<()> {
-        let Batch { items, keys, spans, sample, .. } = batch;
-        let bytes = (items.len() * sample.len()) as u64;
+        let Batch { items, keys, spans, held } = batch;
+        let bytes = std::mem::take(held) + items.len() as u64 * GROWTH;
         let mut items = items.drain(..);
         writing.add_all(keys, spans, |accs, found| {
             let Some(item) = items.next() else { return Err(lost()) };
@@ -217,45 +222,39 @@ where
     }
 }
 
-/// So many elements have their keys looked for together.
+/// So many elements have their keys looked for together, or fewer that hold so many bytes.
 const TOGETHER: usize = 16;
+const LARGE: u64 = 64 << 10;
 
-/// Elements that take more than this, encoded, are taken one by one.
-const LARGE: usize = 4 << 10;
+/// What is folded is taken to grow by so many bytes an element, beside what the element holds, until that is looked at.
+const GROWTH: u64 = 64;
 
 /// Elements whose keys are looked for together, as the processor then waits for memory once.
 struct Batch<T> {
     items: Vec<T>,
     keys: Vec<u8>,
     spans: Vec<Span>,
-    /// How many elements there are to be: by the first of the last batch.
-    most: usize,
-    sample: Vec<u8>,
+    /// What the elements hold on the heap.
+    held: u64,
 }
 
 impl<T: Item> Batch<T> {
     fn new() -> Self {
-        Batch { items: Vec::with_capacity(TOGETHER), keys: Vec::new(), spans: Vec::with_capacity(TOGETHER), most: 1, sample: Vec::new() }
+        Batch { items: Vec::with_capacity(TOGETHER), keys: Vec::new(), spans: Vec::with_capacity(TOGETHER), held: 0 }
     }
 
     /// Takes an element, and its key by `encode`; whether there are enough now.
     #[inline]
     fn push(&mut self, item: T, encode: impl FnOnce(&T, &mut Vec<u8>) -> Result<()>) -> Result<bool> {
-        if self.items.is_empty() {
-            // What an element holds in memory is not known: elements that are large are not held beside others.
-            self.sample.clear();
-            let small = serial::encode(&item, &mut self.sample).is_ok() && self.sample.len() <= LARGE;
-            self.most = if small { TOGETHER } else { 1 };
-        }
         let begin = self.keys.len();
         encode(&item, &mut self.keys)?;
         let (Ok(start), Ok(len)) = (u32::try_from(begin), u32::try_from(self.keys.len() - begin)) else {
             return Err(Error::new(ErrorKind::Unsupported, "keys of 4 GiB or more"));
         };
         self.spans.push((start, len));
+        self.held += serial::heap_bytes(&item);
         self.items.push(item);
-        // A long key is not held beside others either.
-        Ok(self.items.len() >= self.most || self.keys.len() > LARGE)
+        Ok(self.items.len() >= TOGETHER || self.held + self.keys.len() as u64 > LARGE)
     }
 }
 

@@ -43,13 +43,13 @@ impl Tally for Count {
     type Accs = ();
 
     #[inline]
-    fn merge(&self, (): &mut (), found: Found<'_>, value: &[u8]) -> Result<()> {
+    fn merge(&self, (): &mut (), found: Found<'_>, value: &[u8]) -> Result<u64> {
         let count = match value {
             [count] => u64::from(*count),
             _ => count_of(value)?,
         };
         *found.cell += count;
-        Ok(())
+        Ok(0)
     }
 
     #[inline]

@@ -5,10 +5,10 @@ use super::lazy::{Bag, function_key};
 use super::pipeline::Item;
 use super::shuffled::{Known, Read, Shuffle, Write};
 use super::stream::{BoxStream, ENOUGH, Flow, MORE, Rows, Stream};
-use crate::graph::{Key, KeyBuilder, Op, TaskContext, Value};
+use crate::graph::{Holding, Key, KeyBuilder, Op, TaskContext, Value};
 use crate::shuffle::{Groups, ShuffleLog, Spread, Values, Written, bucket, hash};
 use crate::{Error, ErrorKind, Result};
-use chunkstore_store::serial;
+use chunkstore_store::serial::{self, heap_bytes};
 use std::fmt::Display;
 use std::marker::PhantomData;
 use std::panic::Location;
@@ -82,7 +82,7 @@ impl<K: Item, T: Item> Grouped<K, T> {
     pub fn map<U: Item, F: Fn((K, Rows<T>)) -> U + Send + Sync + 'static>(&self, f: F) -> Bag<U> {
         let op = Op::of(&f);
         let known = op.is_shared();
-        self.through((function_key("map", &[op]), known), move |group| Ok(std::iter::once(f(group))))
+        self.through((function_key("map", &[op]), known), move |group, _| Ok(std::iter::once(f(group))))
     }
 
     /// As [`Grouped::map`], with a function that can fail: its first error ends the computation.
@@ -94,7 +94,7 @@ impl<K: Item, T: Item> Grouped<K, T> {
         let line = Location::caller();
         let op = Op::of(&f);
         let known = op.is_shared();
-        self.through((function_key("try_map", &[op]), known), move |group| match f(group) {
+        self.through((function_key("try_map", &[op]), known), move |group, _| match f(group) {
             Ok(made) => Ok(std::iter::once(made)),
             Err(e) => Err(Error::new(ErrorKind::Failed, e.to_string()).from_line(line)),
         })
@@ -110,7 +110,7 @@ impl<K: Item, T: Item> Grouped<K, T> {
     {
         let op = Op::of(&f);
         let known = op.is_shared();
-        self.through((function_key("flat_map", &[op]), known), move |group| Ok(f(group).into_iter()))
+        self.through((function_key("flat_map", &[op]), known), move |group, _| Ok(f(group).into_iter()))
     }
 
     /// Each key with all its elements, as Dask's `groupby` gives them. The elements of one key are in memory at once.
@@ -124,13 +124,22 @@ impl<K: Item, T: Item> Grouped<K, T> {
     /// ```
     #[track_caller]
     pub fn lists(&self) -> Bag<(K, Vec<T>)> {
-        self.through((KeyBuilder::new("lists", 1).finish(), true), |(key, rows): (K, Rows<T>)| Ok(std::iter::once((key, rows.collect()))))
+        self.through((KeyBuilder::new("lists", 1).finish(), true), |(key, rows): (K, Rows<T>), holding| {
+            // The list before has been taken.
+            holding.set(0)?;
+            let mut list = Vec::new();
+            for item in rows {
+                holding.add(size_of::<T>() as u64 + heap_bytes(&item))?;
+                list.push(item);
+            }
+            Ok(std::iter::once((key, list)))
+        })
     }
 
     /// Each key and the number of its elements.
     #[track_caller]
     pub fn count(&self) -> Bag<(K, u64)> {
-        self.through((KeyBuilder::new("count", 1).finish(), true), |(key, rows): (K, Rows<T>)| {
+        self.through((KeyBuilder::new("count", 1).finish(), true), |(key, rows): (K, Rows<T>), _| {
             Ok(std::iter::once((key, rows.fold(0, |n, _| n + 1))))
         })
     }
@@ -139,7 +148,7 @@ impl<K: Item, T: Item> Grouped<K, T> {
     fn through<U: Item, I, F>(&self, (key, known): (Key, bool), f: F) -> Bag<U>
     where
         I: Iterator<Item = U> + 'static,
-        F: Fn((K, Rows<T>)) -> Result<I> + Send + Sync + 'static,
+        F: Fn((K, Rows<T>), &mut Holding) -> Result<I> + Send + Sync + 'static,
     {
         let read = Arc::new(ByGroup { f: Arc::new(f), types: PhantomData });
         let Grouped { bag, write, own, npartitions, line, .. } = self;
@@ -197,7 +206,7 @@ where
     T: Item,
     U: Item,
     I: Iterator<Item = U> + 'static,
-    F: Fn((K, Rows<T>)) -> Result<I> + Send + Sync + 'static,
+    F: Fn((K, Rows<T>), &mut Holding) -> Result<I> + Send + Sync + 'static,
 {
     fn name(&self) -> &'static str {
         "group_by"
@@ -208,7 +217,8 @@ where
     }
 
     fn open(&self, task: &TaskContext<'_>, log: &Arc<ShuffleLog>, partition: u32) -> Result<BoxStream<U>> {
-        Ok(Box::new(GroupStream { groups: Groups::new(log, partition, task)?, f: self.f.clone(), open: None, types: PhantomData }))
+        let groups = Groups::new(log, partition, task)?;
+        Ok(Box::new(GroupStream { groups, f: self.f.clone(), open: None, holding: task.holding(), types: PhantomData }))
     }
 }
 
@@ -217,6 +227,8 @@ struct GroupStream<K, T, I, F> {
     f: Arc<F>,
     /// What is being given of a group, and what failed in it.
     open: Option<(I, super::stream::Failed)>,
+    /// What is held of a group.
+    holding: Holding,
     types: Types<K, T, I>,
 }
 
@@ -226,7 +238,7 @@ where
     T: Item,
     U: Item,
     I: Iterator<Item = U> + 'static,
-    F: Fn((K, Rows<T>)) -> Result<I> + 'static,
+    F: Fn((K, Rows<T>), &mut Holding) -> Result<I> + 'static,
 {
     fn next(&mut self) -> Option<Result<U>> {
         loop {
@@ -246,7 +258,7 @@ where
                 Err(error) => return Some(Err(error)),
             };
             let (rows, failed) = Rows::new(Box::new(ValueStream { values, item: PhantomData }));
-            match (self.f)((key, rows)) {
+            match (self.f)((key, rows), &mut self.holding) {
                 Ok(made) => self.open = Some((made, failed)),
                 Err(error) => return Some(Err(failed.take().err().unwrap_or(error))),
             }

@@ -7,6 +7,7 @@ use super::stored::{Stored, records};
 use super::stream::{BoxStream, ENOUGH, Flow, MORE, Stream};
 use crate::graph::{Dependency, Key, KeyBuilder, LayerRef, Op, TaskContext, Value};
 use crate::{Error, ErrorKind, Result};
+use chunkstore_store::serial::heap_bytes;
 use rustc_hash::FxHashMap;
 use std::hash::Hash;
 use std::panic::Location;
@@ -147,11 +148,12 @@ where
     fn open(&self, task: &TaskContext<'_>, partition: u32, inputs: &[Value]) -> Result<BoxStream<(O, T)>> {
         let (other, own) = inputs.split_last().ok_or_else(missing)?;
         let other = records(other)?.clone();
-        // An entry of the table, the element in its list, and what both hold on the heap: no more than what is encoded, twice.
-        let each = (size_of::<(K, Vec<O>)>() + 4 * size_of::<O>()) as u64;
-        task.claim(other.count.saturating_mul(2 * each).saturating_add(2 * other.data.len() as u64))?;
+        // An entry of the table, the element in its list, and what both hold on the heap: the key no more than the element.
+        let each = 2 * (size_of::<(K, Vec<O>)>() + 4 * size_of::<O>()) as u64;
+        let mut holding = task.holding();
         let mut table = FxHashMap::<K, Vec<O>>::default();
         Stored::<O>::new(other, task.cancellation()).each(&mut |item| {
+            holding.add(each + heap_bytes(&item) * (1 + u64::from(std::mem::needs_drop::<K>())))?;
             table.entry((self.on.on_other)(&item)).or_default().push(item);
             Ok(MORE)
         })?;

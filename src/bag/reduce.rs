@@ -1,5 +1,6 @@
 //! Reductions: what a function makes of each partition, and then of these in groups, as a fixed tree.
 
+use super::growth::Growth;
 use super::lazy::{Bag, counted, function_key};
 use super::pipeline::{Item, Upstream};
 use super::regroup::Regroup;
@@ -9,6 +10,7 @@ use super::value::BagValue;
 use super::work::{Act, Work};
 use crate::Result;
 use crate::graph::{Key, KeyBuilder, LayerRef, Op, Size, Sizes, TaskContext, Value};
+use chunkstore_store::serial::heap_bytes;
 use std::panic::Location;
 use std::sync::Arc;
 
@@ -16,7 +18,7 @@ use std::sync::Arc;
 const SPLIT_EVERY: usize = 16;
 
 /// Makes one value of the elements of a partition; none where it has none and there is no value for that.
-pub(super) type Reduce<S, A> = dyn Fn(BoxStream<S>) -> Result<Option<A>> + Send + Sync;
+pub(super) type Reduce<S, A> = dyn Fn(&TaskContext<'_>, BoxStream<S>) -> Result<Option<A>> + Send + Sync;
 
 /// One value of each partition.
 struct Reducing<S, A> {
@@ -40,7 +42,7 @@ impl<S: Item, A: Item> Act<S> for Reducing<S, A> {
     }
 
     fn run(&self, task: &TaskContext<'_>, rows: BoxStream<S>, _extra: &[Value]) -> Result<Value> {
-        match (self.reduce)(rows)? {
+        match (self.reduce)(task, rows)? {
             Some(value) => store_one(task, &value),
             None => store(task, &mut FromIter(std::iter::empty::<Result<A>>())),
         }
@@ -71,8 +73,8 @@ impl<S: Item, A: Item> Reduction<S, A> {
         name: &'static str,
         key: Key,
         line: &'static Location<'static>,
-        chunk: impl Fn(BoxStream<S>) -> Result<Option<A>> + Send + Sync + 'static,
-        combine: impl Fn(BoxStream<A>) -> Result<Option<A>> + Send + Sync + 'static,
+        chunk: impl Fn(&TaskContext<'_>, BoxStream<S>) -> Result<Option<A>> + Send + Sync + 'static,
+        combine: impl Fn(&TaskContext<'_>, BoxStream<A>) -> Result<Option<A>> + Send + Sync + 'static,
     ) -> Self {
         Reduction { name, key, chunk: Arc::new(chunk), combine: Arc::new(combine), split_every: SPLIT_EVERY, line }
     }
@@ -124,8 +126,9 @@ impl<T: Item> Bag<T> {
             Ok(()) => KeyBuilder::new("fold", 1).input(key).bytes(&encoded).finish(),
             Err(_) => KeyBuilder::new("fold", 1).nonce().finish(),
         };
-        let chunk = move |rows| folded(rows, initial.clone(), &binop).map(Some);
-        let reduction = Reduction::new("fold", key, line, chunk, move |rows| merged(rows, &combine));
+        let chunk = move |task: &TaskContext<'_>, rows| folded(task, rows, initial.clone(), &binop).map(Some);
+        let combine = move |task: &TaskContext<'_>, rows| merged(task, rows, &combine);
+        let reduction = Reduction::new("fold", key, line, chunk, combine);
         BagValue::new(reduction.of(self), "a fold", line)
     }
 
@@ -143,7 +146,8 @@ impl<T: Item> Bag<T> {
         let line = Location::caller();
         let (key, binop) = (function_key("reduce", &[Op::of(&binop)]), Arc::new(binop));
         let again = binop.clone();
-        let reduction = Reduction::new("reduce", key, line, move |rows| merged(rows, &*binop), move |rows| merged(rows, &*again));
+        let chunk = move |task: &TaskContext<'_>, rows| merged(task, rows, &*binop);
+        let reduction = Reduction::new("reduce", key, line, chunk, move |task, rows| merged(task, rows, &*again));
         BagValue::new(reduction.of(self), "a reduction", line)
     }
 
@@ -170,8 +174,10 @@ impl<T: Item> Bag<T> {
 }
 
 /// A function of an iterator as one of a stream.
-fn through<S: 'static, A>(f: impl Fn(Rows<S>) -> A + Send + Sync + 'static) -> impl Fn(BoxStream<S>) -> Result<Option<A>> + Send + Sync {
-    move |stream| {
+fn through<S: 'static, A>(
+    f: impl Fn(Rows<S>) -> A + Send + Sync + 'static,
+) -> impl Fn(&TaskContext<'_>, BoxStream<S>) -> Result<Option<A>> + Send + Sync {
+    move |_, stream| {
         let (rows, failed) = Rows::new(stream);
         let made = f(rows);
         failed.take()?;
@@ -180,19 +186,27 @@ fn through<S: 'static, A>(f: impl Fn(Rows<S>) -> A + Send + Sync + 'static) -> i
 }
 
 /// The elements folded into `folded`.
-pub(super) fn folded<S: 'static, A>(mut rows: BoxStream<S>, folded: A, binop: impl Fn(A, S) -> A) -> Result<A> {
-    let mut so_far = Some(folded);
+pub(super) fn folded<S: 'static, A: Item>(
+    task: &TaskContext<'_>,
+    mut rows: BoxStream<S>,
+    folded: A,
+    binop: impl Fn(A, S) -> A,
+) -> Result<A> {
+    let (mut so_far, mut growth) = (Some(folded), Growth::new(task));
     rows.each(&mut |item| {
         so_far = so_far.take().map(|folded| binop(folded, item));
+        so_far.as_ref().map_or(Ok(()), |folded| growth.look(folded))?;
         Ok(MORE)
     })?;
     so_far.ok_or_else(|| crate::Error::new(crate::ErrorKind::Invalid, "a fold lost what it had folded; this is a defect of the engine"))
 }
 
 /// One of all elements; none where there are none.
-pub(super) fn merged<A: 'static>(mut rows: BoxStream<A>, combine: &dyn Fn(A, A) -> A) -> Result<Option<A>> {
-    let mut so_far = None;
+pub(super) fn merged<A: Item>(task: &TaskContext<'_>, mut rows: BoxStream<A>, combine: &dyn Fn(A, A) -> A) -> Result<Option<A>> {
+    let (mut so_far, mut holding) = (None, task.holding());
     rows.each(&mut |item| {
+        // The other is booked for by who gives it, until they are one.
+        holding.set(so_far.as_ref().map_or(0, heap_bytes::<A>))?;
         so_far = Some(match so_far.take() {
             Some(folded) => combine(folded, item),
             None => item,

@@ -7,6 +7,10 @@ use super::value::BagValue;
 use crate::engine::{Explain, default_engine};
 use crate::graph::{Graph, LayerRef};
 use crate::{Collected, Collection, Persist, Result};
+use chunkstore_store::serial::heap_bytes;
+
+/// What elements hold on the heap is set aside in steps of so many bytes.
+const STEP: u64 = 1 << 20;
 
 impl<T: Item> Collection for Bag<T> {
     type Output = Vec<T>;
@@ -24,12 +28,18 @@ impl<T: Item> Collection for Bag<T> {
                 for _ in 0..blocks {
                     let value = kept.value()?;
                     let records = records(&value)?;
-                    // What an element holds on the heap is taken to be what it takes encoded.
-                    kept.set_aside(records.count.saturating_mul(size_of::<T>() as u64).saturating_add(records.data.len() as u64))?;
+                    kept.set_aside(records.count.saturating_mul(size_of::<T>() as u64))?;
                     items.reserve_exact(records.iter::<T>().size_hint().0);
+                    let mut heap = 0;
                     for item in records.iter() {
-                        items.push(item?);
+                        let item = item?;
+                        heap += heap_bytes(&item);
+                        if heap >= STEP {
+                            kept.set_aside(std::mem::take(&mut heap))?;
+                        }
+                        items.push(item);
                     }
+                    kept.set_aside(heap)?;
                 }
                 Ok(items)
             }),
@@ -59,7 +69,11 @@ impl<T: Item> Collection for BagValue<T> {
             begin: Box::new(|| Ok(())),
             finish: Box::new(move |kept| {
                 let value = kept.value()?;
-                records(&value)?.clone().into_reader().next()?.ok_or_else(|| what.error())
+                let records = records(&value)?;
+                kept.set_aside(records.data.len() as u64)?;
+                let value: T = records.clone().into_reader().next()?.ok_or_else(|| what.error())?;
+                kept.set_aside(heap_bytes(&value).saturating_sub(records.data.len() as u64))?;
+                Ok(value)
             }),
         })
     }

@@ -1,7 +1,7 @@
 //! Bags whose elements have gone through a shuffle.
 
 use super::lazy::{Bag, counted};
-use super::pipeline::{Item, Pipeline};
+use super::pipeline::{Item, Pipeline, Upstream};
 use super::stored::store_one;
 use super::stream::BoxStream;
 use super::work::{Act, Extra, Work};
@@ -70,6 +70,13 @@ pub(super) struct Shuffle<S, T> {
     pub(super) line: &'static Location<'static>,
 }
 
+/// The partitions behind a shuffle of elements, where the user does not say how many.
+pub(super) fn partitions_behind<S: Item>(upstream: &Upstream<S>) -> u32 {
+    let before = upstream.partitions();
+    let bytes = (0..before).fold(0u64, |bytes, partition| bytes.saturating_add(upstream.estimate(partition)));
+    (bytes / PARTITION).max(before.into()).clamp(1, MOST) as u32
+}
+
 impl<S: Item, T: Item> Shuffle<S, T> {
     /// The bag behind the shuffle.
     pub(super) fn of(self, bag: &Bag<S>) -> Bag<T> {
@@ -80,13 +87,9 @@ impl<S: Item, T: Item> Shuffle<S, T> {
     fn pipeline(self, bag: &Bag<S>) -> Result<Arc<dyn Pipeline<T>>> {
         let Shuffle { write, read, key, read_key, known, npartitions, extra, line } = self;
         let upstream = bag.upstream()?;
-        let before = upstream.partitions();
         let partitions = match npartitions {
             Some(n) => counted("npartitions", n as u64, 1)?,
-            None => {
-                let bytes = (0..before).fold(0u64, |bytes, partition| bytes.saturating_add(upstream.estimate(partition)));
-                (bytes / PARTITION).max(before.into()).clamp(1, MOST) as u32
-            }
+            None => partitions_behind(&upstream),
         };
         let key = KeyBuilder::new("bag.shuffle", 1).input(key).number(partitions.into()).input(upstream.key()).finish();
         let portable = known.write && upstream.is_portable();

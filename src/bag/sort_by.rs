@@ -8,35 +8,25 @@
 
 use super::lazy::{Bag, function_key};
 use super::pipeline::Item;
-use super::shuffled::{Known, Read, Shuffle, Write};
-use super::stored::records;
-use super::stream::{BoxStream, ENOUGH, Flow, FromIter, MORE, Stream};
-use super::tree::{Shrink, Tree};
-use crate::graph::{Cancellation, KeyBuilder, Op, TaskContext, Value};
+use super::shuffled::{Known, Read, Shuffle, Write, partitions_behind};
+use super::splitters::{Splitters, splitters};
+use super::stream::{BoxStream, ENOUGH, Flow, MORE, Stream};
+use crate::graph::{Cancellation, Holding, Op, TaskContext, Value};
 use crate::shuffle::{ShuffleLog, Spread, Written, next_record};
 use crate::{Error, ErrorKind, Result};
-use chunkstore_store::{Buffer, ByteLog, Gather, serial};
+use chunkstore_store::serial::{self, heap_bytes};
+use chunkstore_store::{Buffer, ByteLog, Gather};
 use std::cmp::Ordering;
 use std::collections::BinaryHeap;
 use std::marker::PhantomData;
 use std::panic::Location;
 use std::sync::Arc;
 
-/// The keys of all samples together, about, and those of a partition's, at the most and at the least. Each task that writes looks at all.
-const SAMPLES: usize = 1 << 15;
-const SAMPLE: usize = 512;
-const LEAST_SAMPLE: usize = 8;
-
-/// Times the encoded bytes of all samples that are held while splitters are made of them.
-const SAMPLES_HELD: u64 = 8;
-
-/// The least bytes of a run.
+/// The least bytes of a run, encoded, and the times as many that its elements may hold in memory.
 const RUN: u64 = 8 << 20;
+const IN_MEMORY: u64 = 4;
 
-/// What the allocator adds to an element and its key.
-const ADDED: u64 = 32;
-
-/// What reading a run takes while it is merged: a block of the log.
+/// What reading a run takes while it is merged, at the most: a block of the log.
 const OPEN: u64 = 4 << 20;
 
 impl<T: Item> Bag<T> {
@@ -58,98 +48,14 @@ impl<T: Item> Bag<T> {
         let known = Known::both(op.is_shared());
         let own = function_key("sort_by", &[op]);
         let key = Arc::new(key);
-        let by = key.clone();
-        let most = (SAMPLES / self.npartitions().unwrap_or(1).max(1)).clamp(LEAST_SAMPLE, SAMPLE);
-        let chunk: Arc<Shrink<T, Sample<K>>> = Arc::new(move |task, _, rows| {
-            let sample = sampled(task, rows, most, &*by)?;
-            Ok(Box::new(FromIter(std::iter::once(Ok(sample)))))
-        });
-        // Samples are put together one by one.
-        let combine: Arc<Shrink<Sample<K>, Sample<K>>> = Arc::new(|_, _, samples| Ok(samples));
-        let own_sample = KeyBuilder::new("bag.sample", 1).input(own).finish();
-        let sample = Tree { name: "sample", key: own_sample, chunk, combine, elements: most, line };
-        let splitters = sample.of(self).stored_layer().cloned();
-        let extra = match splitters {
-            Ok(layer) => vec![layer],
+        let ranges = self.upstream().map(|upstream| partitions_behind(&upstream));
+        let (ranges, extra) = match ranges.and_then(|ranges| Ok((ranges, splitters(self, own, ranges, key.clone(), line)?))) {
+            Ok((ranges, layer)) => (ranges as usize, vec![layer]),
             Err(error) => return Bag::at(Err(error), line),
         };
         let write = Arc::new(ByRange { key: key.clone(), types: PhantomData });
         let read = Arc::new(Sort { key, types: PhantomData });
-        Shuffle { write, read, key: own, read_key: own, known, npartitions: None, extra, line }.of(self)
-    }
-}
-
-/// A sample of keys, and how many elements each stands for.
-type Sample<K> = (Vec<K>, u64);
-
-/// Every so many-th key of a partition, so that there are `most`.
-fn sampled<T: Item, K: Item>(task: &TaskContext<'_>, mut rows: BoxStream<T>, most: usize, key: &dyn Fn(&T) -> K) -> Result<Sample<K>> {
-    let (mut keys, mut step, mut count) = (Vec::new(), 1u64, 0u64);
-    let mut encoded = Vec::new();
-    rows.each(&mut |item| {
-        if count.is_multiple_of(step) {
-            let key = key(&item);
-            // What a key holds on the heap is taken to be what it takes encoded.
-            encoded.clear();
-            serial::encode(&key, &mut encoded)?;
-            task.claim(encoded.len() as u64)?;
-            keys.push(key);
-            if keys.len() > most {
-                let mut at = 0;
-                keys.retain(|_| {
-                    at += 1;
-                    at % 2 == 1
-                });
-                step *= 2;
-            }
-        }
-        count += 1;
-        Ok(MORE)
-    })?;
-    Ok((keys, step))
-}
-
-/// The keys between ranges.
-struct Splitters<K> {
-    /// Each with whether the next range begins behind it, in place of at it.
-    keys: Vec<(K, bool)>,
-}
-
-impl<K: Ord + Clone> Splitters<K> {
-    /// For so many ranges of about equal weight.
-    fn new(samples: Vec<Sample<K>>, ranges: u32) -> Self {
-        let mut all: Vec<(K, u64)> = samples.into_iter().flat_map(|(keys, step)| keys.into_iter().map(move |key| (key, step))).collect();
-        all.sort_by(|a, b| a.0.cmp(&b.0));
-        let total: u128 = all.iter().map(|(_, step)| u128::from(*step)).sum();
-        let mut quantiles: Vec<(K, u32)> = Vec::new();
-        let (mut seen, mut range) = (0u128, 1u128);
-        for (key, step) in &all {
-            seen += u128::from(*step);
-            while range < u128::from(ranges) && seen * u128::from(ranges) > total * range {
-                match quantiles.last_mut() {
-                    Some((last, times)) if last == key => *times += 1,
-                    _ => quantiles.push((key.clone(), 1)),
-                }
-                range += 1;
-            }
-        }
-        let mut keys = Vec::new();
-        for (key, times) in quantiles {
-            keys.push((key.clone(), false));
-            if times > 1 {
-                keys.push((key, true));
-            }
-        }
-        Splitters { keys }
-    }
-
-    /// The range of a key.
-    fn range(&self, key: &K) -> u32 {
-        self.keys.partition_point(|(splitter, behind)| match key.cmp(splitter) {
-            Ordering::Less => false,
-            Ordering::Equal => !behind,
-            Ordering::Greater => true,
-        }) as u32
+        Shuffle { write, read, key: own, read_key: own, known, npartitions: Some(ranges), extra, line }.of(self)
     }
 }
 
@@ -170,11 +76,7 @@ impl<K: Item + Ord + Clone, T: Item, G: Fn(&T) -> K + Send + Sync + 'static> Wri
 
     fn write(&self, task: &TaskContext<'_>, log: &Arc<ShuffleLog>, mut rows: BoxStream<T>, extra: &[Value]) -> Result<Written> {
         let missing = || Error::new(ErrorKind::Graph, "a sort has no splitters; this is a defect of the engine");
-        let samples = extra.first().ok_or_else(missing)?;
-        // Decoded, sorted and cut down to splitters: no part of that is stated before, as nobody knows how large keys are.
-        task.claim(samples.nbytes().saturating_mul(SAMPLES_HELD))?;
-        let samples = records(samples)?.iter::<Sample<K>>().collect::<std::result::Result<Vec<_>, _>>()?;
-        let splitters = Splitters::new(samples, log.partitions());
+        let splitters = Splitters::read(task, extra.first().ok_or_else(missing)?)?;
         let mut spread = Spread::new(log, task.block().into(), task.arena())?;
         let mut value = Vec::new();
         rows.each(&mut |item| {
@@ -209,23 +111,27 @@ where
 
     fn open(&self, task: &TaskContext<'_>, log: &Arc<ShuffleLog>, partition: u32) -> Result<BoxStream<T>> {
         let bytes = log.sizes(partition)?.bytes;
-        // Runs as long as there will be many, by what each takes while they are merged.
-        let run = RUN.max((bytes as f64 * OPEN as f64).sqrt() as u64);
         // A range of one key is in order: where it is another, that is found at once.
         if bytes > RUN && self.is_one_key(log, partition, task)? {
             return Ok(Box::new(Elements::new(log.gather(partition)?, task.cancellation())));
         }
         let mut elements = Elements::<T>::new(log.gather(partition)?, task.cancellation());
-        let mut rows = Vec::new();
-        let last = self.fill(task, &mut elements, run, &mut rows)?;
+        let (mut rows, mut holding) = (Vec::new(), task.holding());
+        let mut last = self.fill(&mut elements, run_of(bytes, OPEN), &mut rows, &mut holding)?;
         if last {
             rows.sort_by(|a, b| a.0.cmp(&b.0));
             return Ok(Box::new(Sorted(rows.into_iter())));
         }
-        let count = (bytes / run) as u32 + 2;
-        task.reserve(ByteLog::LEAST_MEMORY + Spread::bytes(count) + u64::from(count) * OPEN)?;
-        let runs = Arc::new(ShuffleLog::within(task.arena(), &task.room(), count, ByteLog::LEAST_MEMORY)?);
-        let (mut spread, mut number, mut last) = (Spread::new(&runs, 0, task.arena())?, 0, last);
+        // The first run tells how much more elements are in memory, and how large runs are in the log.
+        let times = (holding.held() / IN_MEMORY) as f64 / elements.read.max(1) as f64;
+        let bytes = (bytes as f64 * times.max(1.0)) as u64;
+        let open = OPEN.min(elements.read + elements.read / 4 + (64 << 10));
+        let run = run_of(bytes, open);
+        let about = (bytes / run) as u32 + 2;
+        let most = about.saturating_mul(2);
+        task.reserve(ByteLog::LEAST_MEMORY + Spread::bytes(most) + u64::from(about) * open)?;
+        let runs = Arc::new(ShuffleLog::within(task.arena(), &task.room(), most, ByteLog::LEAST_MEMORY)?);
+        let (mut spread, mut number) = (Spread::new(&runs, 0, task.arena())?, 0);
         let mut value = Vec::new();
         loop {
             rows.sort_by(|a, b| a.0.cmp(&b.0));
@@ -238,49 +144,51 @@ where
             if last {
                 break;
             }
-            last = self.fill(task, &mut elements, run, &mut rows)?;
+            // Where elements are larger than the first were, the last run takes what is left.
+            let run = if number + 1 < most { run } else { u64::MAX };
+            last = self.fill(&mut elements, run, &mut rows, &mut holding)?;
         }
         runs.seal(spread.commit()?)?;
         drop(rows);
-        let mut merge = Merge { runs: Vec::new(), heads: BinaryHeap::new(), key: self.key.clone(), _log: runs.clone() };
+        task.reserve(u64::from(number.saturating_sub(about)) * open)?;
+        holding.set(0)?;
+        let mut merge = Merge { runs: Vec::new(), heads: BinaryHeap::new(), key: self.key.clone(), holding, _log: runs.clone() };
         for number in 0..number {
-            let mut elements = Elements::new(runs.gather(number)?, task.cancellation());
-            if let Some(item) = elements.next().transpose()? {
-                merge.heads.push(Next { key: (self.key)(&item), run: number, item });
-            }
-            merge.runs.push(elements);
+            merge.runs.push(Elements::new(runs.gather(number)?, task.cancellation()));
+            merge.advance(number)?;
         }
         Ok(Box::new(merge))
     }
 }
 
+/// The bytes of runs where there are so many in all: the more there are the longer they are, by what each takes while they are merged.
+fn run_of(bytes: u64, open: u64) -> u64 {
+    RUN.max((bytes as f64 * open as f64).sqrt() as u64)
+}
+
 impl<K: Item + Ord, G> Sort<K, G> {
-    /// Takes elements into memory until there are `run` bytes of them; whether those are all.
-    fn fill<T: Item>(&self, task: &TaskContext<'_>, elements: &mut Elements<T>, run: u64, rows: &mut Vec<(K, T)>) -> Result<bool>
+    /// Takes elements into memory, in place of those that were there, until they are `run` bytes, or hold too much; whether those are all.
+    fn fill<T: Item>(&self, elements: &mut Elements<T>, run: u64, rows: &mut Vec<(K, T)>, holding: &mut Holding) -> Result<bool>
     where
         G: Fn(&T) -> K,
     {
-        let mut counted = rows.len();
-        let (mut taken, mut claimed) = (0u64, rows.capacity() as u64 * size_of::<(K, T)>() as u64);
+        // Sorting takes half as much again.
+        let slots = |count: usize| count as u64 * size_of::<(K, T)>() as u64 * 3 / 2;
+        rows.clear();
+        holding.set(slots(rows.capacity()))?;
+        elements.read = 0;
         loop {
-            let before = elements.read;
             let Some(item) = elements.next().transpose()? else { return Ok(true) };
-            taken += elements.read - before;
             let key = (self.key)(&item);
             if rows.len() == rows.capacity() {
-                // Large allocations grow in place: a quarter at a time costs little, and doubling would leave up to half unused. Sorting takes half as much again.
+                // Large allocations grow in place: a quarter at a time costs little, and doubling would leave up to half unused.
                 let more = rows.len() / 4 + 1024;
-                let all = (rows.len() + more) as u64 * size_of::<(K, T)>() as u64 * 3 / 2;
-                task.claim(all.saturating_sub(claimed))?;
-                claimed = claimed.max(all);
+                holding.add(slots(more))?;
                 rows.reserve_exact(more);
-                // What elements and keys hold beside is taken to be what they take encoded, and what the allocator adds.
-                task.claim(taken * 2 + (rows.len() - counted) as u64 * ADDED)?;
-                (taken, counted) = (0, rows.len());
             }
+            holding.add(heap_bytes(&item) + heap_bytes(&key))?;
             rows.push((key, item));
-            if elements.read >= run {
-                elements.read = 0;
+            if elements.read >= run || holding.held() / IN_MEMORY >= run {
                 return Ok(false);
             }
         }
@@ -353,7 +261,19 @@ struct Merge<K, T, G> {
     runs: Vec<Elements<T>>,
     heads: BinaryHeap<Next<K, T>>,
     key: Arc<G>,
+    holding: Holding,
     _log: Arc<ShuffleLog>,
+}
+
+impl<K: Item + Ord, T: Item, G: Fn(&T) -> K> Merge<K, T, G> {
+    /// Takes the next element of a run.
+    fn advance(&mut self, run: u32) -> Result<()> {
+        let Some(item) = self.runs.get_mut(run as usize).map_or(Ok(None), Elements::element)? else { return Ok(()) };
+        let key = (self.key)(&item);
+        self.holding.add(heap_bytes(&item) + heap_bytes(&key))?;
+        self.heads.push(Next { key, run, item });
+        Ok(())
+    }
 }
 
 /// The next element of a run: the least key is the greatest here, and of equal ones that of the first run.
@@ -383,14 +303,13 @@ impl<K: Ord, T> Ord for Next<K, T> {
     }
 }
 
-impl<K: Ord + 'static, T: Item, G: Fn(&T) -> K + 'static> Stream<T> for Merge<K, T, G> {
+impl<K: Item + Ord, T: Item, G: Fn(&T) -> K + 'static> Stream<T> for Merge<K, T, G> {
     fn next(&mut self) -> Option<Result<T>> {
-        let Next { run, item, .. } = self.heads.pop()?;
-        match self.runs.get_mut(run as usize)?.element() {
-            Ok(Some(item)) => self.heads.push(Next { key: (self.key)(&item), run, item }),
-            Ok(None) => {}
-            Err(error) => return Some(Err(error)),
+        let Next { run, item, key } = self.heads.pop()?;
+        self.holding.sub(heap_bytes(&item) + heap_bytes(&key));
+        match self.advance(run) {
+            Ok(()) => Some(Ok(item)),
+            Err(error) => Some(Err(error)),
         }
-        Some(Ok(item))
     }
 }

@@ -6,7 +6,7 @@ use super::pipeline::Item;
 use super::reduce::{Reduction, merged};
 use super::stream::{BoxStream, ENOUGH, MORE};
 use super::value::BagValue;
-use crate::graph::{Key, KeyBuilder, Op};
+use crate::graph::{Key, KeyBuilder, Op, TaskContext};
 use crate::{Error, ErrorKind, Result};
 use serde::{Deserialize, Serialize};
 use std::panic::Location;
@@ -59,7 +59,7 @@ fn tally<T: Item, A: Item + Copy + Sync>(
     with: impl Fn(A, T) -> Result<A> + Send + Sync + 'static,
     and: impl Fn(A, A) -> Result<A> + Send + Sync + 'static,
 ) -> BagValue<A> {
-    let chunk = move |mut rows: BoxStream<T>| {
+    let chunk = move |_: &TaskContext<'_>, mut rows: BoxStream<T>| {
         let mut tally = zero;
         rows.each(&mut |item| {
             tally = with(tally, item)?;
@@ -67,7 +67,7 @@ fn tally<T: Item, A: Item + Copy + Sync>(
         })?;
         Ok(Some(tally))
     };
-    let combine = move |mut rows: BoxStream<A>| {
+    let combine = move |_: &TaskContext<'_>, mut rows: BoxStream<A>| {
         let mut tally = zero;
         rows.each(&mut |other| {
             tally = and(tally, other)?;
@@ -89,7 +89,7 @@ impl<T: Item> Bag<T> {
     #[track_caller]
     pub fn count(&self) -> BagValue<u64> {
         let line = Location::caller();
-        let chunk = |mut rows: BoxStream<T>| {
+        let chunk = |_: &TaskContext<'_>, mut rows: BoxStream<T>| {
             let mut count = 0u64;
             match super::map::is_text::<T>() {
                 true => rows.each_str(&mut |_| {
@@ -103,7 +103,7 @@ impl<T: Item> Bag<T> {
             };
             Ok(Some(count))
         };
-        let combine = |rows| Ok(Some(merged(rows, &|a, b| a + b)?.unwrap_or(0)));
+        let combine = |task: &TaskContext<'_>, rows| Ok(Some(merged(task, rows, &|a, b| a + b)?.unwrap_or(0)));
         BagValue::new(Reduction::new("count", plain_key("count"), line, chunk, combine).of(self), "a count", line)
     }
 
@@ -137,7 +137,9 @@ impl<T: Item> Bag<T> {
     fn extreme(&self, name: &'static str, better: fn(&T, &T) -> bool) -> BagValue<T> {
         let line = Location::caller();
         let keep = move |kept: T, item: T| if better(&kept, &item) { item } else { kept };
-        let reduction = Reduction::new(name, plain_key(name), line, move |rows| merged(rows, &keep), move |rows| merged(rows, &keep));
+        let chunk = move |task: &TaskContext<'_>, rows| merged(task, rows, &keep);
+        let combine = move |task: &TaskContext<'_>, rows| merged(task, rows, &keep);
+        let reduction = Reduction::new(name, plain_key(name), line, chunk, combine);
         BagValue::new(reduction.of(self), name, line)
     }
 
@@ -166,11 +168,11 @@ impl<T: Item> Bag<T> {
     #[track_caller]
     fn found(&self, name: &'static str, key: Key, decides: impl Fn(&T) -> bool + Send + Sync + 'static, found: bool) -> BagValue<bool> {
         let line = Location::caller();
-        let chunk = move |mut rows: BoxStream<T>| {
+        let chunk = move |_: &TaskContext<'_>, mut rows: BoxStream<T>| {
             let flow = rows.each(&mut |item| Ok(if decides(&item) { ENOUGH } else { MORE }))?;
             Ok(Some(flow.is_break() == found))
         };
-        let combine = move |mut rows: BoxStream<bool>| {
+        let combine = move |_: &TaskContext<'_>, mut rows: BoxStream<bool>| {
             let flow = rows.each(&mut |partial| Ok(if partial == found { ENOUGH } else { MORE }))?;
             Ok(Some(flow.is_break() == found))
         };

@@ -2,8 +2,9 @@
 
 use super::pipeline::Item;
 use super::stream::{BoxStream, ENOUGH, Flow, MORE, Stream};
-use crate::graph::{Cancellation, TaskContext, Value};
+use crate::graph::{Cancellation, Holding, TaskContext, Value};
 use crate::{Error, ErrorKind, Result};
+use chunkstore_store::serial::heap_bytes;
 use chunkstore_store::{Buffer, Chunk, Records, RecordsReader, RecordsWriter};
 use std::any::TypeId;
 use std::marker::PhantomData;
@@ -11,6 +12,9 @@ use std::sync::Arc;
 
 /// A cancelled run is noticed after so many elements.
 const LOOK: u64 = 1024;
+
+/// Elements that hold more than this are booked for, one at a time.
+const LARGE: u64 = 1 << 20;
 
 /// Encodes the elements of a stream into memory of the task's.
 pub(crate) fn store<T: Item>(task: &TaskContext<'_>, stream: &mut dyn Stream<T>) -> Result<Value> {
@@ -73,19 +77,21 @@ pub(crate) fn records(value: &Value) -> Result<&Records> {
 /// The elements of the stored partitions that are a task's inputs.
 pub(crate) fn read<T: Item>(task: &TaskContext<'_>, inputs: &[Value]) -> Result<BoxStream<T>> {
     let first = inputs.first().ok_or_else(|| Error::new(ErrorKind::Graph, "a partition was read that is not there"))?;
-    Ok(Box::new(Stored::new(records(first)?.clone(), task.cancellation())))
+    Ok(Box::new(Stored { holding: Some(task.holding()), ..Stored::new(records(first)?.clone(), task.cancellation()) }))
 }
 
 /// The elements of a stored partition, decoded as they are asked for.
 pub(crate) struct Stored<T> {
     reader: RecordsReader,
     cancellation: Cancellation,
+    /// The memory for an element that is large.
+    holding: Option<Holding>,
     item: PhantomData<fn() -> T>,
 }
 
 impl<T: Item> Stored<T> {
     pub(crate) fn new(records: Records, cancellation: Cancellation) -> Self {
-        Stored { reader: records.into_reader(), cancellation, item: PhantomData }
+        Stored { reader: records.into_reader(), cancellation, holding: None, item: PhantomData }
     }
 
     fn look(&self) -> Result<()> {
@@ -98,7 +104,14 @@ impl<T: Item> Stream<T> for Stored<T> {
         if let Err(error) = self.look() {
             return Some(Err(error));
         }
-        self.reader.next().map_err(Error::from).transpose()
+        match (self.reader.next(), &mut self.holding) {
+            (Ok(Some(item)), Some(holding)) => {
+                let bytes = heap_bytes(&item);
+                let held = if bytes > LARGE { holding.set(bytes) } else { Ok(()) };
+                Some(held.map(|()| item))
+            }
+            (item, _) => item.map_err(Error::from).transpose(),
+        }
     }
 
     fn each_str(&mut self, take: &mut dyn FnMut(&str) -> Result<Flow>) -> Result<Flow> {

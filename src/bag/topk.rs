@@ -6,12 +6,13 @@ use super::pipeline::Item;
 use super::stream::{BoxStream, FromIter, MORE};
 use super::tree::{Shrink, Tree};
 use crate::graph::{Key, KeyBuilder, Op};
+use chunkstore_store::serial::heap_bytes;
 use std::cmp::Ordering;
 use std::panic::Location;
 use std::sync::Arc;
 
 impl<T: Item> Bag<T> {
-    /// The `k` greatest elements, the greatest first, and of equal ones those that come first: a bag of one partition. A task holds 2k elements at most.
+    /// The `k` greatest elements, the greatest first, and of equal ones those that come first: a bag of one partition. A task holds a quarter more than k elements at most.
     /// What cannot be compared with itself, as NaN, comes last.
     ///
     /// ```
@@ -54,7 +55,8 @@ fn greatest<T: Item, K: 'static>(
     let step: Arc<Shrink<T, T>> = Arc::new(move |task, _, mut rows| {
         let mut best = Best::new(k, order, task);
         rows.each(&mut |item| {
-            best.push((key_of(&item), item), |(_, item)| item)?;
+            // What a key holds is taken to be no more than what its element does.
+            best.push((key_of(&item), item), |(_, item)| heap_bytes(item) * (1 + u64::from(std::mem::needs_drop::<K>())))?;
             Ok(MORE)
         })?;
         Ok(Box::new(FromIter(best.finish().map(|(_, item)| Ok(item)))) as BoxStream<T>)

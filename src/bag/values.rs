@@ -8,6 +8,7 @@ use super::value::{BagValue, Missing};
 use super::work::{Act, Work};
 use crate::graph::{Key, KeyBuilder, LayerRef, Object, Size, Sizes, TaskContext, Value, into_value};
 use crate::{Error, ErrorKind, Result};
+use chunkstore_store::serial::heap_bytes;
 use std::marker::PhantomData;
 use std::sync::Arc;
 
@@ -44,25 +45,33 @@ impl<T: Item + Sync> Act<T> for Decode<T> {
     fn run(&self, task: &TaskContext<'_>, mut rows: BoxStream<T>, _extra: &[Value]) -> Result<Value> {
         if let Some(missing) = self.one {
             let value = rows.next().unwrap_or_else(|| Err(missing.error()))?;
-            return into_value(value, Some(task));
+            let bytes = size_of::<T>() as u64 + heap_bytes(&value);
+            task.claim(bytes)?;
+            return counted(into_value(value, Some(task))?, bytes, PhantomData::<T>);
         }
         // Encoded first: then it is known how many there are, and about what they hold.
         let stored = store(task, &mut *rows)?;
         let records = super::stored::records(&stored)?;
-        let bytes = records.count.saturating_mul(size_of::<T>() as u64).saturating_add(records.data.len() as u64);
-        task.claim(bytes)?;
+        let mut holding = task.holding();
+        holding.add(records.count.saturating_mul(size_of::<T>() as u64))?;
         let len = usize::try_from(records.count).map_err(|_| Error::new(ErrorKind::OutOfMemory, "a list is larger than memory"))?;
         let mut list = Vec::with_capacity(len);
         for item in records.iter::<T>() {
-            list.push(item?);
+            let item = item?;
+            holding.add(heap_bytes(&item))?;
+            list.push(item);
         }
-        match into_value(list, Some(task))? {
-            // What its elements hold on the heap is taken to be what they take encoded.
-            Value::Object(object) if object.nbytes() < bytes => match object.shared::<Vec<T>>() {
-                Some(list) => Ok(Value::Object(Object::new(list, bytes))),
-                None => Ok(Value::Object(object)),
-            },
-            value => Ok(value),
-        }
+        counted(into_value(list, Some(task))?, holding.held(), PhantomData::<Vec<T>>)
+    }
+}
+
+/// An object with the bytes that it is known to hold.
+fn counted<O: Send + Sync + 'static>(value: Value, bytes: u64, _: PhantomData<O>) -> Result<Value> {
+    match value {
+        Value::Object(object) if object.nbytes() < bytes => match object.shared::<O>() {
+            Some(object) => Ok(Value::Object(Object::new(object, bytes))),
+            None => Ok(Value::Object(object)),
+        },
+        value => Ok(value),
     }
 }

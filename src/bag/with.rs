@@ -6,6 +6,7 @@ use super::stored::records;
 use super::stream::BoxStream;
 use crate::Result;
 use crate::graph::{Dependency, Key, KeyBuilder, LayerRef, TaskContext, Value};
+use chunkstore_store::serial::heap_bytes;
 use std::panic::Location;
 use std::sync::Arc;
 
@@ -85,8 +86,11 @@ impl<S: Item, V: Item, T: Item> Pipeline<T> for With<S, V, T> {
         let value = match rest.first() {
             Some(value) => {
                 let records = records(value)?;
-                task.claim(size_of::<V>() as u64 + records.data.len() as u64)?;
-                records.clone().into_reader().next()?
+                let mut holding = task.holding();
+                holding.add(size_of::<V>() as u64 + records.data.len() as u64)?;
+                let value = records.clone().into_reader().next()?;
+                holding.add(value.as_ref().map_or(0, heap_bytes::<V>))?;
+                value
             }
             None => None,
         };

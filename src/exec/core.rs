@@ -706,7 +706,12 @@ impl State {
         }
         let scratch = match refused {
             // It needs more than it said.
-            Some(asked) => asked.saturating_sub(self.policy.bytes_of(id)).max(self.policy.scratch_of(id) + 1),
+            Some(asked) => {
+                let scratch = asked.saturating_sub(self.policy.bytes_of(id)).max(self.policy.scratch_of(id) + 1);
+                // It asks in steps, and is not to be run once for each.
+                let room = self.policy.bound().saturating_sub(self.policy.need_of(id).saturating_sub(self.policy.scratch_of(id)));
+                scratch.max((scratch + scratch / 2).min(room))
+            }
             // It kept to what it said, and others did not. It waits for them, unless it is alone.
             None if self.policy.running() > 1 || self.policy.io_under_way() > 0 => {
                 let since = *self.waits.entry(id).or_insert_with(Instant::now);

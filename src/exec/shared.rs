@@ -102,22 +102,12 @@ impl Shared {
         if (*io, *helpers) == wanted {
             return None;
         }
-        let spawn = |name: String, body: fn(&Core)| {
+        let spawn = |name: String, body: fn(&Arc<Core>)| {
             let core = self.core.clone();
             (self.core.host.spawn)(name, Box::new(move || body(&core)))
         };
         let mut refused = None;
-        while *io < wanted.0 && refused.is_none() {
-            match spawn(format!("chunkstore-io-{io}"), io::serve) {
-                Ok(handle) => {
-                    handles.push(handle);
-                    *io += 1;
-                }
-                Err(error) => refused = Some(error),
-            }
-        }
-        // Without any of these, workers load and write.
-        self.core.state.lock().served = *io > 0;
+        // Workers first: they come by arenas of the allocator of their own.
         while *helpers < wanted.1 && refused.is_none() {
             match spawn(format!("chunkstore-{}", *helpers + 1), help) {
                 Ok(handle) => {
@@ -127,6 +117,17 @@ impl Shared {
                 Err(error) => refused = Some(error),
             }
         }
+        while *io < wanted.0 && refused.is_none() {
+            match spawn(format!("chunkstore-io-{io}"), |core| io::serve(core)) {
+                Ok(handle) => {
+                    handles.push(handle);
+                    *io += 1;
+                }
+                Err(error) => refused = Some(error),
+            }
+        }
+        // Without any of these, workers load and write.
+        self.core.state.lock().served = *io > 0;
         refused.map(|error| {
             let (workers, all) = (*helpers + 1, settings.threads);
             format!(
@@ -211,7 +212,7 @@ impl Shared {
     }
 }
 
-fn help(core: &Core) {
+fn help(core: &Arc<Core>) {
     adopt_thread();
     worker::work(core, None, false);
 }

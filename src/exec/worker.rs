@@ -6,13 +6,14 @@ use super::record::Place;
 use super::run::{Job, Outcome, Plan};
 use super::taken::Taken;
 use super::{io, planning};
-use crate::graph::{Allowance, DEEPEST, TaskContext, Value};
+use crate::graph::{Allowance, DEEPEST, Grant, TaskContext, Value};
 use crate::policy::RunId;
 use crate::{Error, ErrorKind, Result};
-use chunkstore_store::EventKind;
+use chunkstore_store::{EventKind, trim_heap};
 use parking_lot::MutexGuard;
 use std::cell::Cell;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 thread_local! {
@@ -26,6 +27,20 @@ const DOZE: Duration = Duration::from_millis(1);
 /// A task of at least so many bytes is worth waking a helper for.
 const HEAVY: u64 = 128 << 10;
 
+impl Grant for Core {
+    fn grow(&self, task: u32, more: u64) -> bool {
+        let mut garbage = Garbage::default();
+        let mut state = self.state.lock();
+        let granted = state.policy.grow(task, more);
+        state.act(self, &mut garbage);
+        drop(state);
+        granted
+    }
+}
+
+/// After a task that held so many bytes on the heap, the heap is trimmed.
+const TRIMMED: u64 = 8 << 20;
+
 /// Whether this thread is inside a task's function.
 pub(crate) fn in_task() -> bool {
     IN_TASK.get()
@@ -33,9 +48,10 @@ pub(crate) fn in_task() -> bool {
 
 /// Works on whatever there is to do, until run `until` has ended; a helper (`None`) until the engine shuts down. The tasks of a `solo` run
 /// are all for the thread that waits for it, which runs no others.
-pub(crate) fn work(core: &Core, until: Option<RunId>, solo: bool) {
+pub(crate) fn work(core: &Arc<Core>, until: Option<RunId>, solo: bool) {
     let by = until.filter(|_| solo);
     let mut garbage = Garbage::default();
+    let mut allowance = Allowance::new(core.clone());
     let mut inputs = Vec::new();
     let mut seen = 0;
     let mut dozed = false;
@@ -88,7 +104,7 @@ pub(crate) fn work(core: &Core, until: Option<RunId>, solo: bool) {
                     core.recorder.record(EventKind::Started, Place::of(&job.plan, job.task), job.booked);
                 }
                 garbage.clear();
-                let outcome = run_booked(core, &job, &inputs);
+                let outcome = run_booked(core, &job, &inputs, &mut allowance);
                 // Before the policy counts them as dropped.
                 inputs.clear();
                 outcome
@@ -157,17 +173,9 @@ fn broken(state: &mut State, core: &Core, id: u32, garbage: &mut Garbage) {
 
 /// Runs a task within what it was booked for. What it asks for beyond that is granted at once or refused; where it was
 /// refused, all that it asked for is given beside the outcome.
-fn run_booked(core: &Core, job: &Job, inputs: &[Value]) -> (Outcome, Option<u64>) {
-    let grow = |more: u64| {
-        let mut garbage = Garbage::default();
-        let mut state = core.state.lock();
-        let granted = state.policy.grow(job.id, more);
-        state.act(core, &mut garbage);
-        drop(state);
-        granted
-    };
-    let allowance = Allowance::new(job.booked, &grow);
-    let outcome = run(core, job, inputs, Some(&allowance)).and_then(|output| {
+fn run_booked(core: &Core, job: &Job, inputs: &[Value], allowance: &mut Arc<Allowance>) -> (Outcome, Option<u64>) {
+    Allowance::begin(allowance, job.id, job.booked);
+    let outcome = run(core, job, inputs, Some(allowance)).and_then(|output| {
         if let Value::List(list) = &output
             && list.depth() > DEEPEST
         {
@@ -180,11 +188,16 @@ fn run_booked(core: &Core, job: &Job, inputs: &[Value]) -> (Outcome, Option<u64>
         Ok(output)
     });
     let refused = if outcome.is_err() { allowance.refused() } else { None };
+    // What it held is free now, but still with the allocator.
+    if allowance.claimed() >= TRIMMED {
+        trim_heap();
+    }
+    allowance.end();
     (outcome, refused)
 }
 
 /// Runs a task's operator; a panic becomes an error.
-pub(super) fn run(core: &Core, job: &Job, inputs: &[Value], allowance: Option<&Allowance<'_>>) -> Outcome {
+pub(super) fn run(core: &Core, job: &Job, inputs: &[Value], allowance: Option<&Arc<Allowance>>) -> Outcome {
     let Some((operator, block)) = job.plan.operator_of(job.task) else {
         return Err(Error::new(ErrorKind::Graph, "a task without an operator"));
     };

@@ -2,6 +2,7 @@
 //!
 //! `SPEC.md` beside this file defines graphs without code.
 
+mod allowance;
 mod annotate;
 mod argument;
 mod booking;
@@ -47,6 +48,7 @@ mod walk;
 mod word;
 
 pub use crate::__graph_list as list;
+pub(crate) use allowance::{Allowance, Grant, Holding};
 pub use annotate::{Annotations, annotate};
 pub use argument::{Argument, Fits, Plain};
 pub use call::{Arguments, Call, IntoArg, IntoTask, TryCall, TupleArgs, UntypedCall, call, call_untyped, try_call};
@@ -70,7 +72,7 @@ pub(crate) use links::{KeyLinks, KeyUsers};
 pub use list::{AnyArg, Cons, List, Nil, list};
 pub use lower::Lowered;
 pub(crate) use node::{CallOptions, Input, Node, NodeRef};
-pub(crate) use operator::{Allowance, Cancellation, SpillRoom, patiently};
+pub(crate) use operator::{Cancellation, SpillRoom, patiently};
 pub use operator::{Operator, TaskContext};
 pub(crate) use picked::{Becomes, Picked};
 pub(crate) use program::Program;

@@ -1,12 +1,12 @@
 //! What a task runs.
 
+use super::allowance::{Allowance, Holding};
 use super::{Keeper, Keeping, KeptLog, Value};
 use crate::{Error, ErrorKind, Result};
-use chunkstore_store::{Arena, Booking, BufferMut};
-use parking_lot::Mutex;
+use chunkstore_store::{Arena, BufferMut};
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::time::Duration;
 
 /// What a task runs: a pure function of its inputs and of the number of its block.
@@ -58,7 +58,7 @@ pub struct TaskContext<'a> {
     block: u32,
     arena: &'a Arena,
     cancelled: &'a AtomicBool,
-    allowance: Option<&'a Allowance<'a>>,
+    allowance: Option<&'a Arc<Allowance>>,
     run: Option<(&'a Arc<AtomicBool>, &'a SpillRoom)>,
     keeper: Option<&'a dyn Keeper>,
 }
@@ -85,45 +85,6 @@ impl Cancellation {
             Some(flag) if flag.load(Relaxed) => Err(Error::new(ErrorKind::Cancelled, "the computation was cancelled")),
             _ => Ok(()),
         }
-    }
-}
-
-/// How much a task was booked for, and whom it asks for more.
-pub(crate) struct Allowance<'a> {
-    taken: AtomicU64,
-    booked: AtomicU64,
-    grow: &'a (dyn Fn(u64) -> bool + Sync),
-    refused: AtomicBool,
-    /// What is held outside of counted memory, until the task ends.
-    claims: Mutex<Vec<Booking>>,
-}
-
-impl<'a> Allowance<'a> {
-    /// `booked` bytes, and `grow` to ask for so many more: granted at once, or not at all.
-    pub(crate) fn new(booked: u64, grow: &'a (dyn Fn(u64) -> bool + Sync)) -> Self {
-        Allowance { taken: 0.into(), booked: booked.into(), grow, refused: false.into(), claims: Mutex::default() }
-    }
-
-    /// All that the task has asked for, where it was refused some of it.
-    pub(crate) fn refused(&self) -> Option<u64> {
-        self.refused.load(Relaxed).then(|| self.taken.load(Relaxed))
-    }
-
-    fn take(&self, bytes: u64) -> Result<()> {
-        let taken = self.taken.fetch_add(bytes, Relaxed).saturating_add(bytes);
-        let booked = self.booked.load(Relaxed);
-        if taken <= booked {
-            return Ok(());
-        }
-        if !self.refused.load(Relaxed) && (self.grow)(taken - booked) {
-            self.booked.fetch_add(taken - booked, Relaxed);
-            return Ok(());
-        }
-        self.refused.store(true, Relaxed);
-        Err(Error::new(
-            ErrorKind::OutOfMemory,
-            format!("{taken} bytes are needed, {booked} were booked, and there is no room for more now"),
-        ))
     }
 }
 
@@ -159,7 +120,7 @@ impl<'a> TaskContext<'a> {
     }
 
     /// The same, with a limit on what it may take.
-    pub(crate) fn limited(self, allowance: &'a Allowance<'a>) -> Self {
+    pub(crate) fn limited(self, allowance: &'a Arc<Allowance>) -> Self {
         TaskContext { allowance: Some(allowance), ..self }
     }
 
@@ -203,20 +164,17 @@ impl<'a> TaskContext<'a> {
     /// # Errors
     /// Out of memory where more is asked for than the operator stated, and there is no room for it: the task then runs again with what it asked for.
     pub(crate) fn claim(&self, bytes: u64) -> Result<()> {
-        self.reserve(bytes)?;
-        match self.allowance {
-            Some(allowance) if bytes > 0 => {
-                let booking = patiently(|| Ok(self.arena.ledger().book(bytes)?))?;
-                allowance.claims.lock().push(booking);
-                Ok(())
-            }
-            _ => Ok(()),
-        }
+        self.allowance.map_or(Ok(()), |allowance| allowance.claim(self.arena.ledger(), bytes))
+    }
+
+    /// What the task will hold outside of counted memory, by and by. It outlives this context, so that streams can have it.
+    pub(crate) fn holding(&self) -> Holding {
+        Holding::new(self.allowance.map(|allowance| (allowance.clone(), self.arena.ledger().clone())))
     }
 
     /// The bytes that the task was booked for, output and scratch, where it is one of a run.
     pub(crate) fn booked(&self) -> Option<u64> {
-        self.allowance.map(|allowance| allowance.booked.load(Relaxed))
+        self.allowance.map(|allowance| allowance.booked())
     }
 
     /// Where [`TaskContext::alloc`] takes buffers from.

@@ -5,7 +5,7 @@ use super::log::{ShuffleLog, Written};
 use super::record::{Record, next};
 use super::spread::Spread;
 use super::table::{ByteTable, Found, KeyBuffer, Span};
-use crate::graph::{Cancellation, SpillRoom, TaskContext};
+use crate::graph::{Cancellation, Holding, SpillRoom, TaskContext};
 use crate::{Error, ErrorKind, Result};
 use chunkstore_store::{Arena, ByteLog, Gather};
 use std::sync::Arc;
@@ -29,7 +29,7 @@ const PART: u64 = 2 << 20;
 /// A partition of fewer bytes has no more keys than a table takes.
 const SMALL: u64 = 2 << 20;
 
-/// The bytes, encoded, of what is kept beside tables: where it may be half of them, what is in a table makes way, and its bytes are counted again after as many more.
+/// The bytes on the heap of what is kept beside tables: where it is half of them, what is in a table makes way, and its bytes are counted again after as many more.
 const BESIDE: u64 = 4 << 20;
 
 /// What is kept of the elements of a key. The cells of a table have it, or name its place in `Accs`.
@@ -37,11 +37,11 @@ pub(crate) trait Tally: Send + Sync + 'static {
     /// What cells name.
     type Accs: Default;
 
-    /// Takes in what was kept of the same key before, or elsewhere.
+    /// Takes in what was kept of the same key before, or elsewhere. Gives the bytes that this held on the heap.
     ///
     /// # Errors
     /// Corrupt where `value` is not what [`Tally::encode`] gave.
-    fn merge(&self, accs: &mut Self::Accs, found: Found<'_>, value: &[u8]) -> Result<()>;
+    fn merge(&self, accs: &mut Self::Accs, found: Found<'_>, value: &[u8]) -> Result<u64>;
 
     /// Appends what is kept to `out`.
     ///
@@ -65,16 +65,34 @@ pub(crate) trait Tally: Send + Sync + 'static {
     fn on_heap(&self) -> bool {
         false
     }
+
+    /// The bytes that what a cell names holds on the heap.
+    fn heap_bytes(&self, accs: &Self::Accs, cell: u64) -> u64 {
+        let _ = (accs, cell);
+        0
+    }
 }
 
-/// What a table's keys keep on the heap: it is taken to be as much as it takes encoded, twice for what it grows by.
+/// What is booked for what a table's keys keep on the heap: twice, for what it grows by.
 fn heap_bytes<Y: Tally>(tally: &Y) -> u64 {
     if tally.on_heap() { 2 * BESIDE } else { 0 }
 }
 
+/// The bytes on the heap of what is kept.
+#[cold]
+fn kept<Y: Tally>(tally: &Y, table: &ByteTable, accs: &Y::Accs) -> u64 {
+    let (mut buffer, mut bytes) = (KeyBuffer::new(), 0u64);
+    for at in 0..table.slots() {
+        if let Some((_, _, cell)) = table.at(at, &mut buffer) {
+            bytes = bytes.saturating_add(tally.heap_bytes(accs, cell));
+        }
+    }
+    bytes
+}
+
 /// The bytes, encoded, of what is kept.
 #[cold]
-fn kept<Y: Tally>(tally: &Y, table: &ByteTable, accs: &Y::Accs) -> Result<u64> {
+fn encoded<Y: Tally>(tally: &Y, table: &ByteTable, accs: &Y::Accs) -> Result<u64> {
     let (mut buffer, mut value, mut bytes) = (KeyBuffer::new(), Vec::new(), 0);
     for at in 0..table.slots() {
         if let Some((_, _, cell)) = table.at(at, &mut buffer) {
@@ -93,8 +111,9 @@ pub(crate) struct Writing<'a, Y: Tally> {
     accs: Y::Accs,
     spread: Spread,
     value: Vec<u8>,
-    /// The bytes, encoded, that may be kept beside the table.
+    /// The bytes that may be kept beside the table, and the memory for what is beyond those that are booked.
     beside: u64,
+    holding: Holding,
 }
 
 /// The slots and the bytes of long keys of a table before the log, or behind it.
@@ -125,7 +144,7 @@ impl<'a, Y: Tally> Writing<'a, Y> {
         let (slots, keys) = table_of(tally, false);
         let table = ByteTable::new(task, slots, keys)?;
         let spread = Spread::new(log, task.block().into(), task.arena())?;
-        Ok(Writing { tally, table, accs: Y::Accs::default(), spread, value: Vec::new(), beside: 0 })
+        Ok(Writing { tally, table, accs: Y::Accs::default(), spread, value: Vec::new(), beside: 0, holding: task.holding() })
     }
 
     /// Has `add` take an element of a key in.
@@ -165,7 +184,7 @@ impl<'a, Y: Tally> Writing<'a, Y> {
         })
     }
 
-    /// Elements of about so many bytes, encoded, were taken in.
+    /// Elements of about so many bytes in memory were taken in.
     #[inline]
     pub(crate) fn took(&mut self, bytes: u64) -> Result<()> {
         if !self.tally.on_heap() {
@@ -175,8 +194,13 @@ impl<'a, Y: Tally> Writing<'a, Y> {
         if self.beside <= BESIDE {
             return Ok(());
         }
-        self.beside = kept(self.tally, &self.table, &self.accs)?;
-        if self.beside > BESIDE / 2 { self.flush() } else { Ok(()) }
+        self.beside = kept(self.tally, &self.table, &self.accs);
+        if self.beside <= BESIDE / 2 {
+            return Ok(());
+        }
+        // That of one key may be more than is booked.
+        self.holding.set(self.beside.saturating_sub(BESIDE))?;
+        self.flush()
     }
 
     fn flush(&mut self) -> Result<()> {
@@ -231,8 +255,10 @@ pub(crate) struct Merging<Y: Tally> {
     arena: Arena,
     room: SpillRoom,
     cancellation: Cancellation,
-    /// The bytes, encoded, that may be kept beside the table.
+    /// The bytes that may be kept beside the table, how many there are when they are counted again, and the memory for what is beyond those that are booked.
     beside: u64,
+    count_at: u64,
+    holding: Holding,
 }
 
 /// Records of an entry that are looked for together.
@@ -301,6 +327,8 @@ impl<Y: Tally> Merging<Y> {
             room: task.room(),
             cancellation: task.cancellation(),
             beside: 0,
+            count_at: BESIDE,
+            holding: task.holding(),
         };
         merging.fill(log.gather(partition)?, bytes)?;
         Ok(merging)
@@ -308,7 +336,8 @@ impl<Y: Tally> Merging<Y> {
 
     fn fill(&mut self, gather: Gather, bytes: u64) -> Result<()> {
         let mut split: Option<Split> = None;
-        self.beside = 0;
+        (self.beside, self.count_at) = (0, BESIDE);
+        self.holding.set(0)?;
         let depth = self.parts.len() as u32;
         let mut keys = Vec::with_capacity(RECORDS);
         for entry in gather {
@@ -332,9 +361,8 @@ impl<Y: Tally> Merging<Y> {
                     values.push(record);
                     rest = more;
                 }
-                self.merge(window, &keys, &values, (bytes, depth), &mut split)?;
-                if self.tally.on_heap() && split.is_none() {
-                    self.beside += values.iter().map(|record| record.value.len() as u64).sum::<u64>();
+                self.beside += self.merge(window, &keys, &values, (bytes, depth), &mut split)?;
+                if self.beside > self.count_at && split.is_none() {
                     self.make_way(bytes, depth, &mut split)?;
                 }
             }
@@ -347,7 +375,7 @@ impl<Y: Tally> Merging<Y> {
         Ok(())
     }
 
-    /// Takes records into the table, or, once it was full, gives them to the parts.
+    /// Takes records into the table, or, once it was full, gives them to the parts. Gives the bytes on the heap of what was taken in.
     fn merge(
         &mut self,
         text: &[u8],
@@ -355,9 +383,9 @@ impl<Y: Tally> Merging<Y> {
         records: &[Record<'_>],
         (bytes, depth): (u64, u32),
         split: &mut Option<Split>,
-    ) -> Result<()> {
+    ) -> Result<u64> {
         let Merging { tally, table, accs, arena, room, .. } = self;
-        let mut records = records.iter();
+        let (mut records, mut taken) = (records.iter(), 0);
         let touch = |accs: &Y::Accs, cell| tally.touch(accs, cell);
         table.find_all(accs, text, keys, touch, |table, accs, key, hash, place| {
             let record = records.next().ok_or_else(full)?;
@@ -365,31 +393,37 @@ impl<Y: Tally> Merging<Y> {
                 return spread.push(sub_bucket(hash, depth, log.partitions()), &[record.whole]);
             }
             if let Some(place) = place {
-                return tally.merge(accs, Found { cell: table.cell(place), is_new: false }, record.value);
+                taken += tally.merge(accs, Found { cell: table.cell(place), is_new: false }, record.value)?;
+                return Ok(());
             }
             if let Some(found) = table.find_hashed(key, hash)? {
-                return tally.merge(accs, found, record.value);
+                taken += tally.merge(accs, found, record.value)?;
+                return Ok(());
             }
             let (spread, log) = {
                 let split = split.insert(Split::begin(&**tally, table, accs, (arena, room), (bytes, depth))?);
                 (&mut split.spread, &split.log)
             };
             spread.push(sub_bucket(hash, depth, log.partitions()), &[record.whole])
-        })
+        })?;
+        Ok(taken)
     }
 
     /// Splits the partition where more may be kept of its keys than is held.
     fn make_way(&mut self, bytes: u64, depth: u32, split: &mut Option<Split>) -> Result<()> {
+        let Merging { tally, table, accs, arena, room, .. } = self;
+        let held = kept(&**tally, table, accs);
         // What is kept of a key is an element of what comes of it: where much is left in a part, it is that of few keys, which are held as they are.
-        if self.beside <= BESIDE || depth > 0 {
+        if depth == 0 && held > BESIDE / 2 {
+            // Parts are of as many bytes in memory.
+            let times = held as f64 / encoded(&**tally, table, accs)?.max(1) as f64;
+            let bytes = (bytes as f64 * times.max(1.0)) as u64;
+            *split = Some(Split::begin(&**tally, table, accs, (arena, room), (bytes, depth))?);
             return Ok(());
         }
-        let Merging { tally, table, accs, arena, room, .. } = self;
-        self.beside = kept(&**tally, table, accs)?;
-        if self.beside > BESIDE / 2 {
-            *split = Some(Split::begin(&**tally, table, accs, (arena, room), (bytes, depth))?);
-        }
-        Ok(())
+        self.beside = held;
+        self.count_at = held + (held / 4).max(BESIDE);
+        self.holding.set(self.count_at.saturating_sub(2 * BESIDE))
     }
 
     /// The next key, as `item` makes an element of it.

@@ -45,7 +45,7 @@ pub use events::{Event, EventKind, EventLog, EventWriter, read_events};
 pub use io::{InputFile, Stamp};
 pub use ledger::{
     Booking, External, Lease, Ledger, MemoryPressure, external_bytes, memory_limit_of_machine, memory_pressure, peak_resident_bytes,
-    resident_bytes,
+    resident_bytes, trim_heap,
 };
 pub use recover::{Collected, Compacted, Damage, Repaired, Verified};
 pub use saved::{Dataset, DatasetInfo, DatasetKind, DatasetWriter, Gone, Store, StoreOptions, StoreStats, StoredChunk};

@@ -113,6 +113,7 @@ const UNSAFE: &[&str] = &[
     "store/src/chunk/block.rs",
     "store/src/io/map.rs",
     "store/src/io/writeback.rs",
+    "store/src/ledger/heap.rs",
 ];
 
 fn root() -> PathBuf {

@@ -15,7 +15,7 @@ use crate::bag::stream::{BoxStream, FromIter, MORE, Stream};
 use crate::bag::tree::Tree;
 use crate::graph::{KeyBuilder, TaskContext};
 use crate::{Error, ErrorKind, Result};
-use chunkstore_store::serial;
+use chunkstore_store::serial::heap_bytes;
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 use std::panic::Location;
@@ -69,7 +69,7 @@ fn chosen<T: Item + Clone>(
     k: usize,
     seed: u64,
 ) -> Result<Option<Slots<T>>> {
-    let (mut seen, mut items, mut encoded) = (0u64, Vec::new(), Vec::new());
+    let (mut seen, mut items, mut holding) = (0u64, Vec::new(), task.holding());
     // For each slot the number of the element that it takes next, and how often it has taken one.
     let mut next: BinaryHeap<Reverse<(u64, u32, u32)>> = BinaryHeap::new();
     let after = |at: u64, slot: u32, taken: u32| {
@@ -80,14 +80,16 @@ fn chosen<T: Item + Clone>(
     rows.each(&mut |item| {
         seen += 1;
         if seen == 1 {
-            serial::encode(&item, &mut encoded)?;
-            task.claim((k as u64).saturating_mul((size_of::<T>() + encoded.len() + size_of::<(u64, u32, u32)>()) as u64))?;
+            let each = (size_of::<T>() + size_of::<(u64, u32, u32)>()) as u64 + heap_bytes(&item);
+            holding.add((k as u64).saturating_mul(each))?;
             next = (0..k as u32).map(|slot| Reverse((after(1, slot, 0), slot, 1))).collect();
             items = vec![item; k];
             return Ok(MORE);
         }
         while let Some(Reverse((at, slot, taken))) = next.peek().copied().filter(|Reverse((at, ..))| *at == seen) {
             if let Some(held) = items.get_mut(slot as usize) {
+                holding.sub(heap_bytes(held));
+                holding.add(heap_bytes(&item))?;
                 *held = item.clone();
             }
             next.pop();
@@ -106,13 +108,12 @@ fn merged<T: Item + Clone>(
     seed: u64,
 ) -> Result<Option<Slots<T>>> {
     let (mut all, mut part): (Option<Slots<T>>, u32) = (None, 0);
+    let mut holding = task.holding();
     parts.each(&mut |(count, items)| {
+        // Those that come are booked for by who gives them.
+        holding.set(all.as_ref().map_or(0, |(_, held)| heap_bytes(held)))?;
         all = Some(match all.take() {
-            None => {
-                // Those that are held, and those that come.
-                task.claim(2 * (items.len() as u64) * size_of::<T>() as u64)?;
-                (count, items)
-            }
+            None => (count, items),
             Some((before, mut held)) => {
                 part += 1;
                 let total = before.saturating_add(count);

@@ -16,6 +16,7 @@ use crate::bag::stream::{BoxStream, FromIter, MORE, Stream};
 use crate::bag::tree::Tree;
 use crate::graph::KeyBuilder;
 use crate::{Error, ErrorKind, Result};
+use chunkstore_store::serial::heap_bytes;
 use std::panic::Location;
 use std::sync::Arc;
 
@@ -47,7 +48,7 @@ pub fn sample<T: Item>(bag: &Bag<T>, k: usize, seed: u64) -> Bag<T> {
             rows.each(&mut |item| {
                 let tag = bits(seed, Kind::Tag, place.block, at);
                 at += 1;
-                best.push((tag, item), |(_, item)| item)?;
+                best.push((tag, item), |(_, item)| heap_bytes(item))?;
                 Ok(MORE)
             })?;
             Ok(Box::new(FromIter(best.finish().map(Ok))) as BoxStream<Tagged<T>>)
@@ -55,7 +56,7 @@ pub fn sample<T: Item>(bag: &Bag<T>, k: usize, seed: u64) -> Bag<T> {
         combine: Arc::new(move |task, _, mut rows| {
             let mut best = Best::new(k, order, task);
             rows.each(&mut |tagged| {
-                best.push(tagged, |(_, item)| item)?;
+                best.push(tagged, |(_, item)| heap_bytes(item))?;
                 Ok(MORE)
             })?;
             Ok(Box::new(FromIter(best.finish().map(Ok))) as BoxStream<Tagged<T>>)

@@ -5,6 +5,7 @@
 
 mod counter;
 mod external;
+mod heap;
 mod lease;
 mod machine;
 mod pressure;
@@ -12,6 +13,7 @@ mod pressure;
 pub(crate) use counter::Reclaim;
 pub use counter::{Booking, Ledger};
 pub use external::{External, external_bytes};
+pub use heap::trim_heap;
 pub use lease::Lease;
 pub use machine::{memory_limit_of_machine, peak_resident_bytes, resident_bytes};
 pub use pressure::{MemoryPressure, memory_pressure};
