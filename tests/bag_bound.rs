@@ -14,6 +14,7 @@ use std::process::Command;
 const FILE: &str = "CHUNKSTORE_TEST_TEXT";
 const LISTS: &str = "CHUNKSTORE_TEST_LISTS";
 const USED_TWICE: &str = "CHUNKSTORE_TEST_USED_TWICE";
+const ROWS: &str = "CHUNKSTORE_TEST_ROWS";
 
 /// The file, and the bound of the process that reads it.
 const BYTES: u64 = 256 << 20;
@@ -85,6 +86,90 @@ fn child_that_uses_lines_twice() {
     let lines = bag::read_text(Path::new(&path)).unwrap().map(|line| line.to_uppercase());
     let counts = engine.compute((&lines.count(), &lines.str().len().sum())).unwrap();
     println!("found {} {} {}", counts.0, counts.1, chunkstore::store::peak_resident_bytes());
+}
+
+/// So many rows of words: each takes about 100 bytes encoded, and 2.8 KB in memory.
+const ROWS_IN_ALL: u64 = 60_000;
+
+fn mixed(n: u64) -> u64 {
+    let mut z = n.wrapping_add(0x9e37_79b9_7f4a_7c15);
+    z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    z ^ (z >> 31)
+}
+
+fn words(n: u64) -> Vec<String> {
+    (0..50).map(|i| char::from(b'a' + (mixed(n * 50 + i) % 26) as u8).to_string()).collect()
+}
+
+/// What is done with rows, and what is found where it is right: the number of rows, and something of each.
+const DONE: [(&str, fn(u64) -> u64); 9] = [
+    ("sort_by", |n| n),
+    ("topk_by", |n| n / 8),
+    ("sample", |n| n / 8),
+    ("choices", |n| n / 8),
+    ("join", |n| n / 6),
+    ("lists", |n| n),
+    ("distinct_by", |n| n / 30),
+    ("fold", |n| n * 5),
+    ("take", |n| n / 6),
+];
+
+/// Not a test: elements that hold far more in memory than encoded.
+#[test]
+fn child_with_rows() {
+    let Ok(done) = std::env::var(ROWS) else { return };
+    init();
+    let engine = Engine::builder().memory(BOUND).threads(4).progress(false).build().unwrap();
+    let n = ROWS_IN_ALL;
+    let rows = bag::range(n, 6).map(|i| (mixed(i), words(i)));
+    let whole = |(_, words): &(u64, Vec<String>)| u64::from(words.len() == 50 && words.iter().all(|word| word.len() == 1));
+    let count = |rows: &bag::Bag<(u64, Vec<String>)>| engine.compute(&rows.map(move |row| whole(&row)).sum()).unwrap();
+    let found = match done.as_str() {
+        "sort_by" => {
+            let ends = rows
+                .sort_by(|row| row.0)
+                .accumulate((0, true, 0), move |(last, sorted, n), row| (row.0, sorted && last <= row.0, n + whole(&row)));
+            let ends = engine.compute(&ends.reduce(|_, last| last)).unwrap();
+            ends.2 * u64::from(ends.1)
+        }
+        "topk_by" => count(&rows.topk_by(n as usize / 8, |row| row.0)),
+        "sample" => count(&bag::random::sample(&rows, n as usize / 8, 1)),
+        "choices" => count(&bag::random::choices(&rows, n as usize / 8, 1)),
+        "join" => {
+            let some = bag::range(n / 6, 1).map(|i| (i, words(i)));
+            count(&bag::range(n, 6).join(&some, |i| *i, |row: &(u64, Vec<String>)| row.0).map(|(row, _)| row))
+        }
+        "lists" => {
+            let lists = rows.group_by(|row| row.0 % 60).lists();
+            engine.compute(&lists.map(move |(_, list)| list.iter().map(whole).sum::<u64>()).sum()).unwrap()
+        }
+        // Some are small, and come before the large ones.
+        "distinct_by" => {
+            let rows = bag::range(n / 30, 6).map(|i| (i, vec![b'x'; if i % 16 == 0 { 20 } else { 64 << 10 }]));
+            engine.compute(&rows.distinct_by(|row| row.0).map(|(_, bytes)| u64::from(bytes.iter().all(|b| *b == b'x'))).sum()).unwrap()
+        }
+        "fold" => {
+            let push = |mut list: Vec<String>, i: u64| {
+                list.extend((0..5).map(|n| (i % 10 + n).to_string()));
+                list
+            };
+            let all = bag::range(n, 6).fold(Vec::new(), push, |mut a, b| {
+                a.extend(b);
+                a
+            });
+            engine.compute(&all.apply(|list| list.len() as u64)).unwrap()
+        }
+        "take" => engine.compute(&rows.take(n as usize / 6)).unwrap().iter().map(whole).sum(),
+        other => panic!("{other} is not known"),
+    };
+    println!("found {found} {}", chunkstore::store::peak_resident_bytes());
+}
+
+#[test]
+fn rows_that_hold_more_in_memory_than_encoded_stay_within_the_bound() {
+    for (done, right) in DONE {
+        assert_eq!(found("child_with_rows", (ROWS, done.as_ref())), [right(ROWS_IN_ALL)], "{done}");
+    }
 }
 
 /// The numbers that are folded into lists, and these.

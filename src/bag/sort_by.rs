@@ -127,9 +127,8 @@ where
         let bytes = (bytes as f64 * times.max(1.0)) as u64;
         let open = OPEN.min(elements.read + elements.read / 4 + (64 << 10));
         let run = run_of(bytes, open);
-        let about = (bytes / run) as u32 + 2;
-        let most = about.saturating_mul(2);
-        task.reserve(ByteLog::LEAST_MEMORY + Spread::bytes(most) + u64::from(about) * open)?;
+        let most = ((bytes / run) as u32).saturating_add(2).saturating_mul(2);
+        task.reserve(ByteLog::LEAST_MEMORY + Spread::bytes(most))?;
         let runs = Arc::new(ShuffleLog::within(task.arena(), &task.room(), most, ByteLog::LEAST_MEMORY)?);
         let (mut spread, mut number) = (Spread::new(&runs, 0, task.arena())?, 0);
         let mut value = Vec::new();
@@ -150,8 +149,9 @@ where
         }
         runs.seal(spread.commit()?)?;
         drop(rows);
-        task.reserve(u64::from(number.saturating_sub(about)) * open)?;
-        holding.set(0)?;
+        holding.release();
+        task.reserve(u64::from(number) * open)?;
+        let holding = task.holding();
         let mut merge = Merge { runs: Vec::new(), heads: BinaryHeap::new(), key: self.key.clone(), holding, _log: runs.clone() };
         for number in 0..number {
             merge.runs.push(Elements::new(runs.gather(number)?, task.cancellation()));

@@ -666,8 +666,8 @@ fn threads_that_are_not_to_be_had_are_done_without() {
     assert!(report.notes[0].contains("1 of 4 workers and 0 of 2 threads"), "{report}");
     assert!(report.to_string().contains("note: ran on 1 of 4"), "{report}");
     let with_some = engine_on(Host { spawn: some, ..Host::default() }, 12, 4);
-    // One thread for input and output; both, and a helper; all.
-    for said in [Some("1 of 4 workers and 1 of 2"), Some("2 of 4 workers and 2 of 2"), None] {
+    // One helper; all; those for input and output as well.
+    for said in [Some("2 of 4 workers and 0 of 2"), Some("4 of 4 workers and 0 of 2"), None] {
         assert_eq!(with_some.compute(&folded).unwrap(), expected);
         let notes = with_some.last_run().unwrap().notes;
         assert!(notes.len() == said.iter().len() && notes.iter().zip(said).all(|(note, said)| note.contains(said)), "{notes:?}");

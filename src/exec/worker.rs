@@ -6,7 +6,7 @@ use super::record::Place;
 use super::run::{Job, Outcome, Plan};
 use super::taken::Taken;
 use super::{io, planning};
-use crate::graph::{Allowance, DEEPEST, Grant, TaskContext, Value};
+use crate::graph::{Allowance, DEEPEST, Grant, TRIMMED, TaskContext, Value};
 use crate::policy::RunId;
 use crate::{Error, ErrorKind, Result};
 use chunkstore_store::{EventKind, trim_heap};
@@ -37,9 +37,6 @@ impl Grant for Core {
         granted
     }
 }
-
-/// After a task that held so many bytes on the heap, the heap is trimmed.
-const TRIMMED: u64 = 8 << 20;
 
 /// Whether this thread is inside a task's function.
 pub(crate) fn in_task() -> bool {

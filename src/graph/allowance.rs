@@ -2,7 +2,7 @@
 
 use super::operator::patiently;
 use crate::{Error, ErrorKind, Result};
-use chunkstore_store::{Booking, Ledger};
+use chunkstore_store::{Booking, Ledger, trim_heap};
 use parking_lot::Mutex;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
@@ -70,9 +70,9 @@ impl Allowance {
         *self.claims.lock() = Claims::default();
     }
 
-    /// All that the task has asked for, where it was refused some of it.
+    /// All that the task has asked for at once, where it was refused some of it.
     pub(crate) fn refused(&self) -> Option<u64> {
-        self.refused.load(Relaxed).then(|| self.taken.load(Relaxed))
+        self.refused.load(Relaxed).then(|| self.taken.load(Relaxed).max(self.booked.load(Relaxed)))
     }
 
     /// What the task was booked for, with what it was granted since.
@@ -95,6 +95,23 @@ impl Allowance {
             ErrorKind::OutOfMemory,
             format!("{taken} bytes are needed, {booked} were booked, and there is no room for more now"),
         ))
+    }
+
+    /// Gives back so many bytes of what is held outside of counted memory: the task may take them for something else.
+    fn release(&self, mut bytes: u64) {
+        let mut claims = self.claims.lock();
+        while bytes > 0
+            && let Some(booking) = claims.bookings.last_mut()
+        {
+            let all = booking.bytes();
+            let given = all.min(bytes);
+            booking.shrink(all - given);
+            if given == all {
+                claims.bookings.pop();
+            }
+            self.taken.fetch_sub(given, Relaxed);
+            bytes -= given;
+        }
     }
 
     /// Books `bytes` that are held outside of counted memory until the task ends.
@@ -120,6 +137,9 @@ pub(crate) struct Holding {
     held: u64,
     claimed: u64,
 }
+
+/// Where so many bytes were held on the heap, it is trimmed when they are free.
+pub(crate) const TRIMMED: u64 = 8 << 20;
 
 /// The least that is asked for at a time.
 const STEP: u64 = 64 << 10;
@@ -153,6 +173,17 @@ impl Holding {
     pub(crate) fn set(&mut self, bytes: u64) -> Result<()> {
         self.held = bytes;
         self.add(0)
+    }
+
+    /// Holds nothing any more, and gives back what was asked for: the task may take it for something else.
+    pub(crate) fn release(mut self) {
+        if let Some((allowance, _)) = &self.from {
+            if self.claimed >= TRIMMED {
+                trim_heap();
+            }
+            allowance.release(self.claimed);
+            self.claimed = 0;
+        }
     }
 
     /// The bytes that are held.

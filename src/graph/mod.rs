@@ -48,7 +48,7 @@ mod walk;
 mod word;
 
 pub use crate::__graph_list as list;
-pub(crate) use allowance::{Allowance, Grant, Holding};
+pub(crate) use allowance::{Allowance, Grant, Holding, TRIMMED};
 pub use annotate::{Annotations, annotate};
 pub use argument::{Argument, Fits, Plain};
 pub use call::{Arguments, Call, IntoArg, IntoTask, TryCall, TupleArgs, UntypedCall, call, call_untyped, try_call};

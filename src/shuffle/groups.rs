@@ -28,9 +28,6 @@ const RECORDS: u64 = 1 << 18;
 /// What is held of a record beside its bytes: where it is, and the next of its key.
 const BESIDE: u64 = 12;
 
-/// The bytes of the least record: its lengths, and one more.
-const LEAST: u64 = 3;
-
 /// What is read of a large partition to find heavy keys.
 const SAMPLE: u64 = 8 << 20;
 
@@ -43,11 +40,6 @@ const KEYS: usize = 4 << 20;
 /// The slots of the table of a partition of so many records.
 fn slots_of(records: u64) -> usize {
     (records as usize + records as usize / 2 + 16).next_power_of_two()
-}
-
-/// The most records that a partition of so many bytes can have and still be held.
-fn records_of(bytes: u64) -> u64 {
-    (bytes / LEAST).min(RECORDS)
 }
 
 /// The end of a chain of records.
@@ -146,17 +138,23 @@ impl Groups {
     /// The keys of a partition.
     pub(crate) fn new(log: &Arc<ShuffleLog>, partition: u32, task: &TaskContext<'_>) -> Result<Self> {
         let bytes = log.sizes(partition)?.bytes;
-        let held = bytes.min(HELD);
-        let records = records_of(held);
-        task.reserve(held + ByteTable::bytes(slots_of(records), KEYS.min(held as usize)))?;
-        task.claim(records * BESIDE)?;
-        if bytes > HELD || held / LEAST > RECORDS {
-            // It may have to be split.
-            task.reserve(ByteLog::LEAST_MEMORY + Spread::bytes(parts_of(bytes)))?;
-        }
         let mut groups =
             Groups { levels: Vec::new(), held: None, arena: task.arena().clone(), room: task.room(), cancellation: task.cancellation() };
-        groups.open(log, partition)?;
+        let table = |records| ByteTable::bytes(slots_of(records), KEYS.min(bytes as usize));
+        if bytes <= HELD {
+            task.reserve(bytes)?;
+            if let Some((entries, records)) = groups.gathered(log, partition)? {
+                task.reserve(table(records))?;
+                task.claim(records * BESIDE)?;
+                if groups.hold(entries, records)? {
+                    return Ok(groups);
+                }
+            }
+        }
+        // Of parts it is not known now how many records they have.
+        task.reserve(HELD.saturating_sub(bytes) + table(RECORDS) + ByteLog::LEAST_MEMORY + Spread::bytes(parts_of(bytes)))?;
+        task.claim(RECORDS * BESIDE)?;
+        groups.divide(log, partition)?;
         Ok(groups)
     }
 
@@ -195,32 +193,55 @@ impl Groups {
     }
 
     fn open(&mut self, log: &Arc<ShuffleLog>, partition: u32) -> Result<()> {
-        let bytes = log.sizes(partition)?.bytes;
-        if bytes <= HELD && self.hold(log, partition, records_of(bytes))? {
+        if log.sizes(partition)?.bytes <= HELD
+            && let Some((entries, records)) = self.gathered(log, partition)?
+            && self.hold(entries, records)?
+        {
             return Ok(());
         }
+        self.divide(log, partition)
+    }
+
+    /// Takes a partition apart.
+    fn divide(&mut self, log: &Arc<ShuffleLog>, partition: u32) -> Result<()> {
+        let bytes = log.sizes(partition)?.bytes;
         let heavy = self.heavy(log, partition)?;
         let parts = self.split(log, partition, bytes, &heavy)?;
         self.levels.push(Level { log: log.clone(), partition, heavy: heavy.into_iter(), parts, next: 0 });
         Ok(())
     }
 
-    /// Takes a partition into memory; false where it has too many records.
-    fn hold(&mut self, log: &ShuffleLog, partition: u32, records: u64) -> Result<bool> {
-        let mut table = ByteTable::within(&self.arena, slots_of(records), KEYS)?;
-        let mut held = Held { entries: Vec::new(), records: Vec::new(), next: Vec::new() };
+    /// The entries of a partition, and how many records they have; none where these are too many.
+    fn gathered(&self, log: &ShuffleLog, partition: u32) -> Result<Option<(Vec<Buffer>, u64)>> {
+        let (mut entries, mut records) = (Vec::new(), 0);
         for entry in log.gather(partition)? {
             self.cancellation.check()?;
             let bytes = entry?.into_bytes();
+            let mut rest: &[u8] = &bytes;
+            while let Some((_, more)) = next(rest)? {
+                rest = more;
+                records += 1;
+            }
+            if records > RECORDS {
+                return Ok(None);
+            }
+            entries.push(bytes);
+        }
+        Ok(Some((entries, records)))
+    }
+
+    /// Has the records of a partition key by key; false where their keys do not fit in a table.
+    fn hold(&mut self, entries: Vec<Buffer>, records: u64) -> Result<bool> {
+        let mut table = ByteTable::within(&self.arena, slots_of(records), KEYS)?;
+        let (places, nexts) = (Vec::with_capacity(records as usize), Vec::with_capacity(records as usize));
+        let mut held = Held { entries: Vec::with_capacity(entries.len()), records: places, next: nexts };
+        for bytes in entries {
             let number = held.entries.len() as u32;
             let mut rest: &[u8] = &bytes;
             while let Some((record, more)) = next(rest)? {
                 let offset = (bytes.len() - rest.len()) as u32;
                 rest = more;
                 let this = held.records.len();
-                if this as u64 >= records {
-                    return Ok(false);
-                }
                 let Some(found) = table.find(record.key)? else { return Ok(false) };
                 let this = this as u32;
                 held.records.push((number, offset));
