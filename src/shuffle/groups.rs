@@ -8,7 +8,7 @@
 //! ```
 //! So a key of any size streams, and what is held is bounded by constants, which also decide the order of the keys: the answer is the same for any memory bound.
 
-use super::hash::{hash, sub_bucket};
+use super::hash::sub_bucket;
 use super::log::ShuffleLog;
 use super::record::next;
 use super::spread::Spread;
@@ -305,7 +305,7 @@ impl Groups {
             while let Some((record, more)) = next(rest)? {
                 rest = more;
                 if heavy.iter().all(|key| **key != *record.key) {
-                    let part = sub_bucket(hash(record.key), depth, parts.partitions());
+                    let part = sub_bucket(record.key, depth, parts.partitions());
                     spread.push(part, &[record.whole])?;
                 }
             }

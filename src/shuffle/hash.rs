@@ -95,11 +95,12 @@ pub(crate) fn bucket(hash: u64, partitions: u32) -> u32 {
     ((u128::from(hash) * u128::from(partitions)) >> 64) as u32
 }
 
-/// The part of `parts` that a hash goes to where a partition is split for the `depth`-th time, by bits that the splits before did not look at.
+/// The part of `parts` that a key goes to where a partition is split for the `depth`-th time: by another hash, so that keys that have one hash part, and by bits of it that the splits
+/// before did not look at.
 #[inline]
-pub(crate) fn sub_bucket(hash: u64, depth: u32, parts: u32) -> u32 {
+pub(crate) fn sub_bucket(key: &[u8], depth: u32, parts: u32) -> u32 {
     // An odd factor for each depth brings other bits to the top.
-    bucket(hash.wrapping_mul(MIX[(depth % 3) as usize] | 1).rotate_left(17 * depth + 23), parts)
+    bucket(checksum(key).wrapping_mul(MIX[(depth % 3) as usize] | 1).rotate_left(17 * depth + 23), parts)
 }
 
 #[cfg(test)]
@@ -127,6 +128,18 @@ mod tests {
     ];
 
     #[test]
+    fn keys_of_one_hash_part_where_a_partition_is_split() {
+        // The first word takes the place of a factor that is nothing then.
+        let keys = (0..1000u64).map(|i| [MIX[0].to_le_bytes(), i.to_le_bytes()].concat());
+        let mut counts = [0u32; 4];
+        for key in keys {
+            assert_eq!(hash(&key), hash(&MIX[0].to_le_bytes().repeat(2)));
+            counts[sub_bucket(&key, 0, 4) as usize] += 1;
+        }
+        assert!(counts.iter().all(|count| count.abs_diff(250) < 80), "{counts:?}");
+    }
+
+    #[test]
     fn short_keys_are_their_words() {
         let key: Vec<u8> = (1..=16).collect();
         for len in 0..=16 {
@@ -143,10 +156,11 @@ mod tests {
             let mut counts = vec![0u32; parts as usize];
             let mut subs = [0u32; 16];
             for i in 0..100_000u32 {
-                let hash = hash(format!("k{i}").as_bytes());
+                let key = format!("k{i}");
+                let hash = hash(key.as_bytes());
                 counts[bucket(hash, parts) as usize] += 1;
                 if bucket(hash, 16) == 5 {
-                    subs[sub_bucket(hash, 1, 16) as usize] += 1;
+                    subs[sub_bucket(key.as_bytes(), 1, 16) as usize] += 1;
                 }
             }
             let mean = 100_000 / parts;

@@ -284,10 +284,10 @@ impl Split {
         let mut spread = Spread::new(&log, 0, arena)?;
         let (mut buffer, mut value) = (KeyBuffer::new(), Vec::new());
         for at in 0..table.slots() {
-            if let Some((key, hash, cell)) = table.at(at, &mut buffer) {
+            if let Some((key, _, cell)) = table.at(at, &mut buffer) {
                 value.clear();
                 tally.encode(accs, cell, &mut value)?;
-                spread.push_record(sub_bucket(hash, depth, log.partitions()), key, &value)?;
+                spread.push_record(sub_bucket(key, depth, log.partitions()), key, &value)?;
             }
         }
         table.clear();
@@ -390,7 +390,7 @@ impl<Y: Tally> Merging<Y> {
         table.find_all(accs, text, keys, touch, |table, accs, key, hash, place| {
             let record = records.next().ok_or_else(full)?;
             if let Some(Split { spread, log }) = split {
-                return spread.push(sub_bucket(hash, depth, log.partitions()), &[record.whole]);
+                return spread.push(sub_bucket(key, depth, log.partitions()), &[record.whole]);
             }
             if let Some(place) = place {
                 taken += tally.merge(accs, Found { cell: table.cell(place), is_new: false }, record.value)?;
@@ -404,7 +404,7 @@ impl<Y: Tally> Merging<Y> {
                 let split = split.insert(Split::begin(&**tally, table, accs, (arena, room), (bytes, depth))?);
                 (&mut split.spread, &split.log)
             };
-            spread.push(sub_bucket(hash, depth, log.partitions()), &[record.whole])
+            spread.push(sub_bucket(key, depth, log.partitions()), &[record.whole])
         })?;
         Ok(taken)
     }
