@@ -13,6 +13,7 @@ use crate::graph::{Cancellation, Dependency, Key, KeyBuilder, LayerRef, TaskCont
 use crate::{Error, ErrorKind, Result};
 use chunkstore_store::{Arena, Booking, BufferMut, InputFile, Stamp};
 use std::marker::PhantomData;
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -109,24 +110,18 @@ impl<T: Item, P: Parse<T>> Pipeline<T> for FileLines<T, P> {
     fn scratch(&self, partition: u32) -> u64 {
         let files = self.of(partition);
         let decoder = files.iter().map(|file| file.decoding.memory).max().unwrap_or(0);
-        decoder + Decompressed::footprint() + Arena::footprint(TEXT) + Arena::footprint(RAW)
+        decoder + Decompressed::footprint() + lines_footprint()
     }
 
     fn open(&self, task: &TaskContext<'_>, partition: u32, _inputs: &[Value]) -> Result<BoxStream<T>> {
-        Ok(Box::new(Parsed::new(LinesOfFiles {
-            files: self.files.clone(),
-            next: partition as usize * self.together,
-            last: self.files.len().min((partition as usize + 1) * self.together),
-            open: None,
-            text: task.arena().alloc(TEXT)?,
-            beside: task.arena().ledger().book(0)?,
-            arena: task.arena().clone(),
-            form: self.form.clone(),
-            decoded: Coding::decoded(),
-            parse: self.parse.clone(),
-            cancellation: task.cancellation(),
-            left: 0,
-        })))
+        let files = self.files.clone();
+        let open = move |file: usize, arena: &Arena| {
+            let file = files.get(file).ok_or_else(missing)?;
+            Ok((Box::new(file.open(arena)?) as Box<dyn Bytes>, file.stamp.path.clone()))
+        };
+        let next = partition as usize * self.together;
+        let last = self.files.len().min(next + self.together);
+        lines_of(task, Box::new(open), next..last, self.form.clone(), self.parse.clone())
     }
 
     fn with_inputs(&self, _inputs: &[LayerRef]) -> Option<Arc<dyn Pipeline<T>>> {
@@ -140,6 +135,49 @@ impl<T: Item, P: Parse<T>> Pipeline<T> for FileLines<T, P> {
     fn is_cheap(&self) -> bool {
         false
     }
+}
+
+/// Where bytes come from, one after the other.
+pub(super) trait Bytes {
+    /// Takes some bytes, at the most so many as there is room for; none at their end.
+    fn read(&mut self, out: &mut [u8]) -> Result<usize>;
+}
+
+impl Bytes for Decompressed {
+    fn read(&mut self, out: &mut [u8]) -> Result<usize> {
+        Decompressed::read(self, out)
+    }
+}
+
+/// Opens the file of a number: its bytes, and its name in errors.
+pub(super) type OpenFile = dyn Fn(usize, &Arena) -> Result<(Box<dyn Bytes>, PathBuf)>;
+
+/// The bytes that [`lines_of`] takes.
+pub(super) fn lines_footprint() -> u64 {
+    Arena::footprint(TEXT) + Arena::footprint(RAW)
+}
+
+/// What the lines of files of these numbers become.
+pub(super) fn lines_of<T: Item, P: Parse<T>>(
+    task: &TaskContext<'_>,
+    from: Box<OpenFile>,
+    files: Range<usize>,
+    form: Arc<Form>,
+    parse: Arc<P>,
+) -> Result<BoxStream<T>> {
+    Ok(Box::new(Parsed::new(LinesOfFiles {
+        from,
+        files,
+        open: None,
+        text: task.arena().alloc(TEXT)?,
+        beside: task.arena().ledger().book(0)?,
+        arena: task.arena().clone(),
+        form,
+        decoded: Coding::decoded(),
+        parse,
+        cancellation: task.cancellation(),
+        left: 0,
+    })))
 }
 
 /// A file that is being read.
@@ -170,9 +208,9 @@ impl Open {
 /// Where the text of a file comes from.
 enum Text {
     /// Lines are decoded one by one.
-    Raw(Decompressed),
+    Raw(Box<dyn Bytes>),
     /// All of it is decoded to UTF-8 first.
-    Decoded { from: Decompressed, raw: BufferMut, at: usize, end: usize, ended: bool, transcoder: Transcoder },
+    Decoded { from: Box<dyn Bytes>, raw: BufferMut, at: usize, end: usize, ended: bool, transcoder: Transcoder },
 }
 
 impl Text {
@@ -198,9 +236,9 @@ impl Text {
 
 /// The lines of some files.
 struct LinesOfFiles<P> {
-    files: Arc<[Whole]>,
-    next: usize,
-    last: usize,
+    from: Box<OpenFile>,
+    /// Those that were not opened yet.
+    files: Range<usize>,
     open: Option<Open>,
     text: BufferMut,
     /// What is booked for a long line beside it: as an element, and as what the next step makes of that.
@@ -218,19 +256,14 @@ struct LinesOfFiles<P> {
 impl<P> LinesOfFiles<P> {
     /// Begins with the next file, if there is one.
     fn begin(&mut self) -> Result<bool> {
-        if self.next >= self.last {
-            return Ok(false);
-        }
-        let file = self.files.get(self.next).ok_or_else(missing)?;
-        self.next += 1;
-        let from = file.open(&self.arena)?;
+        let Some(file) = self.files.next() else { return Ok(false) };
+        let (from, path) = (self.from)(file, &self.arena)?;
         // What is cut before it is decoded is decoded line by line, here too.
         let transcoder = if self.form.coding.is_cut(&self.form.end) { None } else { self.form.coding.transcoder() };
         let text = match transcoder {
             None => Text::Raw(from),
             Some(transcoder) => Text::Decoded { from, raw: self.arena.alloc(RAW)?, at: 0, end: 0, ended: false, transcoder },
         };
-        let path = file.stamp.path.clone();
         self.open = Some(Open { text, path, begin: 0, end: 0, seen: 0, offset: 0, ended: false, fresh: true });
         Ok(true)
     }
@@ -318,7 +351,7 @@ impl<P> ReadLines<P> for LinesOfFiles<P> {
     }
 
     fn stop(&mut self) {
-        (self.open, self.next) = (None, self.last);
+        (self.open, self.files) = (None, 0..0);
     }
 
     fn parse(&self) -> &P {

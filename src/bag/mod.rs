@@ -12,6 +12,8 @@ mod file_lines;
 mod files;
 mod foldby;
 mod frequencies;
+#[cfg(feature = "url")]
+mod from_url;
 mod group_by;
 mod growth;
 mod join;
@@ -71,6 +73,8 @@ pub mod random;
 pub use compression::Compression;
 pub use encoding::Errors;
 pub use files::Paths;
+#[cfg(feature = "url")]
+pub use from_url::from_url;
 pub use group_by::Grouped;
 pub use join::Joined;
 pub use json::Json;
