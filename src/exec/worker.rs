@@ -91,21 +91,30 @@ pub(crate) fn work(core: &Arc<Core>, until: Option<RunId>, solo: bool) {
                 broken(&mut state, core, id, &mut garbage);
                 continue;
             };
-            let backlog = (state.pace.is_light() == Some(false) || wants_help(&state)) && state.policy.has_backlog();
-            // A helper that was woken because others are held up hands the watch on.
-            if state.sleeping > 0 && (backlog || (until.is_none() && !state.watched)) {
+            let worth = state.pace.is_light() == Some(false) || wants_help(&state);
+            let backlog = state.policy.has_backlog();
+            // A helper that was woken because others are held up hands the watch on: to who may find a task, or to another helper.
+            let hands_on = until.is_none() && !state.watched && (backlog || state.sleeping > state.callers_asleep);
+            if state.sleeping > 0 && (worth && backlog || hands_on) {
                 core.work.notify_one();
             }
+            let measured = state.pace.is_light() == Some(false);
+            let mut ran = None;
             let outcome = MutexGuard::unlocked(&mut state, || {
                 if core.recorder.is_on() {
                     core.recorder.record(EventKind::Started, Place::of(&job.plan, job.task), job.booked);
                 }
                 garbage.clear();
+                let began = measured.then(Instant::now);
                 let outcome = run_booked(core, &job, &inputs, &mut allowance);
+                ran = began.map(|began| began.elapsed());
                 // Before the policy counts them as dropped.
                 inputs.clear();
                 outcome
             });
+            if let Some(ran) = ran {
+                state.pace.ran(ran);
+            }
             state.complete(core, &job, outcome, &mut garbage);
             // Under the same hold of the lock: the run still has its plan, so that this is not the last one.
             drop(job);
