@@ -293,3 +293,21 @@ fn a_large_range_of_one_key_streams() {
     let numbers = engine.compute(&sorted.map(|row| row.parse::<u64>().unwrap())).unwrap();
     assert!(numbers.into_iter().eq(0..1_200_000));
 }
+
+/// Of elements that a function makes smaller more is forecast than goes through the log, until that is known.
+#[test]
+fn what_goes_through_logs_is_reported_and_known_the_next_time() {
+    let folder = folder();
+    let engine = engine(2, "256MiB", folder.path());
+    let sums = bag::range(200_000, 4).map(|i| (i, "x".repeat(50))).map(|(i, _)| i % 1000).group_by(|i| *i).count();
+    let before = engine.explain(&sums).unwrap();
+    assert!(before.shuffled_bytes > 0 && !before.shuffles_known && before.to_string().contains("where functions make no more of it"));
+    engine.compute(&sums).unwrap();
+    let report = engine.last_run().unwrap();
+    // A record has a key and a value of 1 to 3 bytes each, and their lengths.
+    assert!((800_000..2_000_000).contains(&report.shuffled_bytes), "{report}");
+    assert!(report.to_string().contains("shuffled"), "{report}");
+    let after = engine.explain(&sums).unwrap();
+    assert!(after.shuffles_known && after.shuffled_bytes == report.shuffled_bytes, "{after}");
+    assert!(after.to_string().contains("as the last time"), "{after}");
+}

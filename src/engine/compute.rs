@@ -288,9 +288,19 @@ impl Engine {
         })
     }
 
+    /// The bytes, about, that go through the append logs of a run, and whether that is known of all from the last time.
+    fn shuffled(&self, table: &TaskTable) -> (u64, bool) {
+        let shuffles = &self.shared.core.spill.room().shuffles;
+        table.layers.iter().filter_map(|layer| layer.shuffles()).fold((0, true), |(sum, known), (log, most)| match shuffles.of(log) {
+            Some(bytes) => (sum.saturating_add(bytes), known),
+            None => (sum.saturating_add(most), false),
+        })
+    }
+
     fn explain_plan(&self, lowered: &Lowered, prepared: &Prepared<'_>, result_bytes: u64) -> Explain {
         let (table, planned) = (&lowered.table, &prepared.planned);
         let expected = self.rates.expect(table);
+        let shuffled = self.shuffled(table);
         let mut explain = Explain {
             memory: self.memory(),
             memory_for_tasks: prepared.bound,
@@ -303,7 +313,8 @@ impl Engine {
             spilled_bytes: 0,
             reread_bytes: 0,
             read_bytes: table.load.iter().sum(),
-            shuffled_bytes: table.layers.iter().fold(0, |sum, layer| sum.saturating_add(layer.shuffled())),
+            shuffled_bytes: shuffled.0,
+            shuffles_known: shuffled.1,
             read_again_bytes: 0,
             seconds: 0.0,
             exact: lowered.barriers.is_empty() && table.exact.iter().all(|exact| *exact),

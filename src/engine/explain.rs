@@ -59,9 +59,11 @@ pub struct Explain {
     pub read_bytes: u64,
     /// Bytes of files that are read a second time.
     pub read_again_bytes: u64,
-    /// The bytes, about, that shuffles move through append logs, on disk where their buffers have no room: as many as go into the functions before them,
-    /// which may leave some out or make more of them.
+    /// The bytes, about, that shuffles move through append logs, on disk where their buffers have no room: as many as this engine moved there the last time, or as many as go into the
+    /// functions before them, which may leave some out or make more of them.
     pub shuffled_bytes: u64,
+    /// Whether the engine did each of these shuffles before.
+    pub shuffles_known: bool,
     /// Seconds that the run is expected to take, at the rates that this engine has learned from its runs, or at usual ones.
     pub seconds: f64,
     /// Whether all sizes are exact; otherwise the figures are guesses.
@@ -194,7 +196,8 @@ impl fmt::Display for Explain {
         )?;
         writeln!(f, "spills {about}{}, reads back {}", show_bytes(self.spilled_bytes), show_bytes(self.reread_bytes))?;
         if self.shuffled_bytes > 0 {
-            writeln!(f, "shuffles about {}, where functions make no more of it", show_bytes(self.shuffled_bytes))?;
+            let how = if self.shuffles_known { "as the last time" } else { "where functions make no more of it" };
+            writeln!(f, "shuffles about {}, {how}", show_bytes(self.shuffled_bytes))?;
         }
         write!(f, "takes about {:.2} s", self.seconds)
     }
@@ -217,6 +220,8 @@ pub struct RunReport {
     pub stored_bytes: u64,
     /// Bytes of chunks read back from there.
     pub reread_bytes: u64,
+    /// Bytes that went through the append logs of shuffles.
+    pub shuffled_bytes: u64,
     /// Bytes of source chunks loaded, the first time.
     pub source_bytes: u64,
     /// Bytes of source chunks loaded again.
@@ -235,6 +240,7 @@ impl RunReport {
             spilled_bytes: facts.spilled_bytes,
             stored_bytes: facts.stored_bytes,
             reread_bytes: facts.reread_bytes,
+            shuffled_bytes: facts.shuffled_bytes,
             source_bytes: facts.source_bytes,
             source_reread_bytes: facts.source_reread_bytes,
             notes,
@@ -288,6 +294,9 @@ impl fmt::Display for RunReport {
         line("spilled", show_bytes(forecast.spilled_bytes), show_bytes(self.spilled_bytes))?;
         line("read back", show_bytes(forecast.reread_bytes), show_bytes(self.reread_bytes))?;
         line("sources again", show_bytes(forecast.read_again_bytes), show_bytes(self.source_reread_bytes))?;
+        if forecast.shuffled_bytes > 0 || self.shuffled_bytes > 0 {
+            line("shuffled", show_bytes(forecast.shuffled_bytes), show_bytes(self.shuffled_bytes))?;
+        }
         write!(f, "{:<16} {:>10.2} s {:>10.2} s", "time", forecast.seconds, self.seconds)?;
         self.audit().iter().try_for_each(|finding| write!(f, "\nbeyond the forecast: {finding}"))?;
         self.notes.iter().try_for_each(|note| write!(f, "\nnote: {note}"))

@@ -456,6 +456,7 @@ impl Core {
             source_bytes: source,
             source_reread_bytes: source_again,
             stored_bytes: self.spill.stored_bytes(),
+            shuffled_bytes: self.spill.room().shuffles.bytes(),
             peak_bytes: self.arena.ledger().peak(),
             seconds: 0.0,
         }

@@ -65,6 +65,7 @@ pub(crate) struct Facts {
     pub(crate) source_bytes: u64,
     pub(crate) source_reread_bytes: u64,
     pub(crate) stored_bytes: u64,
+    pub(crate) shuffled_bytes: u64,
     pub(crate) peak_bytes: u64,
     pub(crate) seconds: f64,
 }

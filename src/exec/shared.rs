@@ -180,6 +180,7 @@ impl Shared {
             source_bytes: after.source_bytes - before.source_bytes,
             source_reread_bytes: after.source_reread_bytes - before.source_reread_bytes,
             stored_bytes: after.stored_bytes - before.stored_bytes,
+            shuffled_bytes: after.shuffled_bytes - before.shuffled_bytes,
             peak_bytes: after.peak_bytes,
             seconds,
         };

@@ -29,7 +29,7 @@ impl SpillArea {
         let reserved = arena.ledger().book(io_threads as u64 * Scratch::staging_bytes())?;
         Ok(SpillArea {
             files,
-            room: SpillRoom { folder, quota },
+            room: SpillRoom { folder, quota, ..SpillRoom::default() },
             io_threads,
             opening: Mutex::new(Some(reserved)),
             scratch: OnceLock::new(),

@@ -163,6 +163,11 @@ pub trait Layer: Send + Sync + 'static {
         0
     }
 
+    /// The append log that it seals: its key, and the most bytes, about, that go through it.
+    fn shuffles(&self) -> Option<(Key, u64)> {
+        None
+    }
+
     /// Layers with the same sharing key can serve each other's consumers; of those in one run only the one with the
     /// highest rank is computed (the mean comes with the variance, say).
     fn sharing(&self) -> Option<(Key, u8)> {

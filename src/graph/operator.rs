@@ -1,10 +1,10 @@
 //! What a task runs.
 
 use super::allowance::{Allowance, Holding};
+use super::spill_room::SpillRoom;
 use super::{Keeper, Keeping, KeptLog, Value};
 use crate::{Error, ErrorKind, Result};
 use chunkstore_store::{Arena, BufferMut};
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::time::Duration;
@@ -61,15 +61,6 @@ pub struct TaskContext<'a> {
     allowance: Option<&'a Arc<Allowance>>,
     run: Option<(&'a Arc<AtomicBool>, &'a SpillRoom)>,
     keeper: Option<&'a dyn Keeper>,
-}
-
-/// Where on disk a run may put what does not fit in memory.
-#[derive(Clone, Debug, Default)]
-pub(crate) struct SpillRoom {
-    /// The folder, where the user named one.
-    pub(crate) folder: Option<PathBuf>,
-    /// The most bytes that the user allows there.
-    pub(crate) quota: Option<u64>,
 }
 
 /// Whether a run has been cancelled, for what outlives a task's context.

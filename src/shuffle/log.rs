@@ -300,7 +300,13 @@ impl Layer for SealLog {
     }
 
     fn operator(&self) -> Arc<dyn Operator> {
-        Arc::new(Seal)
+        let [log, _] = &self.inputs;
+        Arc::new(Seal { log: log.key() })
+    }
+
+    fn shuffles(&self) -> Option<(Key, u64)> {
+        let [log, writes] = &self.inputs;
+        Some((log.key(), writes.shuffled()))
     }
 
     fn as_any(&self) -> &dyn Any {
@@ -317,8 +323,10 @@ impl Layer for SealLog {
     }
 }
 
-/// Seals a log.
-struct Seal;
+/// Seals the log of a key.
+struct Seal {
+    log: Key,
+}
 
 impl Operator for Seal {
     fn name(&self) -> &str {
@@ -329,7 +337,7 @@ impl Operator for Seal {
         None
     }
 
-    fn run(&self, _task: &TaskContext<'_>, inputs: &[Value]) -> Result<Value> {
+    fn run(&self, task: &TaskContext<'_>, inputs: &[Value]) -> Result<Value> {
         let (log, writes) = inputs.split_first().map_or((None, inputs), |(log, writes)| (Some(log), writes));
         let mut expected = Written::default();
         for write in writes {
@@ -343,6 +351,7 @@ impl Operator for Seal {
             }
         }
         opened(log)?.seal(expected)?;
+        task.room().shuffles.note(self.log, expected.bytes);
         Ok(Value::None)
     }
 }
