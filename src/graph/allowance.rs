@@ -21,6 +21,8 @@ pub(crate) struct Allowance {
     booked: AtomicU64,
     refused: AtomicBool,
     claims: Mutex<Claims>,
+    /// The bytes of all claims, so that a task without any takes no lock.
+    claimed: AtomicU64,
     ended: AtomicBool,
 }
 
@@ -42,6 +44,7 @@ impl Allowance {
             booked: 0.into(),
             refused: false.into(),
             claims: Mutex::default(),
+            claimed: 0.into(),
             ended: true.into(),
         })
     }
@@ -56,18 +59,21 @@ impl Allowance {
             fresh.task = task;
             (*fresh.taken.get_mut(), *fresh.booked.get_mut()) = (0, booked);
             (*fresh.refused.get_mut(), *fresh.ended.get_mut()) = (false, false);
+            (*fresh.claims.get_mut(), *fresh.claimed.get_mut()) = (Claims::default(), 0);
         }
     }
 
     /// The bytes that the task has booked outside of counted memory.
     pub(crate) fn claimed(&self) -> u64 {
-        self.claims.lock().bookings.iter().map(Booking::bytes).sum()
+        self.claimed.load(Relaxed)
     }
 
     /// Ends the task: what it held outside of counted memory is given back.
     pub(crate) fn end(&self) {
         self.ended.store(true, Relaxed);
-        *self.claims.lock() = Claims::default();
+        if self.claimed.swap(0, Relaxed) > 0 {
+            *self.claims.lock() = Claims::default();
+        }
     }
 
     /// All that the task has asked for at once, where it was refused some of it.
@@ -110,6 +116,7 @@ impl Allowance {
                 claims.bookings.pop();
             }
             self.taken.fetch_sub(given, Relaxed);
+            self.claimed.fetch_sub(given, Relaxed);
             bytes -= given;
         }
     }
@@ -124,6 +131,7 @@ impl Allowance {
         let mut claims = self.claims.lock();
         if !self.ended.load(Relaxed) {
             claims.bookings.push(booking);
+            self.claimed.fetch_add(bytes, Relaxed);
         }
         Ok(())
     }
