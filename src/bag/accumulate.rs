@@ -211,6 +211,7 @@ impl<T: Item, A: Item + Clone + Sync> Operator for Inner<T, A> {
             None => end.initial.clone(),
         };
         upstream.open(task, task.block(), own)?.each(&mut |item| {
+            growth.takes(&item);
             let next = (end.next)(last.take(), item);
             growth.look(&next)?;
             last = Some(next);

@@ -7,9 +7,9 @@ use super::stored::{Stored, records};
 use super::stream::{BoxStream, ENOUGH, Flow, MORE, Stream};
 use crate::graph::{Dependency, Key, KeyBuilder, LayerRef, Op, TaskContext, Value};
 use crate::{Error, ErrorKind, Result};
-use chunkstore_store::serial::heap_bytes;
+use chunkstore_store::serial::{allocated, heap_bytes};
 use rustc_hash::FxHashMap;
-use std::hash::Hash;
+use std::hash::{Hash, Hasher};
 use std::panic::Location;
 use std::sync::Arc;
 
@@ -148,13 +148,14 @@ where
     fn open(&self, task: &TaskContext<'_>, partition: u32, inputs: &[Value]) -> Result<BoxStream<(O, T)>> {
         let (other, own) = inputs.split_last().ok_or_else(missing)?;
         let other = records(other)?.clone();
-        // An entry of the table, the element in its list, and what both hold on the heap: the key no more than the element.
+        // An entry of the table, the element in its list, and what both hold on the heap.
         let each = 2 * (size_of::<(K, Vec<O>)>() + 4 * size_of::<O>()) as u64;
         let mut holding = task.holding();
         let mut table = FxHashMap::<K, Vec<O>>::default();
         Stored::<O>::new(other, task.cancellation()).each(&mut |item| {
-            holding.add(each + heap_bytes(&item) * (1 + u64::from(std::mem::needs_drop::<K>())))?;
-            table.entry((self.on.on_other)(&item)).or_default().push(item);
+            let key = (self.on.on_other)(&item);
+            holding.add(each + heap_bytes(&item) + hashed_bytes(&key))?;
+            table.entry(key).or_default().push(item);
             Ok(MORE)
         })?;
         Ok(Box::new(Matches { inner: self.upstream.open(task, partition, own)?, table, on: self.on.clone(), open: None }))
@@ -173,6 +174,26 @@ where
     fn location(&self) -> Option<&'static Location<'static>> {
         Some(self.on.line)
     }
+}
+
+/// What a key holds on the heap: as much as it gives to a hasher.
+fn hashed_bytes<K: Hash>(key: &K) -> u64 {
+    struct Count(u64);
+    impl Hasher for Count {
+        fn finish(&self) -> u64 {
+            self.0
+        }
+
+        fn write(&mut self, bytes: &[u8]) {
+            self.0 += bytes.len() as u64;
+        }
+    }
+    if !std::mem::needs_drop::<K>() {
+        return 0;
+    }
+    let mut count = Count(0);
+    key.hash(&mut count);
+    allocated(count.0)
 }
 
 /// Elements with those of a table that have their key.

@@ -186,14 +186,10 @@ fn through<S: 'static, A>(
 }
 
 /// The elements folded into `folded`.
-pub(super) fn folded<S: 'static, A: Item>(
-    task: &TaskContext<'_>,
-    mut rows: BoxStream<S>,
-    folded: A,
-    binop: impl Fn(A, S) -> A,
-) -> Result<A> {
+pub(super) fn folded<S: Item, A: Item>(task: &TaskContext<'_>, mut rows: BoxStream<S>, folded: A, binop: impl Fn(A, S) -> A) -> Result<A> {
     let (mut so_far, mut growth) = (Some(folded), Growth::new(task));
     rows.each(&mut |item| {
+        growth.takes(&item);
         so_far = so_far.take().map(|folded| binop(folded, item));
         so_far.as_ref().map_or(Ok(()), |folded| growth.look(folded))?;
         Ok(MORE)

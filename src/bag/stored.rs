@@ -16,6 +16,32 @@ const LOOK: u64 = 1024;
 /// Elements that hold more than this are booked for, one at a time.
 const LARGE: u64 = 1 << 20;
 
+/// The memory for elements that are large, one at a time: how many times as much one takes in memory as encoded is known from the one before.
+struct Large {
+    holding: Holding,
+    /// About the bytes of one, encoded.
+    encoded: u64,
+    times: f64,
+}
+
+impl Large {
+    /// An element is about to be decoded.
+    #[inline]
+    fn comes(&mut self) -> Result<()> {
+        if self.encoded < LARGE / 16 { Ok(()) } else { self.holding.set((self.encoded as f64 * self.times) as u64) }
+    }
+
+    /// An element holds so much.
+    #[inline]
+    fn came(&mut self, bytes: u64) -> Result<()> {
+        if bytes < LARGE {
+            return Ok(());
+        }
+        self.times = (bytes as f64 / self.encoded.max(1) as f64).max(1.0);
+        self.holding.set(bytes)
+    }
+}
+
 /// Encodes the elements of a stream into memory of the task's.
 pub(crate) fn store<T: Item>(task: &TaskContext<'_>, stream: &mut dyn Stream<T>) -> Result<Value> {
     encoded(task, stream).map_err(|error| match error.kind() {
@@ -77,7 +103,9 @@ pub(crate) fn records(value: &Value) -> Result<&Records> {
 /// The elements of the stored partitions that are a task's inputs.
 pub(crate) fn read<T: Item>(task: &TaskContext<'_>, inputs: &[Value]) -> Result<BoxStream<T>> {
     let first = inputs.first().ok_or_else(|| Error::new(ErrorKind::Graph, "a partition was read that is not there"))?;
-    Ok(Box::new(Stored { holding: Some(task.holding()), ..Stored::new(records(first)?.clone(), task.cancellation()) }))
+    let records = records(first)?.clone();
+    let large = Large { holding: task.holding(), encoded: records.data.len() as u64 / records.count.max(1), times: 1.0 };
+    Ok(Box::new(Stored { large: Some(large), ..Stored::new(records, task.cancellation()) }))
 }
 
 /// The elements of a stored partition, decoded as they are asked for.
@@ -85,13 +113,13 @@ pub(crate) struct Stored<T> {
     reader: RecordsReader,
     cancellation: Cancellation,
     /// The memory for an element that is large.
-    holding: Option<Holding>,
+    large: Option<Large>,
     item: PhantomData<fn() -> T>,
 }
 
 impl<T: Item> Stored<T> {
     pub(crate) fn new(records: Records, cancellation: Cancellation) -> Self {
-        Stored { reader: records.into_reader(), cancellation, holding: None, item: PhantomData }
+        Stored { reader: records.into_reader(), cancellation, large: None, item: PhantomData }
     }
 
     fn look(&self) -> Result<()> {
@@ -104,12 +132,14 @@ impl<T: Item> Stream<T> for Stored<T> {
         if let Err(error) = self.look() {
             return Some(Err(error));
         }
-        match (self.reader.next(), &mut self.holding) {
-            (Ok(Some(item)), Some(holding)) => {
-                let bytes = heap_bytes(&item);
-                let held = if bytes > LARGE { holding.set(bytes) } else { Ok(()) };
-                Some(held.map(|()| item))
-            }
+        if let Some(large) = &mut self.large
+            && self.reader.left() > 0
+            && let Err(error) = large.comes()
+        {
+            return Some(Err(error));
+        }
+        match (self.reader.next(), &mut self.large) {
+            (Ok(Some(item)), Some(large)) => Some(large.came(heap_bytes(&item)).map(|()| item)),
             (item, _) => item.map_err(Error::from).transpose(),
         }
     }

@@ -7,6 +7,7 @@ use super::stream::BoxStream;
 use crate::Result;
 use crate::graph::{Dependency, Key, KeyBuilder, LayerRef, TaskContext, Value};
 use chunkstore_store::serial::heap_bytes;
+use parking_lot::Mutex;
 use std::panic::Location;
 use std::sync::Arc;
 
@@ -24,7 +25,12 @@ pub(super) struct With<S, V, T> {
     block: fn(u32) -> Option<u32>,
     adapt: Arc<Adapt<S, V, T>>,
     line: &'static Location<'static>,
+    /// How many times as much values take in memory as encoded, where one was there.
+    times: Mutex<f64>,
 }
+
+/// Values that take less, encoded, may be made by several tasks at once before it is known what they hold.
+const LARGE: u64 = 64 << 10;
 
 impl<S: Item, V: Item, T: Item> With<S, V, T> {
     pub(super) fn new(
@@ -35,7 +41,7 @@ impl<S: Item, V: Item, T: Item> With<S, V, T> {
         line: &'static Location<'static>,
     ) -> Self {
         let key = KeyBuilder::new("bag.with", 1).text(name).input(own).input(upstream.key()).input(side.key()).finish();
-        With { name, own, key, upstream, side, block, adapt, line }
+        With { name, own, key, upstream, side, block, adapt, line, times: Mutex::new(0.0) }
     }
 
     fn on(&self, upstream: Upstream<S>, side: LayerRef) -> Arc<dyn Pipeline<T>> {
@@ -87,9 +93,22 @@ impl<S: Item, V: Item, T: Item> Pipeline<T> for With<S, V, T> {
             Some(value) => {
                 let records = records(value)?;
                 let mut holding = task.holding();
-                holding.add(size_of::<V>() as u64 + records.data.len() as u64)?;
-                let value = records.clone().into_reader().next()?;
-                holding.add(value.as_ref().map_or(0, heap_bytes::<V>))?;
+                let decode = || records.clone().into_reader().next();
+                // What a value holds is known once it is there: of one that is large the first is made by one task alone, and tells the others.
+                let encoded = records.data.len() as u64;
+                let mut times = (encoded > LARGE).then(|| self.times.lock());
+                if let Some(known) = times.as_deref().filter(|known| **known > 0.0) {
+                    holding.add((encoded as f64 * known) as u64)?;
+                    times = None;
+                } else {
+                    holding.add(encoded)?;
+                }
+                let value = decode()?;
+                let held = value.as_ref().map_or(0, heap_bytes::<V>);
+                holding.set(held.max(encoded))?;
+                if let Some(mut times) = times {
+                    *times = held as f64 / encoded as f64;
+                }
                 value
             }
             None => None,

@@ -12,6 +12,7 @@ use serde::de::DeserializeOwned;
 use whole::Whole;
 
 mod heap;
+mod sizes;
 mod whole;
 
 pub use heap::{allocated, heap_bytes};

@@ -44,7 +44,8 @@ fn both<T: Serialize + serde::de::DeserializeOwned>(value: T) -> (f64, f64) {
     drop(value);
     let before = HELD.get();
     let (value, _) = serial::decode::<T>(&out, usize::MAX).unwrap();
-    (heap_bytes(&value) as f64, (HELD.get() - before) as f64)
+    let held = HELD.get() - before;
+    (heap_bytes(&value) as f64, held as f64)
 }
 
 #[derive(serde::Serialize, serde::Deserialize)]
@@ -52,6 +53,14 @@ enum Tree {
     Leaf,
     Branch(Box<Tree>, Box<Tree>, [u64; 3]),
     Named { name: String, rest: Vec<Tree> },
+}
+
+#[derive(Clone, serde::Serialize, serde::Deserialize)]
+enum Mixed {
+    None,
+    Small(u8),
+    Large([u64; 12]),
+    Named { at: Option<Box<Mixed>>, large: Option<(u64, [u32; 7])> },
 }
 
 fn tree(depth: u32) -> Tree {
@@ -80,6 +89,10 @@ fn what_is_held_is_seen() {
             ("hash map", both((0..n).map(|i| (i as u64, word(i))).collect::<HashMap<_, _>>())),
             ("hash set", both((0..n as u64).collect::<HashSet<_>>())),
             ("tree map", both((0..n).map(|i| (i as u64, i as u64)).collect::<BTreeMap<_, _>>())),
+            ("nothing", both(vec![None::<[u64; 5]>; n])),
+            ("small variants", both((0..n).map(|i| if i % 2 == 0 { Mixed::None } else { Mixed::Small(7) }).collect::<Vec<_>>())),
+            ("maps of none", both((0..n).map(|i| BTreeMap::from([(i as u8, Mixed::None)])).collect::<Vec<_>>())),
+            ("boxed variants", both((0..n).map(|_| (Box::new(Mixed::None), None::<Mixed>)).collect::<Vec<_>>())),
             ("tree set", both((0..n).map(word).collect::<BTreeSet<_>>())),
         ] {
             let ok = said >= held * 0.98 - 64.0 && said <= held * 2.5 + 200.0;

@@ -1,9 +1,11 @@
 //! What a value holds on the heap, by what it shows of itself when it is encoded.
 //!
 //! A serializer that writes nothing. It adds up what strings, sequences and maps take, as an allocator gives it to them. How large the elements of a list are it knows from what
-//! they show, and how large the fields of a struct are from the fields; what shows more than its place has is taken to be behind a pointer. Capacity that is not used is not seen, but for
+//! they show, or from what [`sizes`](super::sizes) finds where they may show less than they take (options, enums); how large the fields of a struct are from the fields; what shows more than its place has is taken to be behind a pointer. Capacity that is not used is not seen, but for
 //! sets and maps, which always have some.
 
+use super::sizes::{look_at, size_of_name, unknown};
+use serde::de::DeserializeOwned;
 use serde::de::value::Error;
 use serde::ser::{
     SerializeMap, SerializeSeq, SerializeStruct, SerializeStructVariant, SerializeTuple, SerializeTupleStruct, SerializeTupleVariant,
@@ -21,10 +23,23 @@ const LARGE: u64 = 128 << 10;
 /// assert_eq!(heap_bytes(&vec![String::from("a"); 100]), 2_416 + 100 * 32);
 /// ```
 #[inline]
-pub fn heap_bytes<T: Serialize + ?Sized>(value: &T) -> u64 {
-    // What cannot be shown holds what is not known; where it is encoded that is an error.
+pub fn heap_bytes<T: Serialize + DeserializeOwned>(value: &T) -> u64 {
+    let shown = shown(value);
+    if shown.is_open { heap_bytes_known(value) } else { shown.heap }
+}
+
+/// The same, once it was looked at what the type is made of.
+#[cold]
+fn heap_bytes_known<T: Serialize + DeserializeOwned>(value: &T) -> u64 {
+    look_at::<T>();
+    shown(value).heap
+}
+
+/// What cannot be shown holds what is not known; where it is encoded that is an error.
+#[inline]
+fn shown<T: Serialize + ?Sized>(value: &T) -> Shown {
     let mut all = Within::default();
-    all.part(value).map_or(0, |()| all.0.heap)
+    all.part(value).map_or(Shown::default(), |()| all.0)
 }
 
 /// What an allocation of so many bytes takes.
@@ -43,18 +58,22 @@ struct Shown {
     size: u64,
     align: u64,
     heap: u64,
+    /// Whether its type may be larger: it is an option that is not there, or a variant.
+    is_part: bool,
+    /// Whether the size of a type in it is not known.
+    is_open: bool,
 }
 
 impl Shown {
     #[inline]
     fn plain(size: usize) -> Self {
-        Shown { size: size as u64, align: size as u64, heap: 0 }
+        Shown { size: size as u64, align: size as u64, ..Shown::default() }
     }
 
     /// A text, a list or a map.
     #[inline]
     fn holding(heap: u64) -> Self {
-        Shown { size: size_of::<Vec<u8>>() as u64, align: align_of::<Vec<u8>>() as u64, heap }
+        Shown { size: size_of::<Vec<u8>>() as u64, align: align_of::<Vec<u8>>() as u64, heap, ..Shown::default() }
     }
 }
 
@@ -86,11 +105,22 @@ impl Measure {
 struct Within(Shown);
 
 impl Within {
+    /// Those of a variant.
+    #[inline]
+    fn variant() -> Self {
+        Within(Shown { is_part: true, ..Shown::default() })
+    }
+
     #[inline]
     fn part<T: Serialize + ?Sized>(&mut self, value: &T) -> Result<(), Error> {
-        let Shown { size, heap, .. } = value.serialize(Measure::of::<T>())?;
-        let own = size_of_val(value) as u64;
-        let beside = if size > own || is_box(std::any::type_name::<T>()) { allocated(size.max(1)) } else { 0 };
+        let shown = value.serialize(Measure::of::<T>())?;
+        let (own, heap) = (size_of_val(value) as u64, shown.heap);
+        self.0.is_open |= shown.is_open;
+        let beside = match boxed(std::any::type_name::<T>()) {
+            Some(name) => allocated(self.0.size_of(shown, name).max(1)),
+            None if shown.size > own => allocated(shown.size),
+            None => 0,
+        };
         self.0.size += own;
         self.0.align = self.0.align.max(align_of_val(value) as u64);
         self.0.heap = self.0.heap.saturating_add(heap).saturating_add(beside);
@@ -103,11 +133,28 @@ impl Within {
     }
 }
 
-/// Whether a type of that name, or what it refers to, is a pointer to what it shows.
+impl Shown {
+    /// The size of what was shown, of a type of that name.
+    #[inline]
+    fn size_of(&mut self, shown: Shown, name: &'static str) -> u64 {
+        if !shown.is_part {
+            return shown.size;
+        }
+        let known = size_of_name(name);
+        if known.is_none() {
+            self.is_open = true;
+            unknown(name);
+        }
+        known.unwrap_or(0).max(shown.size)
+    }
+}
+
+/// The name of the type that one of that name, or what it refers to, is a pointer to, if it is one.
 #[inline]
-fn is_box(name: &str) -> bool {
+fn boxed(name: &'static str) -> Option<&'static str> {
     let name = name.trim_start_matches('&');
-    ["alloc::boxed::Box<", "alloc::sync::Arc<", "alloc::rc::Rc<"].iter().any(|pointer| name.starts_with(pointer))
+    let inner = ["alloc::boxed::Box<", "alloc::sync::Arc<", "alloc::rc::Rc<"].iter().find_map(|pointer| name.strip_prefix(pointer))?;
+    inner.strip_suffix('>')
 }
 
 /// The elements of a value, which stand elsewhere.
@@ -117,41 +164,53 @@ struct Elsewhere {
     /// The largest, or of maps the largest key with the largest value.
     key: u64,
     value: u64,
-    heap: u64,
+    /// What they hold, and whether a size is not known.
+    all: Shown,
+    /// Whether it was looked how large the type of keys is, and that of elements.
+    looked: (bool, bool),
 }
 
 impl Elsewhere {
     #[inline]
     fn new(of: Measure) -> Self {
-        Elsewhere { of, count: 0, key: 0, value: 0, heap: 0 }
+        Elsewhere { of, count: 0, key: 0, value: 0, all: Shown::default(), looked: (false, false) }
     }
 
-    /// An element, or a reference to one.
+    /// The size of an element, or of what a reference to one refers to.
+    #[inline]
+    fn part<T: Serialize + ?Sized>(&mut self, part: &T, is_key: bool) -> Result<u64, Error> {
+        let name = std::any::type_name::<T>();
+        let mut shown = part.serialize(Measure(name))?;
+        self.all.is_open |= shown.is_open;
+        self.all.heap = self.all.heap.saturating_add(shown.heap);
+        if let Some(inner) = boxed(name) {
+            self.all.heap += allocated(self.all.size_of(shown, inner).max(1));
+            return Ok(size_of::<usize>() as u64);
+        }
+        // Once for all: they are of one type.
+        let looked = if is_key { &mut self.looked.0 } else { &mut self.looked.1 };
+        shown.is_part &= !*looked;
+        *looked |= shown.is_part;
+        Ok(self.all.size_of(shown, name.trim_start_matches('&')))
+    }
+
     #[inline]
     fn element<T: Serialize + ?Sized>(&mut self, element: &T) -> Result<(), Error> {
-        let shown = element.serialize(Measure::of::<T>())?;
+        self.value = self.part(element, false)?.max(self.value);
         self.count += 1;
-        self.heap = self.heap.saturating_add(shown.heap);
-        if is_box(std::any::type_name::<T>()) {
-            self.value = size_of::<usize>() as u64;
-            self.heap += allocated(shown.size.max(1));
-        } else {
-            self.value = self.value.max(shown.size);
-        }
         Ok(())
     }
 
     #[inline]
     fn key<T: Serialize + ?Sized>(&mut self, key: &T) -> Result<(), Error> {
-        let shown = key.serialize(Measure::of::<T>())?;
-        self.key = self.key.max(shown.size);
-        self.heap = self.heap.saturating_add(shown.heap);
+        self.key = self.part(key, true)?.max(self.key);
         Ok(())
     }
 
     #[inline]
     fn shown(self) -> Shown {
-        self.of.holding(self.count, self.key + self.value, self.heap)
+        let shown = self.of.holding(self.count, self.key + self.value, self.all.heap);
+        Shown { is_open: self.all.is_open, ..shown }
     }
 }
 
@@ -209,12 +268,12 @@ impl Serializer for Measure {
 
     #[inline]
     fn serialize_none(self) -> Result<Shown, Error> {
-        Ok(Shown::default())
+        Ok(Shown { is_part: true, ..Shown::default() })
     }
 
     #[inline]
     fn serialize_some<T: Serialize + ?Sized>(self, value: &T) -> Result<Shown, Error> {
-        let mut within = Within::default();
+        let mut within = Within::variant();
         within.part(value)?;
         Ok(within.shown())
     }
@@ -231,12 +290,14 @@ impl Serializer for Measure {
 
     #[inline]
     fn serialize_unit_variant(self, _: &'static str, _: u32, _: &'static str) -> Result<Shown, Error> {
-        Ok(Shown::default())
+        Ok(Shown { is_part: true, ..Shown::default() })
     }
 
     #[inline]
     fn serialize_newtype_struct<T: Serialize + ?Sized>(self, _: &'static str, value: &T) -> Result<Shown, Error> {
-        self.serialize_some(value)
+        let mut within = Within::default();
+        within.part(value)?;
+        Ok(within.shown())
     }
 
     #[inline]
@@ -261,7 +322,7 @@ impl Serializer for Measure {
 
     #[inline]
     fn serialize_tuple_variant(self, _: &'static str, _: u32, _: &'static str, _: usize) -> Result<Within, Error> {
-        Ok(Within::default())
+        Ok(Within::variant())
     }
 
     #[inline]
@@ -276,7 +337,7 @@ impl Serializer for Measure {
 
     #[inline]
     fn serialize_struct_variant(self, _: &'static str, _: u32, _: &'static str, _: usize) -> Result<Within, Error> {
-        Ok(Within::default())
+        Ok(Within::variant())
     }
 }
 
