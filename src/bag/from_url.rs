@@ -26,7 +26,7 @@ const CONNECTION: u64 = 512 << 10;
 /// How long a server may take to be there, and then to begin its answer.
 const PATIENCE: Duration = Duration::from_secs(60);
 
-/// The lines of texts behind URLs (`http` and `https`), each of which is a partition: they stream, and are read anew each time that they are needed. See [`read_text`](super::read_text) for
+/// The lines of texts behind URLs (`http` and `https`), each of which is a partition: they stream, and are read anew each time that they are needed; what a server compresses for the way is decompressed, and no more than that. See [`read_text`](super::read_text) for
 /// what a line is. With the feature `url`.
 ///
 /// Where a server does not go on sending, a task waits for it as long as the connection stands, also when its run is cancelled.
@@ -110,6 +110,11 @@ impl Pipeline<String> for Urls {
     }
 }
 
+fn refused(status: u16, url: &str) -> Error {
+    let kind = if matches!(status, 404 | 410) { ErrorKind::NotFound } else { ErrorKind::Failed };
+    Error::new(kind, format!("the server answers with status {status}")).at(url)
+}
+
 /// What a server sends.
 struct Body(ureq::BodyReader<'static>);
 
@@ -118,11 +123,9 @@ impl Body {
         let client: ureq::Agent =
             ureq::Agent::config_builder().timeout_connect(Some(PATIENCE)).timeout_recv_response(Some(PATIENCE)).build().into();
         match client.get(url).call() {
-            Ok(response) => Ok(Body(response.into_body().into_reader())),
-            Err(ureq::Error::StatusCode(status)) => {
-                let kind = if matches!(status, 404 | 410) { ErrorKind::NotFound } else { ErrorKind::Failed };
-                Err(Error::new(kind, format!("the server answers with status {status}")).at(url))
-            }
+            Ok(response) if response.status().is_success() => Ok(Body(response.into_body().into_reader())),
+            Ok(response) => Err(refused(response.status().as_u16(), url)),
+            Err(ureq::Error::StatusCode(status)) => Err(refused(status, url)),
             Err(error) => Err(Error::new(ErrorKind::Io, format!("cannot be had: {error}")).at(url)),
         }
     }

@@ -158,6 +158,7 @@ where
             table.entry(key).or_default().push(item);
             Ok(MORE)
         })?;
+        holding.keep();
         Ok(Box::new(Matches { inner: self.upstream.open(task, partition, own)?, table, on: self.on.clone(), open: None }))
     }
 

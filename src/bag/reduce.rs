@@ -10,7 +10,6 @@ use super::value::BagValue;
 use super::work::{Act, Work};
 use crate::Result;
 use crate::graph::{Key, KeyBuilder, LayerRef, Op, Size, Sizes, TaskContext, Value};
-use chunkstore_store::serial::heap_bytes;
 use std::panic::Location;
 use std::sync::Arc;
 
@@ -199,14 +198,16 @@ pub(super) fn folded<S: Item, A: Item>(task: &TaskContext<'_>, mut rows: BoxStre
 
 /// One of all elements; none where there are none.
 pub(super) fn merged<A: Item>(task: &TaskContext<'_>, mut rows: BoxStream<A>, combine: &dyn Fn(A, A) -> A) -> Result<Option<A>> {
-    let (mut so_far, mut holding) = (None, task.holding());
+    let (mut so_far, mut growth) = (None, Growth::new(task));
     rows.each(&mut |item| {
-        // The other is booked for by who gives it, until they are one.
-        holding.set(so_far.as_ref().map_or(0, heap_bytes::<A>))?;
-        so_far = Some(match so_far.take() {
+        // Until they are one, the other is booked for by who gives it.
+        growth.takes(&item);
+        let folded = match so_far.take() {
             Some(folded) => combine(folded, item),
             None => item,
-        });
+        };
+        growth.look(&folded)?;
+        so_far = Some(folded);
         Ok(MORE)
     })?;
     Ok(so_far)

@@ -120,6 +120,7 @@ where
         let mut last = self.fill(&mut elements, run_of(bytes, OPEN), &mut rows, &mut holding)?;
         if last {
             rows.sort_by(|a, b| a.0.cmp(&b.0));
+            holding.keep();
             return Ok(Box::new(Sorted(rows.into_iter())));
         }
         // The first run tells how much more elements are in memory, and how large runs are in the log.

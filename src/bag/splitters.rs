@@ -3,7 +3,7 @@
 //! ```text
 //! partitions --> a sample of each --> all samples --> splitters
 //! ```
-//! Samples are smaller where there are more partitions, or keys are large. All of them are in memory once, in the task that makes splitters of them.
+//! Samples are smaller where there are more partitions, or keys are large: what is put together keeps to a few MiB.
 
 use super::lazy::Bag;
 use super::pipeline::{Item, Upstream};
@@ -23,13 +23,13 @@ const SAMPLES: usize = 1 << 15;
 const SAMPLE: usize = 512;
 const LEAST_SAMPLE: usize = 8;
 
-/// The bytes in memory of all samples together, about, and of a partition's, at the most and at the least; a sample has one key at least.
-const SAMPLES_BYTES: u64 = 32 << 20;
-const SAMPLE_BYTES: u64 = 1 << 20;
-const LEAST_SAMPLE_BYTES: u64 = 4 << 10;
+/// The bytes in memory, about, of a sample of several partitions, of the samples of all partitions together, and of one at the least; it has one key in any case.
+const SAMPLE_BYTES: u64 = 2 << 20;
+const SAMPLES_BYTES: u64 = 16 << 20;
+const LEAST_BYTES: u64 = 32 << 10;
 
-/// A sample of keys, and how many elements each stands for.
-type Sample<K> = (Vec<K>, u64);
+/// A sample of keys, each with how many elements it stands for.
+type Sample<K> = Vec<(K, u64)>;
 
 /// A key between ranges, and whether the next one begins behind it, in place of at it.
 type Splitter<K> = (K, bool);
@@ -44,13 +44,15 @@ pub(super) fn splitters<T: Item, K: Item + Ord + Clone>(
 ) -> Result<LayerRef> {
     let partitions = bag.npartitions()?.max(1);
     let keys = (SAMPLES / partitions).clamp(LEAST_SAMPLE, SAMPLE);
-    let bytes = (SAMPLES_BYTES / partitions as u64).clamp(LEAST_SAMPLE_BYTES, SAMPLE_BYTES);
+    let bytes = (SAMPLES_BYTES / partitions as u64).clamp(LEAST_BYTES, SAMPLE_BYTES);
     let chunk: Arc<Shrink<T, Sample<K>>> = Arc::new(move |task, _, rows| {
         let sample = sampled(task, rows, (keys, bytes), &*key)?;
         Ok(Box::new(FromIter(std::iter::once(Ok(sample)))))
     });
-    // Samples are put together one by one.
-    let combine: Arc<Shrink<Sample<K>, Sample<K>>> = Arc::new(|_, _, samples| Ok(samples));
+    let combine: Arc<Shrink<Sample<K>, Sample<K>>> = Arc::new(|task, _, samples| {
+        let sample = joined(task, samples)?;
+        Ok(Box::new(FromIter(std::iter::once(Ok(sample)))))
+    });
     let own_sample = KeyBuilder::new("bag.sample", 1).input(own).finish();
     let sample = Tree { name: "sample", key: own_sample, chunk, combine, elements: keys, line };
     let own = KeyBuilder::new("bag.splitters", 1).input(own).number(ranges.into()).finish();
@@ -87,7 +89,33 @@ fn sampled<T: Item, K: Item>(
         count += 1;
         Ok(MORE)
     })?;
-    Ok((keys, step))
+    Ok(keys.into_iter().map(|key| (key, step)).collect())
+}
+
+/// One sample of several: where it is too large, each second key in order stands for the one before as well.
+fn joined<K: Item + Ord>(task: &TaskContext<'_>, mut samples: BoxStream<Sample<K>>) -> Result<Sample<K>> {
+    let (mut all, mut holding) = (Sample::<K>::new(), task.holding());
+    samples.each(&mut |sample| {
+        for key in sample {
+            holding.add(held_by(&key))?;
+            all.push(key);
+        }
+        while holding.held() > SAMPLE_BYTES && all.len() > 1 {
+            all.sort_by(|a, b| a.0.cmp(&b.0));
+            let mut rest = std::mem::take(&mut all).into_iter();
+            while let Some((key, weight)) = rest.next() {
+                match rest.next() {
+                    Some((next, more)) => {
+                        holding.sub(size_of::<(K, u64)>() as u64 + heap_bytes(&key));
+                        all.push((next, weight + more));
+                    }
+                    None => all.push((key, weight)),
+                }
+            }
+        }
+        Ok(MORE)
+    })?;
+    Ok(all)
 }
 
 /// The bytes of a key in memory.
@@ -113,16 +141,16 @@ impl<K: Item + Ord + Clone> Act<Sample<K>> for Quantiles {
 
     fn sizes(&self, _partition: u32, estimate: u64) -> Sizes {
         let few = u64::from(self.ranges) * (size_of::<K>() as u64 + 16);
-        Sizes { out: Size::Learned(few), scratch: 4 * estimate.min(SAMPLES_BYTES) + (64 << 10), load: 0 }
+        Sizes { out: Size::Learned(few), scratch: 4 * estimate.min(SAMPLE_BYTES) + (64 << 10), load: 0 }
     }
 
     fn run(&self, task: &TaskContext<'_>, mut samples: BoxStream<Sample<K>>, _extra: &[Value]) -> Result<Value> {
         let (mut all, mut holding) = (Vec::new(), task.holding());
-        samples.each(&mut |(keys, step)| {
-            for key in keys {
-                // Twice, as the list grows and is sorted.
-                holding.add(2 * size_of::<(K, u64)>() as u64 + heap_bytes(&key))?;
-                all.push((key, step));
+        samples.each(&mut |sample| {
+            for key in sample {
+                // Once more, as the list is sorted.
+                holding.add(size_of::<(K, u64)>() as u64 + held_by(&key))?;
+                all.push(key);
             }
             Ok(MORE)
         })?;
@@ -174,6 +202,7 @@ impl<K: Item + Ord> Splitters<K> {
             holding.add(held_by(&splitter))?;
             splitters.push(splitter);
         }
+        holding.keep();
         Ok(Splitters(splitters))
     }
 

@@ -13,8 +13,12 @@ use crate::graph::{Key, KeyBuilder, LayerRef, Size, Sizes, TaskContext, Value};
 use std::panic::Location;
 use std::sync::Arc;
 
-/// The partials that become one in a step.
-const SPLIT_EVERY: u32 = 16;
+/// The partials that become one in a step: fewer where they are large, as they are in memory together.
+const SPLIT_EVERY: u64 = 16;
+const TOGETHER: u64 = 32 << 20;
+
+/// What an element is taken to hold beside its own size.
+const BESIDE: u64 = 64;
 
 /// Where in the tree a step stands: partitions are of level 0.
 #[derive(Clone, Copy, Debug)]
@@ -51,8 +55,10 @@ impl<S: Item, A: Item> Tree<S, A> {
     pub(super) fn over(&self, upstream: Upstream<S>) -> LayerRef {
         let mut layer: LayerRef = Arc::new(Work::new(upstream, self.step(0, self.chunk.clone())));
         let mut level = 1;
+        let partial = (self.elements as u64).saturating_mul(size_of::<A>() as u64 + BESIDE);
+        let every = (TOGETHER / partial.max(1)).clamp(2, SPLIT_EVERY) as u32;
         while layer.blocks() > 1 {
-            let grouped = Regroup::every(Upstream::<A>::Stored(layer), SPLIT_EVERY);
+            let grouped = Regroup::every(Upstream::<A>::Stored(layer), every);
             layer = Arc::new(Work::new(Upstream::Streamed(Arc::new(grouped)), self.step(level, self.combine.clone())));
             level += 1;
         }

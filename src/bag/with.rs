@@ -109,6 +109,8 @@ impl<S: Item, V: Item, T: Item> Pipeline<T> for With<S, V, T> {
                 if let Some(mut times) = times {
                     *times = held as f64 / encoded as f64;
                 }
+                // The stream has it.
+                holding.keep();
                 value
             }
             None => None,

@@ -194,6 +194,11 @@ impl Holding {
         }
     }
 
+    /// Goes on to hold what is held until the task ends: by what outlives this.
+    pub(crate) fn keep(mut self) {
+        self.claimed = 0;
+    }
+
     /// The bytes that are held.
     pub(crate) fn held(&self) -> u64 {
         self.held
