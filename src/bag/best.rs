@@ -50,6 +50,8 @@ impl<X, O: Order<X>> Best<X, O> {
     /// Those that are first, in order.
     pub(super) fn finish(mut self) -> impl Iterator<Item = X> + use<X, O> {
         self.cut();
+        // They live on in what is given.
+        self.holding.keep();
         self.kept.into_iter().map(|(item, _)| item)
     }
 

@@ -24,13 +24,12 @@ impl<T: Item> Collection for Bag<T> {
             bytes: 0,
             begin: Box::new(|| Ok(())),
             finish: Box::new(move |kept| {
-                let mut items = Vec::new();
+                let (mut items, mut heap) = (Vec::new(), 0);
                 for _ in 0..blocks {
                     let value = kept.value()?;
                     let records = records(&value)?;
                     kept.set_aside(records.count.saturating_mul(size_of::<T>() as u64))?;
                     items.reserve_exact(records.iter::<T>().size_hint().0);
-                    let mut heap = 0;
                     for item in records.iter() {
                         let item = item?;
                         heap += heap_bytes(&item);
@@ -39,8 +38,8 @@ impl<T: Item> Collection for Bag<T> {
                         }
                         items.push(item);
                     }
-                    kept.set_aside(heap)?;
                 }
+                kept.set_aside(heap)?;
                 Ok(items)
             }),
         })

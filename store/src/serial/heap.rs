@@ -4,7 +4,7 @@
 //! they show, or from what [`sizes`](super::sizes) finds where they may show less than they take (options, enums); how large the fields of a struct are from the fields; what shows more than its place has is taken to be behind a pointer. Capacity that is not used is not seen, but for
 //! sets and maps, which always have some.
 
-use super::sizes::{look_at, size_of_name, unknown};
+use super::sizes::{begin, look_at, size_of_name, unknown};
 use serde::de::DeserializeOwned;
 use serde::de::value::Error;
 use serde::ser::{
@@ -24,6 +24,10 @@ const LARGE: u64 = 128 << 10;
 /// ```
 #[inline]
 pub fn heap_bytes<T: Serialize + DeserializeOwned>(value: &T) -> u64 {
+    if !std::mem::needs_drop::<T>() {
+        return 0;
+    }
+    begin::<T>();
     let shown = shown(value);
     if shown.is_open { heap_bytes_known(value) } else { shown.heap }
 }

@@ -8,24 +8,34 @@ use serde::de::value::{Error, U32Deserializer};
 use serde::de::{
     DeserializeOwned, DeserializeSeed, Deserializer, EnumAccess, Error as _, IntoDeserializer, MapAccess, SeqAccess, VariantAccess, Visitor,
 };
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
+use std::panic::{AssertUnwindSafe, catch_unwind};
 
 /// Types inside each other are looked at so deep, and so many values are given in all.
 const DEEPEST: u32 = 24;
 const MOST: u32 = 10_000;
 
 thread_local! {
-    static SIZES: RefCell<FxHashMap<&'static str, u64>> = RefCell::default();
+    /// The type of the value that is measured now.
+    static WHOLE: Cell<&'static str> = const { Cell::new("") };
+    /// Sizes by that type and the one that it is made of: what is known of a type never depends on which others a thread met before.
+    static SIZES: RefCell<FxHashMap<(&'static str, &'static str), u64>> = RefCell::default();
 }
 
-/// The size of the type of a name, where it was met in a type that was looked at.
-pub(super) fn size_of_name(name: &str) -> Option<u64> {
-    SIZES.with_borrow(|sizes| sizes.get(name).copied())
+/// Begins to measure a value of a type.
+#[inline]
+pub(super) fn begin<T>() {
+    WHOLE.set(std::any::type_name::<T>());
+}
+
+/// The size of the type of a name, where it was met in the type that is measured.
+pub(super) fn size_of_name(name: &'static str) -> Option<u64> {
+    SIZES.with_borrow(|sizes| sizes.get(&(WHOLE.get(), name)).copied())
 }
 
 /// Notes that nothing is known of a type, so that it is not looked for again.
 pub(super) fn unknown(name: &'static str) {
-    SIZES.with_borrow_mut(|sizes| _ = sizes.entry(name).or_insert(0));
+    SIZES.with_borrow_mut(|sizes| _ = sizes.entry((WHOLE.get(), name)).or_insert(0));
 }
 
 /// Looks at what a type is made of.
@@ -37,13 +47,15 @@ pub(super) fn look_at<T: DeserializeOwned>() {
         seen.steps = 0;
         seen.open = false;
         // Whether there is a value in the end is all the same.
-        let _ = T::deserialize(Probe { seen: &mut seen, depth: 0 });
+        // It may also panic, where code of the user's takes for granted what it is given.
+        let _ = catch_unwind(AssertUnwindSafe(|| T::deserialize(Probe { seen: &mut seen, depth: 0 }).is_ok()));
         if !seen.open || seen.rounds >= 64 {
             break;
         }
         seen.rounds += 1;
     }
-    SIZES.with_borrow_mut(|sizes| sizes.extend(seen.sizes));
+    let whole = std::any::type_name::<T>();
+    SIZES.with_borrow_mut(|sizes| sizes.extend(seen.sizes.into_iter().map(|(name, size)| ((whole, name), size))));
 }
 
 /// What was seen of a type.
@@ -59,7 +71,12 @@ struct Seen {
 }
 
 fn note<T>(seen: &mut Seen) {
-    seen.sizes.insert(std::any::type_name::<T>(), size_of::<T>() as u64);
+    let (name, size) = (std::any::type_name::<T>(), size_of::<T>() as u64);
+    seen.sizes.insert(name, size);
+    // What may be there is no larger.
+    if let Some(inner) = name.strip_prefix("core::option::Option<").and_then(|rest| rest.strip_suffix('>')) {
+        seen.sizes.entry(inner).or_insert(size);
+    }
 }
 
 /// Gives a type just something.
@@ -138,7 +155,10 @@ impl<'de> Deserializer<'de> for Probe<'_> {
     }
 
     fn deserialize_newtype_struct<V: Visitor<'de>>(mut self, _: &'static str, visitor: V) -> Result<V::Value, Error> {
-        visitor.visit_newtype_struct(self.inner())
+        match self.is_deep() && self.depth > 2 * DEEPEST {
+            true => Err(Error::custom("a type without an end")),
+            false => visitor.visit_newtype_struct(self.inner()),
+        }
     }
 
     fn deserialize_seq<V: Visitor<'de>>(mut self, visitor: V) -> Result<V::Value, Error> {
