@@ -362,8 +362,20 @@ fn json_lines_name_the_place_of_what_is_wrong() {
         assert!(text.contains("the line at byte 5 of the file") && text.contains("a.jsonl") && text.contains(line), "{text}");
         assert!(text.contains(&format!("at byte {at}")) || at == 5, "{text}");
     }
-    std::fs::write(&path, b"\"\xff\"\n").unwrap();
-    assert!(engine.compute(&bag::read_json_lines::<String>(&path).unwrap()).is_err());
+    // What is no text is told as that of its line, in whatever lines are looked through with it.
+    for before in [0, 1, 2, 4000, 9000] {
+        std::fs::write(&path, [b"\"ab\"\n".repeat(before).as_slice(), b"\"\xff\"\n\"c\"\n"].concat()).unwrap();
+        let at = 5 * before;
+        let error = engine.compute(&bag::read_json_lines::<String>(&path).unwrap()).unwrap_err();
+        assert!(error.to_string().contains(&format!("the line at byte {at} of the file")), "{error}");
+        let error = engine.compute(&bag::read_text(&path).unwrap()).unwrap_err();
+        assert!(error.to_string().contains(&format!("byte {} ", at + 1)), "{error}");
+        assert_eq!(engine.compute(&bag::read_text(&path).unwrap().take(before)).unwrap().len(), before);
+    }
+    // Characters lie across the ends of what is looked through at a time.
+    let text = "\u{e9}\u{2014}\u{1f600}x\n".repeat(20_000);
+    std::fs::write(&path, &text).unwrap();
+    assert_eq!(engine.compute(&bag::read_text(&path).unwrap()).unwrap(), text.lines().collect::<Vec<_>>());
     let utf16: Vec<u8> = "[1]\n[2]\n".encode_utf16().flat_map(u16::to_le_bytes).collect();
     std::fs::write(&path, utf16).unwrap();
     let read = TextFiles::new(&path).encoding("utf-16-le").read_json_lines::<(u8,)>().unwrap();

@@ -75,6 +75,15 @@ fn counts_are_those_of_a_map() {
     let lines = bag::from_sequence(["a b a", "", "b  c\ta"].map(String::from), 2);
     let counts: BTreeMap<String, u64> = everywhere(&lines.str().split_whitespace().frequencies()).into_iter().collect();
     assert_eq!(counts, BTreeMap::from([("a", 3), ("b", 2), ("c", 1)].map(|(word, n)| (word.to_string(), n))));
+    // Words of text, more of them than a table takes, of all lengths.
+    let lines = bag::range(5000, 2)
+        .map(|i| (0..80).map(|j| word(80 * i + j).replace(' ', "_") + &noise(i).to_string()[..2]).collect::<Vec<_>>().join(" "));
+    let mut model = HashMap::<String, u64>::new();
+    lines.compute().unwrap().iter().flat_map(|line| line.split(' ')).for_each(|word| *model.entry(word.to_string()).or_default() += 1);
+    assert!(model.len() > 200_000, "{}", model.len());
+    let counts = everywhere(&lines.str().split_whitespace().frequencies());
+    assert_eq!(counts.len(), model.len());
+    assert!(counts.iter().all(|(word, n)| model[word] == *n));
 }
 
 #[test]
@@ -259,6 +268,8 @@ fn the_answers_of_dask() {
     assert_eq!(json(serde_json::to_value(sorted(everywhere(&ints.distinct())))), answer("distinct"));
     let fold = ints.foldby(|x| x % 3, 0, |sum, x| sum + x, |a, b| a + b);
     assert_eq!(json(serde_json::to_value(sorted(everywhere(&fold)))), answer("foldby"));
+    let within = ints.map(|x| (x % 3, x)).foldby_ref(|(key, _)| key, 0, |sum, (_, x)| sum + x, |a, b| a + b);
+    assert_eq!(json(serde_json::to_value(sorted(everywhere(&within)))), answer("foldby"));
     let counts = ints.foldby(|x| x % 3, 0, |n, _| n + 1, |a, b| a + b);
     assert_eq!(json(serde_json::to_value(sorted(everywhere(&counts)))), answer("foldby_combine"));
     let groups = ints.group_by(|x| x % 3).map(|(key, rows)| (key, sorted(rows.collect())));

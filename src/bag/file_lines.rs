@@ -337,7 +337,7 @@ impl<P> ReadLines<P> for LinesOfFiles<P> {
                     beside.grow(copies).map_err(|error| now.too_long(n, &error))?;
                 }
                 let bytes = text.get(now.begin..now.begin + n).unwrap_or_default();
-                let line = Line { bytes, offset: now.offset, path: &now.path, coding };
+                let line = Line { bytes, offset: now.offset, path: &now.path, coding, known: None };
                 let taken = take(parse, line);
                 now.begin += n + skip;
                 now.offset += (n + skip) as u64;

@@ -37,8 +37,53 @@ impl<T: Item> Bag<T> {
         F: Fn(A, T) -> A + Send + Sync + 'static,
         C: Fn(A, A) -> A + Send + Sync + 'static,
     {
-        let ops = [Op::of(&key), Op::of(&binop), Op::of(&combine)];
-        let own = function_key("foldby", &ops);
+        let op = Op::of(&key);
+        self.folded("foldby", op, KeyMade(key), initial, binop, combine, Location::caller())
+    }
+
+    /// As [`Bag::foldby`], by keys that the elements have in them, which are not copied for each.
+    ///
+    /// ```
+    /// use chunkstore::bag;
+    /// let sold = bag::from_sequence([("pear", 2u32), ("fig", 3), ("pear", 4)].map(|(name, n)| (name.to_string(), n)), 2);
+    /// let mut sold = sold.foldby_ref(|(name, _)| name, 0, |sum, (_, n)| sum + n, |a, b| a + b).compute()?;
+    /// sold.sort();
+    /// assert_eq!(sold, [("fig".to_string(), 3), ("pear".to_string(), 6)]);
+    /// # Ok::<(), chunkstore::Error>(())
+    /// ```
+    #[track_caller]
+    pub fn foldby_ref<K, A, G, F, C>(&self, key: G, initial: A, binop: F, combine: C) -> Bag<(K, A)>
+    where
+        K: Item,
+        A: Item + Clone + Sync,
+        G: Fn(&T) -> &K + Send + Sync + 'static,
+        F: Fn(A, T) -> A + Send + Sync + 'static,
+        C: Fn(A, A) -> A + Send + Sync + 'static,
+    {
+        let op = Op::of(&key);
+        self.folded("foldby_ref", op, KeyWithin(key), initial, binop, combine, Location::caller())
+    }
+
+    #[allow(clippy::too_many_arguments)]
+    fn folded<K, A, G, F, C>(
+        &self,
+        name: &'static str,
+        key_op: Op,
+        key: G,
+        initial: A,
+        binop: F,
+        combine: C,
+        line: &'static Location<'static>,
+    ) -> Bag<(K, A)>
+    where
+        K: Item,
+        A: Item + Clone + Sync,
+        G: KeyOf<T, K>,
+        F: Fn(A, T) -> A + Send + Sync + 'static,
+        C: Fn(A, A) -> A + Send + Sync + 'static,
+    {
+        let ops = [key_op, Op::of(&binop), Op::of(&combine)];
+        let own = function_key(name, &ops);
         let mut encoded = Vec::new();
         let initial_encoded = serial::encode(&initial, &mut encoded);
         let known = Known::both(initial_encoded.is_ok() && ops.iter().all(Op::is_shared));
@@ -49,7 +94,6 @@ impl<T: Item> Bag<T> {
         let with = move |folded: Option<A>, item: T| binop(folded.unwrap_or_else(|| initial.clone()), item);
         let folding = Arc::new(Folding { key, with, combine, types: PhantomData });
         let read = Arc::new(Folded { folding: folding.clone(), item: |key, folded| (key, folded) });
-        let line = Location::caller();
         Shuffle { write: folding, read, key: own, read_key: own, known, npartitions: None, extra: Vec::new(), line }.of(self)
     }
 
@@ -85,9 +129,35 @@ impl<T: Item> Bag<T> {
         let known = Known::both(op.is_shared());
         let own = function_key("distinct_by", &[op]);
         let with = |first: Option<T>, item: T| first.unwrap_or(item);
-        let folding = Arc::new(Folding { key, with, combine: |first: T, _: T| first, types: PhantomData });
+        let folding = Arc::new(Folding { key: KeyMade(key), with, combine: |first: T, _: T| first, types: PhantomData });
         let read = Arc::new(Folded { folding: folding.clone(), item: |_: K, first: T| first });
         Shuffle { write: folding, read, key: own, read_key: own, known, npartitions: None, extra: Vec::new(), line }.of(self)
+    }
+}
+
+/// The key of an element.
+trait KeyOf<T, K>: Send + Sync + 'static {
+    /// Appends it to `out`.
+    fn encode(&self, item: &T, out: &mut Vec<u8>) -> Result<()>;
+}
+
+/// A function that makes the key.
+struct KeyMade<G>(G);
+
+impl<T, K: Item, G: Fn(&T) -> K + Send + Sync + 'static> KeyOf<T, K> for KeyMade<G> {
+    #[inline]
+    fn encode(&self, item: &T, out: &mut Vec<u8>) -> Result<()> {
+        encode_key(&(self.0)(item), out)
+    }
+}
+
+/// A function that says where the key is.
+struct KeyWithin<G>(G);
+
+impl<T, K: Item, G: Fn(&T) -> &K + Send + Sync + 'static> KeyOf<T, K> for KeyWithin<G> {
+    #[inline]
+    fn encode(&self, item: &T, out: &mut Vec<u8>) -> Result<()> {
+        encode_key((self.0)(item), out)
     }
 }
 
@@ -166,7 +236,7 @@ where
     T: Item,
     K: Item,
     A: Item,
-    G: Fn(&T) -> K + Send + Sync + 'static,
+    G: KeyOf<T, K>,
     F: Fn(Option<A>, T) -> A + Send + Sync + 'static,
     C: Fn(A, A) -> A + Send + Sync + 'static,
 {
@@ -182,7 +252,7 @@ where
         let mut writing = Writing::new(self, log, task)?;
         let mut batch = Batch::new();
         rows.each(&mut |item| {
-            if batch.push(item, |item, keys| encode_key(&(self.key)(item), keys))? {
+            if batch.push(item, |item, keys| self.key.encode(item, keys))? {
                 self.fold(&mut writing, &mut batch)?;
             }
             Ok(MORE)
@@ -222,8 +292,9 @@ where
     }
 }
 
-/// So many elements have their keys looked for together, or fewer that hold so many bytes.
-const TOGETHER: usize = 16;
+/// So many elements have their keys looked for together, or fewer that hold so many bytes. glibc keeps as many freed blocks of a size at hand for a thread: texts of more
+/// elements would be allocated and freed in a slower way.
+const TOGETHER: usize = 7;
 const LARGE: u64 = 64 << 10;
 
 /// What is folded is taken to grow by so many bytes an element, beside what the element holds, until that is looked at.

@@ -6,7 +6,7 @@ use super::pipeline::Item;
 use super::shuffled::{Known, Read, Shuffle, Write};
 use super::stream::{BoxStream, MORE, Stream};
 use crate::graph::{KeyBuilder, TaskContext, Value};
-use crate::shuffle::{Found, Merging, ShuffleLog, Tally, Writing, Written};
+use crate::shuffle::{Batch, Found, Merging, ShuffleLog, Tally, Writing, Written};
 use crate::{Error, ErrorKind, Result};
 use chunkstore_store::serial;
 use std::any::Any;
@@ -93,10 +93,13 @@ impl<T: Item> Write<T> for Count {
             Ok(())
         };
         match is_text::<T>() {
-            true => rows.each_spans(&mut |text, spans| {
-                writing.add_all(text.as_bytes(), spans, count)?;
-                Ok(MORE)
-            })?,
+            true => {
+                let mut batch = Batch::new();
+                rows.each_spans(&mut |text, spans| {
+                    writing.count_all(text.as_bytes(), spans, &mut batch)?;
+                    Ok(MORE)
+                })?
+            }
             false => {
                 let mut key = Vec::new();
                 rows.each(&mut |item| {

@@ -31,12 +31,17 @@ pub(crate) struct Line<'a> {
     pub(crate) offset: u64,
     pub(crate) path: &'a Path,
     pub(super) coding: &'a Coding,
+    /// The bytes as text, where it is known already that they are UTF-8.
+    pub(super) known: Option<&'a str>,
 }
 
 impl<'a> Line<'a> {
     /// The line as text.
     #[inline]
     pub(crate) fn text(self) -> Result<Cow<'a, str>> {
+        if let Some(text) = self.known {
+            return Ok(Cow::Borrowed(text));
+        }
         if self.coding.is_plain() {
             return std::str::from_utf8(self.bytes).map(Cow::Borrowed).map_err(|e| self.invalid(e.valid_up_to()));
         }
@@ -318,6 +323,7 @@ impl<P> ReadLines<P> for BlockLines<P> {
             if now.offset == 0 && *at == 0 {
                 *at = coding.mark(all);
             }
+            let mut checked = Checked::new(all, coding.is_plain());
             while *at < len {
                 if *left == 0 {
                     cancellation.check()?;
@@ -326,7 +332,8 @@ impl<P> ReadLines<P> for BlockLines<P> {
                 *left -= 1;
                 let rest = all.get(*at..).unwrap_or_default();
                 let (n, skip) = end.find(rest, false).unwrap_or((rest.len(), 0));
-                let line = Line { bytes: rest.get(..n).unwrap_or_default(), offset: now.offset + *at as u64, path, coding };
+                let known = checked.text(*at, n);
+                let line = Line { bytes: rest.get(..n).unwrap_or_default(), offset: now.offset + *at as u64, path, coding, known };
                 *at += n + skip;
                 if take(parse, line)?.is_break() {
                     return Ok(ENOUGH);
@@ -353,6 +360,57 @@ impl<P> ReadLines<P> for BlockLines<P> {
     }
 }
 
+/// Text that is looked through for what is no UTF-8 many lines at a time.
+struct Checked<'a> {
+    all: &'a [u8],
+    /// What was looked through last, and where it begins.
+    text: &'a str,
+    begin: usize,
+    state: Check,
+}
+
+/// Whether lines are looked through together.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Check {
+    Never,
+    /// From the second line on: there may be no more than one.
+    Soon,
+    Now,
+}
+
+impl<'a> Checked<'a> {
+    fn new(all: &'a [u8], is_plain: bool) -> Self {
+        Checked { all, text: "", begin: 0, state: if is_plain { Check::Soon } else { Check::Never } }
+    }
+
+    /// The line of `len` bytes that begins at `at`, where it is known to be text.
+    #[inline]
+    fn text(&mut self, at: usize, len: usize) -> Option<&'a str> {
+        if at >= self.begin + self.text.len() {
+            match self.state {
+                Check::Never => return None,
+                Check::Soon => {
+                    self.state = Check::Now;
+                    return None;
+                }
+                Check::Now => self.look(at),
+            }
+        }
+        self.text.get(at - self.begin..at - self.begin + len)
+    }
+
+    /// Looks through the bytes from `at` on: what is not in order among them, its own line tells.
+    #[inline(never)]
+    fn look(&mut self, at: usize) {
+        let window = self.all.get(at..self.all.len().min(at + WINDOW)).unwrap_or_default();
+        self.begin = at;
+        self.text = match std::str::from_utf8(window) {
+            Ok(text) => text,
+            Err(error) => window.get(..error.valid_up_to()).and_then(|bytes| std::str::from_utf8(bytes).ok()).unwrap_or_default(),
+        };
+    }
+}
+
 impl<P> BlockLines<P> {
     /// Windows of many lines.
     fn windows(&mut self, take: &mut dyn FnMut(&str) -> Result<Flow>) -> Result<Flow> {
@@ -373,7 +431,7 @@ impl<P> BlockLines<P> {
                         None => memchr::memchr(b'\n', rest).map_or(rest.len(), |end| end + 1),
                     },
                 };
-                let line = Line { bytes: rest.get(..n).unwrap_or_default(), offset: now.offset + *at as u64, path, coding };
+                let line = Line { bytes: rest.get(..n).unwrap_or_default(), offset: now.offset + *at as u64, path, coding, known: None };
                 *at += n;
                 if take(&line.text()?)?.is_break() {
                     return Ok(ENOUGH);

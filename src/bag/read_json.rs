@@ -73,9 +73,10 @@ impl<T: Item> Parse<T> for Json {
         if line.bytes.trim_ascii().is_empty() {
             return Ok(None);
         }
-        let parsed = match line.coding.is_plain() {
-            true => serde_json::from_slice(line.bytes),
-            false => serde_json::from_str(&line.text()?),
+        let parsed = match (line.known, line.coding.is_plain()) {
+            (Some(text), _) => serde_json::from_str(text),
+            (None, true) => serde_json::from_slice(line.bytes),
+            (None, false) => serde_json::from_str(&line.text()?),
         };
         parsed.map(Some).map_err(|e| wrong::<T>(line, &e))
     }

@@ -23,5 +23,5 @@ pub(crate) use hash::{bucket, hash};
 pub(crate) use log::{OpenLog, SealLog, ShuffleLog, Written, opened};
 pub(crate) use record::next as next_record;
 pub(crate) use spread::Spread;
-pub(crate) use table::{Found, Span};
+pub(crate) use table::{Batch, Found, Span};
 pub(crate) use tally::{Merging, Tally, Writing};

@@ -42,6 +42,9 @@ pub(crate) struct ByteTable {
 /// So many keys are looked for at a time, so that the memory is waited for once.
 const BATCH: usize = 16;
 
+/// So many slots are looked at before it is their turn.
+const AHEAD: usize = 32;
+
 /// A key that is looked for, and what was found where it is looked for first.
 #[derive(Clone, Copy, Default)]
 struct Sought {
@@ -51,6 +54,28 @@ struct Sought {
     second: u64,
     cell: u64,
     hit: bool,
+}
+
+/// So many keys are counted at a time.
+pub(crate) const COUNTED: usize = 512;
+
+/// Keys that are being counted.
+pub(crate) struct Batch {
+    short: [Span; COUNTED],
+    long: [Span; COUNTED],
+    missed: [(Span, u64); COUNTED],
+    missing: usize,
+}
+
+impl Batch {
+    pub(crate) fn new() -> Box<Batch> {
+        Box::new(Batch { short: [(0, 0); COUNTED], long: [(0, 0); COUNTED], missed: [((0, 0), 0); COUNTED], missing: 0 })
+    }
+
+    /// Those that were not found where they were looked for first, and their hashes.
+    pub(crate) fn missed(&self) -> &[(Span, u64)] {
+        self.missed.get(..self.missing).unwrap_or_default()
+    }
 }
 
 /// A part of a text: where it begins, and how long it is.
@@ -176,6 +201,40 @@ impl ByteTable {
         Ok(())
     }
 
+    /// Adds one to the cell of each key, where it is found where it is looked for first; `batch` has the others then, each with its hash. There are at most [`COUNTED`] keys.
+    ///
+    /// What is short and what is long, and what is found and what is not, is told apart without a branch, which would be guessed wrong for every third word of a text.
+    pub(crate) fn count(&mut self, text: &[u8], spans: &[Span], batch: &mut Batch) {
+        let Batch { short, long, missed, missing } = batch;
+        let (mut shorts, mut longs) = (0, 0);
+        for span in spans {
+            (short[shorts % COUNTED], long[longs % COUNTED]) = (*span, *span);
+            let is_long = usize::from(span.1 as usize > SHORT);
+            (shorts, longs) = (shorts + 1 - is_long, longs + is_long);
+        }
+        let (mut misses, mask) = (0, self.mask);
+        for span in short.get(..shorts).unwrap_or_default() {
+            let (start, len) = (span.0 as usize, span.1 as usize);
+            let [a, b] = words_at(text, start, len);
+            let hash = hash_words([a, b], len);
+            let slot = slot(&mut self.slots, hash as usize & mask);
+            let is_same = (slot[0] ^ a) | (slot[1] ^ b) | (slot[2] ^ (len as u64 + 1)) == 0;
+            slot[3] += u64::from(is_same);
+            missed[misses % COUNTED] = (*span, hash);
+            misses += usize::from(!is_same);
+        }
+        for span in long.get(..longs).unwrap_or_default() {
+            let key = text.get(span.0 as usize..(span.0 + span.1) as usize).unwrap_or_default();
+            let hash = hash(key);
+            let slot = slot(&mut self.slots, hash as usize & mask);
+            // Whether it is the same key is not looked at before all have been asked for.
+            std::hint::black_box(self.keys.get(slot[1] as usize));
+            missed[misses % COUNTED] = (*span, hash);
+            misses += 1;
+        }
+        *missing = misses;
+    }
+
     /// The cell of the slot at a place that [`ByteTable::find_all`] gave.
     #[inline]
     pub(crate) fn cell(&mut self, place: usize) -> &mut u64 {
@@ -282,6 +341,21 @@ impl ByteTable {
     /// The number of slots, of which some are empty.
     pub(crate) fn slots(&self) -> usize {
         self.mask + 1
+    }
+
+    /// Has the processor fetch what the slots behind `at` name, some of them at a time, which it would wait for one after the other.
+    #[inline]
+    pub(crate) fn touch(&self, at: usize) {
+        if !at.is_multiple_of(AHEAD) {
+            return;
+        }
+        let (words, _) = self.slots.get((at + AHEAD) * SLOT * 8..).unwrap_or_default().as_chunks::<8>();
+        for slot in words.as_chunks::<SLOT>().0.iter().take(AHEAD) {
+            let [_, second, length, _] = slot.map(u64::from_le_bytes);
+            if length > SHORT as u64 + 1 {
+                std::hint::black_box(self.keys.get(second as usize));
+            }
+        }
     }
 
     /// What is in a slot: the key, its hash and its cell.

@@ -4,7 +4,7 @@ use super::hash::{bucket, sub_bucket};
 use super::log::{ShuffleLog, Written};
 use super::record::{Record, next};
 use super::spread::Spread;
-use super::table::{ByteTable, Found, KeyBuffer, Span};
+use super::table::{Batch, ByteTable, COUNTED, Found, KeyBuffer, Span};
 use crate::graph::{Cancellation, Holding, SpillRoom, TaskContext};
 use crate::{Error, ErrorKind, Result};
 use chunkstore_store::{Arena, ByteLog, Gather};
@@ -12,6 +12,9 @@ use std::sync::Arc;
 
 /// The slots, and the bytes of long keys, of a table before the log, where keys go through that were often seen just before.
 const WRITING: (usize, usize) = (1 << 18, 4 << 20);
+
+/// The same where all that is kept of a key is its cell: those that are rare go through all the same, and a smaller table stays nearer to the processor.
+const COUNTING: (usize, usize) = (1 << 17, 2 << 20);
 
 /// The same behind the log, where what is not in the table has to be split off.
 const MERGING: (usize, usize) = (1 << 19, 8 << 20);
@@ -119,6 +122,7 @@ pub(crate) struct Writing<'a, Y: Tally> {
 /// The slots and the bytes of long keys of a table before the log, or behind it.
 fn table_of<Y: Tally>(tally: &Y, is_merging: bool) -> (usize, usize) {
     match (is_merging, tally.on_heap()) {
+        (false, false) if tally.acc_bytes() == 0 => COUNTING,
         (false, false) => WRITING,
         (false, true) => WRITING_HEAP,
         (true, false) if tally.acc_bytes() > 0 => MERGING_BESIDE,
@@ -216,12 +220,36 @@ impl<'a, Y: Tally> Writing<'a, Y> {
     }
 }
 
+impl<Y: Tally<Accs = ()>> Writing<'_, Y> {
+    /// Adds one to the cells of many keys, which are parts of a text.
+    pub(crate) fn count_all(&mut self, text: &[u8], spans: &[Span], batch: &mut Batch) -> Result<()> {
+        let Writing { tally, table, accs, spread, value, .. } = self;
+        for spans in spans.chunks(COUNTED) {
+            table.count(text, spans, batch);
+            for ((start, len), hash) in batch.missed() {
+                let key = text.get(*start as usize..(*start + *len) as usize).unwrap_or_default();
+                if let Some(found) = table.find_hashed(key, *hash)? {
+                    *found.cell += 1;
+                    continue;
+                }
+                flush(*tally, table, accs, spread, value)?;
+                match table.find_hashed(key, *hash)? {
+                    Some(found) => *found.cell += 1,
+                    None => return Err(full()),
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
 /// Gives all that is kept to the log, and begins anew.
 #[cold]
 fn flush<Y: Tally>(tally: &Y, table: &mut ByteTable, accs: &mut Y::Accs, spread: &mut Spread, value: &mut Vec<u8>) -> Result<()> {
     let mut buffer = KeyBuffer::new();
     let partitions = spread.partitions();
     for at in 0..table.slots() {
+        table.touch(at);
         if let Some((key, hash, cell)) = table.at(at, &mut buffer) {
             value.clear();
             tally.encode(accs, cell, value)?;
@@ -284,6 +312,7 @@ impl Split {
         let mut spread = Spread::new(&log, 0, arena)?;
         let (mut buffer, mut value) = (KeyBuffer::new(), Vec::new());
         for at in 0..table.slots() {
+            table.touch(at);
             if let Some((key, _, cell)) = table.at(at, &mut buffer) {
                 value.clear();
                 tally.encode(accs, cell, &mut value)?;
@@ -432,6 +461,7 @@ impl<Y: Tally> Merging<Y> {
             while self.at < self.table.slots() {
                 let at = self.at;
                 self.at += 1;
+                self.table.touch(at);
                 if let Some((key, _, cell)) = self.table.at(at, &mut self.key) {
                     return item(&mut self.accs, key, cell).map(Some);
                 }

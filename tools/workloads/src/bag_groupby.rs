@@ -19,7 +19,7 @@ pub(crate) fn prepare(context: &Context) -> Result<Work, Failure> {
         let paths = context.cold_all("bag_groupby", "ndjson")?;
         let (groups, _) = context.timed(|| {
             let rows = bag::read_json_lines::<Row>(&paths)?;
-            let sums = rows.foldby(|row| row.k.clone(), (0u64, 0i64), |(n, sum), row| (n + 1, sum + row.v), |a, b| (a.0 + b.0, a.1 + b.1));
+            let sums = rows.foldby_ref(|row| &row.k, (0u64, 0i64), |(n, sum), row| (n + 1, sum + row.v), |a, b| (a.0 + b.0, a.1 + b.1));
             engine.compute(sums)
         });
         let mut groups = groups?;
