@@ -57,19 +57,21 @@ struct Sought {
 }
 
 /// So many keys are counted at a time.
-pub(crate) const COUNTED: usize = 512;
+pub(crate) const COUNTED: usize = 128;
 
 /// Keys that are being counted.
 pub(crate) struct Batch {
     short: [Span; COUNTED],
     long: [Span; COUNTED],
+    hashes: [u64; COUNTED],
     missed: [(Span, u64); COUNTED],
     missing: usize,
 }
 
 impl Batch {
     pub(crate) fn new() -> Box<Batch> {
-        Box::new(Batch { short: [(0, 0); COUNTED], long: [(0, 0); COUNTED], missed: [((0, 0), 0); COUNTED], missing: 0 })
+        let (spans, hashes) = ([(0, 0); COUNTED], [0; COUNTED]);
+        Box::new(Batch { short: spans, long: spans, hashes, missed: [((0, 0), 0); COUNTED], missing: 0 })
     }
 
     /// Those that were not found where they were looked for first, and their hashes.
@@ -140,6 +142,12 @@ impl ByteTable {
         }
     }
 
+    /// Has the processor fetch the slot where a key of this hash is looked for first.
+    #[inline]
+    fn prefetch(&self, hash: u64) {
+        self.slots.prefetch((hash as usize & self.mask) * SLOT * 8);
+    }
+
     /// Finds many keys, which are parts of a text: gives each to `take` with its hash, and the place of its slot where it is where it is looked for first. `touch` is given
     /// the cells of those before, to read what they name.
     ///
@@ -171,10 +179,12 @@ impl ByteTable {
                     }
                 };
                 (sought.words, sought.meta, sought.hashed) = (words, len as u64 + 1, hashed);
+                self.prefetch(hashed);
             }
             // The slots.
+            let (slots, mask) = (all(&mut self.slots), self.mask);
             for sought in batch.iter_mut().take(spans.len()) {
-                let [first, second, meta, cell] = *slot(&mut self.slots, sought.hashed as usize & self.mask);
+                let [first, second, meta, cell] = *slot(slots, sought.hashed as usize & mask);
                 // One comparison without branches; of long keys it is that of the hashes.
                 let short = u64::from(sought.meta <= SHORT as u64 + 1).wrapping_neg();
                 sought.hit = (first ^ sought.words[0]) | ((second ^ sought.words[1]) & short) | (meta ^ sought.meta) == 0;
@@ -183,7 +193,7 @@ impl ByteTable {
             // What the slots name.
             for sought in batch.iter().take(spans.len()).filter(|sought| sought.hit) {
                 if sought.meta > SHORT as u64 + 1 {
-                    std::hint::black_box(self.keys.get(sought.second as usize).copied());
+                    self.keys.prefetch(sought.second as usize);
                 }
                 touch(accs, sought.cell);
             }
@@ -205,32 +215,43 @@ impl ByteTable {
     ///
     /// What is short and what is long, and what is found and what is not, is told apart without a branch, which would be guessed wrong for every third word of a text.
     pub(crate) fn count(&mut self, text: &[u8], spans: &[Span], batch: &mut Batch) {
-        let Batch { short, long, missed, missing } = batch;
+        let Batch { short, long, hashes, missed, missing } = batch;
         let (mut shorts, mut longs) = (0, 0);
         for span in spans {
             (short[shorts % COUNTED], long[longs % COUNTED]) = (*span, *span);
             let is_long = usize::from(span.1 as usize > SHORT);
             (shorts, longs) = (shorts + 1 - is_long, longs + is_long);
         }
+        // Each slot is asked for before the first is looked at.
+        let short = short.get(..shorts).unwrap_or_default();
+        for ((start, len), hashed) in short.iter().zip(hashes.iter_mut()) {
+            *hashed = hash_words(words_at(text, *start as usize, *len as usize), *len as usize);
+            self.prefetch(*hashed);
+        }
         let (mut misses, mask) = (0, self.mask);
-        for span in short.get(..shorts).unwrap_or_default() {
+        let slots = all(&mut self.slots);
+        for (span, hashed) in short.iter().zip(hashes.iter()) {
             let (start, len) = (span.0 as usize, span.1 as usize);
             let [a, b] = words_at(text, start, len);
-            let hash = hash_words([a, b], len);
-            let slot = slot(&mut self.slots, hash as usize & mask);
+            let slot = slot(slots, *hashed as usize & mask);
             let is_same = (slot[0] ^ a) | (slot[1] ^ b) | (slot[2] ^ (len as u64 + 1)) == 0;
             slot[3] += u64::from(is_same);
-            missed[misses % COUNTED] = (*span, hash);
+            missed[misses % COUNTED] = (*span, *hashed);
             misses += usize::from(!is_same);
         }
+        let first = misses;
         for span in long.get(..longs).unwrap_or_default() {
             let key = text.get(span.0 as usize..(span.0 + span.1) as usize).unwrap_or_default();
-            let hash = hash(key);
-            let slot = slot(&mut self.slots, hash as usize & mask);
-            // Whether it is the same key is not looked at before all have been asked for.
-            std::hint::black_box(self.keys.get(slot[1] as usize));
-            missed[misses % COUNTED] = (*span, hash);
+            let hashed = hash(key);
+            self.prefetch(hashed);
+            missed[misses % COUNTED] = (*span, hashed);
             misses += 1;
+        }
+        // Whether a long key is the same is not looked at here.
+        let slots = all(&mut self.slots);
+        for (_, hashed) in missed.get(first..misses).unwrap_or_default() {
+            let [_, second, ..] = slot(slots, *hashed as usize & mask);
+            self.keys.prefetch(*second as usize);
         }
         *missing = misses;
     }
@@ -244,32 +265,33 @@ impl ByteTable {
     #[inline]
     fn find_short(&mut self, words: [u64; 2], len: usize, hash: u64) -> Result<Option<Found<'_>>> {
         let meta = len as u64 + 1;
-        let mut at = hash as usize & self.mask;
+        let (mut at, mask) = (hash as usize & self.mask, self.mask);
+        let slots = all(&mut self.slots);
         loop {
-            let slot = slot(&mut self.slots, at);
-            let [first, second, found, _] = *slot;
+            let [first, second, found, _] = *slot(slots, at);
             if found == meta && first == words[0] && second == words[1] {
                 return Ok(Some(Found { cell: cell(&mut self.slots, at), is_new: false }));
             }
             if found == 0 {
                 return self.put(at, hash, [words[0], words[1], meta, 0]);
             }
-            at = (at + 1) & self.mask;
+            at = (at + 1) & mask;
         }
     }
 
     fn find_long(&mut self, key: &[u8], hash: u64) -> Result<Option<Found<'_>>> {
         let meta = key.len() as u64 + 1;
-        let mut at = hash as usize & self.mask;
+        let (mut at, mask) = (hash as usize & self.mask, self.mask);
+        let slots = all(&mut self.slots);
         loop {
-            let [first, offset, found, _] = *slot(&mut self.slots, at);
+            let [first, offset, found, _] = *slot(slots, at);
             if found == meta && first == hash && self.keys.get(offset as usize..offset as usize + key.len()) == Some(key) {
                 return Ok(Some(Found { cell: cell(&mut self.slots, at), is_new: false }));
             }
             if found == 0 {
                 break;
             }
-            at = (at + 1) & self.mask;
+            at = (at + 1) & mask;
         }
         let offset = self.keys_len;
         if offset + key.len() > self.keys.len() && !self.grow_keys(offset + key.len())? {
@@ -289,11 +311,11 @@ impl ByteTable {
                 return Ok(None);
             }
             at = hash as usize & self.mask;
-            while slot(&mut self.slots, at)[2] != 0 {
+            while slot(all(&mut self.slots), at)[2] != 0 {
                 at = (at + 1) & self.mask;
             }
         }
-        *slot(&mut self.slots, at) = new;
+        *slot(all(&mut self.slots), at) = new;
         self.len += 1;
         Ok(Some(Found { cell: cell(&mut self.slots, at), is_new: true }))
     }
@@ -308,16 +330,13 @@ impl ByteTable {
         let new = new.min(self.most_slots.next_power_of_two());
         let mut slots = empty(&self.arena, new)?;
         let mask = new - 1;
-        for at in 0..old {
-            let moved = *slot(&mut self.slots, at);
-            if moved[2] == 0 {
-                continue;
-            }
-            let mut to = hash_of(moved) as usize & mask;
-            while slot(&mut slots, to)[2] != 0 {
+        let larger = all(&mut slots);
+        for moved in all(&mut self.slots).iter().filter(|slot| slot[2] != 0) {
+            let mut to = hash_of(*moved) as usize & mask;
+            while slot(larger, to)[2] != 0 {
                 to = (to + 1) & mask;
             }
-            *slot(&mut slots, to) = moved;
+            *slot(larger, to) = *moved;
         }
         (self.slots, self.mask) = (slots, mask);
         self.moves += 1;
@@ -353,7 +372,7 @@ impl ByteTable {
         for slot in words.as_chunks::<SLOT>().0.iter().take(AHEAD) {
             let [_, second, length, _] = slot.map(u64::from_le_bytes);
             if length > SHORT as u64 + 1 {
-                std::hint::black_box(self.keys.get(second as usize));
+                self.keys.prefetch(second as usize);
             }
         }
     }
@@ -388,19 +407,24 @@ fn hash_of(slot: [u64; SLOT]) -> u64 {
     if len <= SHORT { hash_words([slot[0], slot[1]], len) } else { slot[0] }
 }
 
+/// All slots.
 #[inline]
-fn slot(slots: &mut BufferMut, at: usize) -> &mut [u64; SLOT] {
-    let slots: &mut [u64] = slots.as_slice_mut();
-    match slots.get_mut(at * SLOT..).and_then(|slots| slots.first_chunk_mut()) {
+fn all(slots: &mut BufferMut) -> &mut [[u64; SLOT]] {
+    slots.as_slice_mut::<u64>().as_chunks_mut().0
+}
+
+/// The slot at a place, which is masked by their number.
+#[inline]
+fn slot(slots: &mut [[u64; SLOT]], at: usize) -> &mut [u64; SLOT] {
+    match slots.get_mut(at) {
         Some(slot) => slot,
-        // Places are masked by the number of slots.
         None => unreachable!("a slot beyond the table"),
     }
 }
 
 #[inline]
 fn cell(slots: &mut BufferMut, at: usize) -> &mut u64 {
-    let [.., cell] = slot(slots, at);
+    let [.., cell] = slot(all(slots), at);
     cell
 }
 

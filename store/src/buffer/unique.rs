@@ -85,6 +85,28 @@ impl BufferMut {
         unsafe { std::slice::from_raw_parts_mut(self.ptr().as_ptr().cast(), n) }
     }
 
+    /// Has the processor fetch the memory around a byte without waiting for it, where it can. Changes nothing else.
+    ///
+    /// ```
+    /// use chunkstore_store::{Arena, Ledger};
+    /// let mut buffer = Arena::new(Ledger::new(1 << 20)).alloc(1 << 16)?;
+    /// buffer.fill(7);
+    /// [9, 40_000, 20_000].iter().for_each(|at| buffer.prefetch(*at));
+    /// assert_eq!((buffer[9], buffer[40_000], buffer[20_000]), (7, 7, 7));
+    /// # Ok::<(), chunkstore_store::Error>(())
+    /// ```
+    #[inline]
+    pub fn prefetch(&self, at: usize) {
+        #[cfg(target_arch = "x86_64")]
+        if at < self.len {
+            use std::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
+            // SAFETY: the byte is in the buffer; nothing is read or written by this.
+            unsafe { _mm_prefetch::<_MM_HINT_T0>(self.ptr().as_ptr().add(at).cast()) };
+        }
+        #[cfg(not(target_arch = "x86_64"))]
+        let _ = at;
+    }
+
     /// The content and its padding, for direct I/O: in a buffer of 128 KiB or more, which begins at a page, all bytes up to
     /// a multiple of 4096. A smaller buffer usually has no padding, and need not begin at a page.
     pub fn padded_mut(&mut self) -> &mut [u8] {
