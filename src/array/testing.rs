@@ -22,8 +22,8 @@ pub(super) fn run(layer: &LayerRef) -> Result<TaskTable> {
         // Small buffers are rounded up to pages where there is no room for slabs, and take one of 512 KiB where there is.
         let stated = out + table.scratch_of(task as u32);
         let arena = Arena::new(Ledger::new(stated + 10 * 4096 + if stated < 400 << 10 { 0 } else { 512 << 10 }));
-        let context = TaskContext::new(table.block[task], &arena, &cancelled);
-        let value = table.operators[table.operator[task] as usize].run(&context, &inputs).map_err(|error| error.task(&name))?;
+        let context = TaskContext::new(table.block_of(task as u32), &arena, &cancelled);
+        let value = table.operators[table.layer[task] as usize].run(&context, &inputs).map_err(|error| error.task(&name))?;
         // What a source takes as it is, is the user's.
         let ours = !table.is_at_hand(task as u32);
         assert!(value.nbytes() <= out || !ours, "{name} stated {out} bytes and gave {}", value.nbytes());

@@ -112,7 +112,7 @@ impl Explain {
         let mut kinds = FxHashMap::<(usize, &str), usize>::default();
         let mut row_of = |task: usize| {
             let own = table.layer.get(task).map_or(graph, |layer| (*layer as usize).min(graph));
-            let kind = table.layers.get(own).and_then(|layer| layer.kind_of(table.block.get(task).copied()?));
+            let kind = table.layers.get(own).and_then(|layer| layer.kind_of(table.block_of(task as u32)));
             kind.map_or(own, |kind| {
                 *kinds.entry((own, kind)).or_insert_with(|| {
                     layers.push(empty((kind, &0.0)));

@@ -45,11 +45,8 @@ impl LearnedSizes {
 
 /// The name by which what a task gives is remembered.
 fn name_of(table: &TaskTable, task: u32) -> &str {
-    let at = task as usize;
-    let layer = table.layer.get(at).and_then(|layer| table.layers.get(*layer as usize));
-    let operator = || table.operators.get(*table.operator.get(at)? as usize).map(|operator| operator.name());
-    match layer {
-        Some(layer) => layer.kind_of(table.block.get(at).copied().unwrap_or(0)).unwrap_or_else(|| layer.name()),
-        None => operator().unwrap_or_default(),
+    match table.layer_of(task) {
+        Some(layer) => layer.kind_of(table.block_of(task)).unwrap_or_else(|| layer.name()),
+        None => table.operator_of(task).map(|operator| operator.name()).unwrap_or_default(),
     }
 }

@@ -85,15 +85,13 @@ impl<'a> TaskInfo<'a> {
 
     /// The name of its layer; of a task of a user's graph that of its operator.
     pub fn layer(&self) -> &'a str {
-        let at = self.task as usize;
-        let layer = self.table.layer.get(at).and_then(|layer| self.table.layers.get(*layer as usize));
-        let operator = || self.table.operator.get(at).and_then(|operator| self.table.operators.get(*operator as usize));
+        let (layer, operator) = (self.table.layer_of(self.task), || self.table.operator_of(self.task));
         layer.map(|layer| layer.name()).or_else(|| operator().map(|operator| operator.name())).unwrap_or("")
     }
 
     /// The number of its block in its layer.
     pub fn block(&self) -> u32 {
-        self.table.block.get(self.task as usize).copied().unwrap_or(0)
+        self.table.block_of(self.task)
     }
 
     /// The bytes that its output was expected to take.

@@ -287,6 +287,11 @@ impl Core {
         self.state.lock().policy.bound()
     }
 
+    /// Where no run is under way: gives up what is known of tasks of runs before. Not while somebody plans.
+    pub(super) fn compact(&self) {
+        self.state.lock().compact();
+    }
+
     /// The bytes that tasks may use, and the chunks that are kept, in the order of their numbers.
     pub(crate) fn situation(&self) -> (u64, u32, Vec<(u32, crate::policy::Kept)>) {
         let mut state = self.state.lock();
@@ -617,8 +622,8 @@ impl State {
         }
     }
 
-    /// The job of a task that the policy has picked, with its inputs.
-    pub(super) fn job(&mut self, id: u32, inputs: &mut Vec<Value>) -> Option<Job> {
+    /// The job of a task that the policy has picked, with its inputs. `last` is the one before, whose plan it has as a rule.
+    pub(super) fn job(&mut self, id: u32, inputs: &mut Vec<Value>, last: Option<Job>) -> Option<Job> {
         let (run, (plan, task)) = self.runs.iter().find_map(|run| Some((run, run.find(id)?)))?;
         let booked = self.policy.bytes_of(id) + self.policy.scratch_of(id);
         inputs.clear();
@@ -628,7 +633,11 @@ impl State {
             moved += self.policy.bytes_of(*id);
             inputs.push(self.entries.get(*id)?);
         }
-        Some(Job { id, plan: plan.clone(), task, booked, moved, cancelled: run.cancelled.clone() })
+        let (plan, cancelled) = match last {
+            Some(last) if Arc::ptr_eq(&last.plan, plan) && Arc::ptr_eq(&last.cancelled, &run.cancelled) => (last.plan, last.cancelled),
+            _ => (plan.clone(), run.cancelled.clone()),
+        };
+        Some(Job { id, plan, task, booked, moved, cancelled })
     }
 
     /// A task has been run.
@@ -664,7 +673,7 @@ impl State {
                         None => error,
                     };
                     let table = &job.plan.table;
-                    let layer = table.layer.get(job.task as usize).and_then(|layer| table.layers.get(*layer as usize));
+                    let layer = table.layer_of(job.task);
                     let named = error.task(table.name_of(job.task));
                     let named = match layer.and_then(|layer| layer.location()) {
                         Some(line) => named.from_line(line),

@@ -48,7 +48,7 @@ pub(super) fn perform(core: &Core, state: &mut MutexGuard<'_, State>, io: Io, ga
                     core.moved.read.add(read.nbytes(), began.elapsed());
                     Ok(Value::Chunk(read))
                 }),
-                None => match state.job(chunk, &mut Vec::new()) {
+                None => match state.job(chunk, &mut Vec::new(), None) {
                     Some(job) => MutexGuard::unlocked(state, || {
                         garbage.clear();
                         source(core, &job)

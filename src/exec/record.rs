@@ -188,7 +188,7 @@ impl Recorder {
         let own = (0..table.len()).filter(|task| is_in_graph(table, *task));
         let mut names: Vec<String> = Vec::new();
         for task in own.clone().take(MOST_NAMES) {
-            let block = table.block.get(task).copied().unwrap_or(0) as usize;
+            let block = table.block_of(task as u32) as usize;
             names.resize(names.len().max(block + 1), String::new());
             names[block] = table.name_of(task as u32);
         }
@@ -236,7 +236,7 @@ impl Place {
             true => plan.table.layers.len() as u32,
             false => plan.table.layer.get(at).copied().unwrap_or(0),
         };
-        Some(Place { layer: first_layer + own, block: plan.table.block.get(at).copied().unwrap_or(0) })
+        Some(Place { layer: first_layer + own, block: plan.table.block_of(task) })
     }
 }
 

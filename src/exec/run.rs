@@ -156,8 +156,8 @@ impl Plan {
 
     /// The operator and the block of a task.
     pub(super) fn operator_of(&self, task: u32) -> Option<(&dyn Operator, u32)> {
-        let operator = self.table.operators.get(*self.table.operator.get(task as usize)? as usize)?;
-        Some((&**operator, self.table.block.get(task as usize).copied().unwrap_or(0)))
+        let operator = self.table.operator_of(task)?;
+        Some((&**operator, self.table.block_of(task)))
     }
 }
 

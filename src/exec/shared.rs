@@ -171,7 +171,12 @@ impl Shared {
         }
         let seconds = started.elapsed().as_secs_f64();
         let kept = self.core.hold(&ids, base, self);
-        let (tasks, plans) = self.core.conclude(id)?;
+        let concluded = self.core.conclude(id);
+        // What was known of its tasks is given up, unless somebody plans by their numbers; then the next one does it.
+        if let Some(_planning) = self.planning.try_lock() {
+            self.core.compact();
+        }
+        let (tasks, plans) = concluded?;
         let after = self.core.facts();
         let facts = Facts {
             tasks,

@@ -50,6 +50,8 @@ pub(crate) fn work(core: &Arc<Core>, until: Option<RunId>, solo: bool) {
     let mut garbage = Garbage::default();
     let mut allowance = Allowance::new(core.clone());
     let mut inputs = Vec::new();
+    // The job before, as long as the lock has been held since.
+    let mut last = None;
     let mut seen = 0;
     let mut dozed = false;
     let mut state = core.state.lock();
@@ -74,12 +76,14 @@ pub(crate) fn work(core: &Arc<Core>, until: Option<RunId>, solo: bool) {
             seen = state.pace.completed();
             if state.callers_awake > 0 && light != Some(false) && !held_up && !wants_help(&state) {
                 dozed = true;
+                last = None;
                 core.wait(&mut state, Some(Instant::now() + DOZE));
                 continue;
             }
             dozed = false;
         }
         if let Some(chunk) = state.at_hand.pop_front() {
+            last = None;
             io::perform(core, &mut state, Io::Load(chunk), &mut garbage);
             wake_others(core, &state);
             continue;
@@ -87,7 +91,7 @@ pub(crate) fn work(core: &Arc<Core>, until: Option<RunId>, solo: bool) {
         let picked = if state.policy.running() < core.settings.threads as u32 { state.policy.pick(by) } else { None };
         state.act(core, &mut garbage);
         if let Some(id) = picked {
-            let Some(job) = state.job(id, &mut inputs) else {
+            let Some(job) = state.job(id, &mut inputs, last.take()) else {
                 broken(&mut state, core, id, &mut garbage);
                 continue;
             };
@@ -116,11 +120,12 @@ pub(crate) fn work(core: &Arc<Core>, until: Option<RunId>, solo: bool) {
                 state.pace.ran(ran);
             }
             state.complete(core, &job, outcome, &mut garbage);
-            // Under the same hold of the lock: the run still has its plan, so that this is not the last one.
-            drop(job);
+            // Given up under the same hold of the lock, or used for the next task: the run still has its plan, so that this is not the last one.
+            last = Some(job);
             wake_others(core, &state);
             continue;
         }
+        last = None;
         // What was picked may have asked for blocks that a worker loads.
         if !state.at_hand.is_empty() {
             continue;

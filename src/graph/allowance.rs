@@ -5,7 +5,11 @@ use crate::{Error, ErrorKind, Result};
 use chunkstore_store::{Booking, Ledger, trim_heap};
 use parking_lot::Mutex;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
+use std::sync::atomic::{
+    AtomicBool, AtomicU32, AtomicU64,
+    Ordering::{Acquire, Relaxed},
+    fence,
+};
 
 /// Who gives memory to tasks beyond what they were booked for.
 pub(crate) trait Grant: Send + Sync + 'static {
@@ -16,13 +20,15 @@ pub(crate) trait Grant: Send + Sync + 'static {
 /// How much a task was booked for, how much of it it has taken, and what it holds outside of counted memory.
 pub(crate) struct Allowance {
     grant: Arc<dyn Grant>,
-    task: u32,
+    task: AtomicU32,
     taken: AtomicU64,
     booked: AtomicU64,
     refused: AtomicBool,
     claims: Mutex<Claims>,
-    /// The bytes of all claims, so that a task without any takes no lock.
+    /// The bytes of all claims.
     claimed: AtomicU64,
+    /// Whether there may be something in `claims`, so that a task without any takes no lock.
+    has_claims: AtomicBool,
     ended: AtomicBool,
 }
 
@@ -39,28 +45,41 @@ impl Allowance {
     pub(crate) fn new(grant: Arc<dyn Grant>) -> Arc<Self> {
         Arc::new(Allowance {
             grant,
-            task: 0,
+            task: 0.into(),
             taken: 0.into(),
             booked: 0.into(),
             refused: false.into(),
             claims: Mutex::default(),
             claimed: 0.into(),
+            has_claims: false.into(),
             ended: true.into(),
         })
     }
 
     /// Begins a task that was booked for so many bytes.
     pub(crate) fn begin(this: &mut Arc<Self>, task: u32, booked: u64) {
-        // Where somebody still holds that of a task before, that one is left to him.
-        if Arc::get_mut(this).is_none() {
+        // Where somebody still holds that of a task before, that one is left to him. There are no weak references that could become one of these meanwhile.
+        if Arc::strong_count(this) > 1 {
             *this = Allowance::new(this.grant.clone());
         }
-        if let Some(fresh) = Arc::get_mut(this) {
-            fresh.task = task;
-            (*fresh.taken.get_mut(), *fresh.booked.get_mut()) = (0, booked);
-            (*fresh.refused.get_mut(), *fresh.ended.get_mut()) = (false, false);
-            (*fresh.claims.get_mut(), *fresh.claimed.get_mut()) = (Claims::default(), 0);
+        // What the last holder did comes before what follows.
+        fence(Acquire);
+        this.task.store(task, Relaxed);
+        this.taken.store(0, Relaxed);
+        this.booked.store(booked, Relaxed);
+        this.refused.store(false, Relaxed);
+        this.ended.store(false, Relaxed);
+        if this.has_claims.load(Relaxed) {
+            this.forget_claims();
         }
+    }
+
+    #[cold]
+    fn forget_claims(&self) {
+        let mut claims = self.claims.lock();
+        *claims = Claims::default();
+        self.claimed.store(0, Relaxed);
+        self.has_claims.store(false, Relaxed);
     }
 
     /// The bytes that the task has booked outside of counted memory.
@@ -71,8 +90,8 @@ impl Allowance {
     /// Ends the task: what it held outside of counted memory is given back.
     pub(crate) fn end(&self) {
         self.ended.store(true, Relaxed);
-        if self.claimed.swap(0, Relaxed) > 0 {
-            *self.claims.lock() = Claims::default();
+        if self.has_claims.load(Relaxed) {
+            self.forget_claims();
         }
     }
 
@@ -92,7 +111,7 @@ impl Allowance {
         if taken <= booked || self.ended.load(Relaxed) {
             return Ok(());
         }
-        if !self.refused.load(Relaxed) && self.grant.grow(self.task, taken - booked) {
+        if !self.refused.load(Relaxed) && self.grant.grow(self.task.load(Relaxed), taken - booked) {
             self.booked.fetch_add(taken - booked, Relaxed);
             return Ok(());
         }
@@ -131,6 +150,7 @@ impl Allowance {
         let mut claims = self.claims.lock();
         if !self.ended.load(Relaxed) {
             claims.bookings.push(booking);
+            self.has_claims.store(true, Relaxed);
             self.claimed.fetch_add(bytes, Relaxed);
         }
         Ok(())
@@ -232,6 +252,7 @@ impl Drop for Holding {
         if let Some((allowance, _)) = &self.from {
             let mut claims = allowance.claims.lock();
             claims.spare = claims.spare.saturating_add(self.claimed);
+            allowance.has_claims.store(true, Relaxed);
         }
     }
 }

@@ -150,8 +150,8 @@ pub(crate) mod tests {
         for task in 0..table.len() as u32 {
             inputs.clear();
             inputs.extend(table.inputs_of(task).iter().map(|input| values[*input as usize].clone()));
-            let operator = &table.operators[table.operator[task as usize] as usize];
-            values.push(operator.run(&TaskContext::new(table.block[task as usize], &arena, &cancelled), &inputs)?);
+            let operator = table.operator_of(task).unwrap();
+            values.push(operator.run(&TaskContext::new(table.block_of(task), &arena, &cancelled), &inputs)?);
         }
         Ok(values)
     }

@@ -75,12 +75,6 @@ impl<'a> Lowering<'a> {
 
     fn finish(mut self) -> TaskTable {
         self.calls.finish();
-        // Columns of nothing but zeros say no more than none.
-        for column in [&mut self.table.scratch, &mut self.table.load] {
-            if column.iter().all(|bytes| *bytes == 0) {
-                *column = Vec::new();
-            }
-        }
         self.table.operators.push(Arc::new(self.calls));
         self.table
     }
@@ -141,7 +135,7 @@ impl<'a> Lowering<'a> {
         {
             return Ok(self.state[target as usize] - 2);
         }
-        let task = self.table.operator.len();
+        let task = self.table.len();
         let first = self.table.inputs.len();
         if task >= u32::MAX as usize - 2 || first + words.len() >= u32::MAX as usize {
             return Err(Error::new(ErrorKind::Graph, "more than 2^32 tasks or edges").hint("use fewer, larger tasks"));
@@ -186,13 +180,15 @@ impl<'a> Lowering<'a> {
         }
         let table = &mut self.table;
         table.set_priority(task as u32, said.priority);
-        table.operator.push(0);
-        table.layer.push(u32::MAX);
-        table.block.push(task as u32);
         table.input_start.push(table.inputs.len() as u32);
         table.out.push(sizes.out.bytes());
-        table.scratch.push(sizes.scratch);
-        table.load.push(sizes.load);
+        // Columns of nothing but zeros say no more than none.
+        for (column, bytes) in [(&mut table.scratch, sizes.scratch), (&mut table.load, sizes.load)] {
+            if bytes > 0 || !column.is_empty() {
+                column.resize(task, 0);
+                column.push(bytes);
+            }
+        }
         table.source.push(source);
         table.exact.push(matches!(sizes.out, Size::Exact(_)));
         Ok(task as u32)

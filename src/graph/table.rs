@@ -8,15 +8,13 @@ use std::sync::Arc;
 /// Tasks by number; a task's inputs have smaller numbers than it has.
 #[derive(Clone, Default)]
 pub struct TaskTable {
-    /// The operators that tasks run; `operator` points here.
+    /// The operator of each layer; the one of a user's graph, whose tasks have no layer.
     pub operators: Vec<Arc<dyn Operator>>,
-    /// The layers that tasks come from; `layer` points here. Tasks of user graphs have none (`u32::MAX`).
+    /// The layers that tasks come from; `layer` points here.
     pub layers: Vec<LayerRef>,
-    /// For each task, the number of its operator.
-    pub operator: Vec<u32>,
-    /// For each task, its layer.
+    /// For each task, its layer. Empty in the table of a user's graph.
     pub layer: Vec<u32>,
-    /// For each task, the number of its block.
+    /// For each task, the number of its block. Empty where that is the task's own.
     pub block: Vec<u32>,
     /// Where each task's inputs begin in `inputs`; one more entry than tasks.
     pub input_start: Vec<u32>,
@@ -44,18 +42,34 @@ impl TaskTable {
 
     /// The number of tasks.
     pub fn len(&self) -> usize {
-        self.operator.len()
+        self.input_start.len().saturating_sub(1)
     }
 
     /// Whether there are no tasks.
     pub fn is_empty(&self) -> bool {
-        self.operator.is_empty()
+        self.len() == 0
     }
 
     /// The inputs of a task, in the order in which its operator takes them.
     pub fn inputs_of(&self, task: u32) -> &[u32] {
         let at = |i: usize| self.input_start.get(i).copied().unwrap_or(0) as usize;
         self.inputs.get(at(task as usize)..at(task as usize + 1)).unwrap_or_default()
+    }
+
+    /// The operator that runs a task.
+    pub fn operator_of(&self, task: u32) -> Option<&Arc<dyn Operator>> {
+        let layer = self.layer.get(task as usize).copied().unwrap_or(0);
+        self.operators.get(layer as usize)
+    }
+
+    /// The layer that a task comes from.
+    pub fn layer_of(&self, task: u32) -> Option<&LayerRef> {
+        self.layer.get(task as usize).and_then(|layer| self.layers.get(*layer as usize))
+    }
+
+    /// The number of a task's block.
+    pub fn block_of(&self, task: u32) -> u32 {
+        self.block.get(task as usize).copied().unwrap_or(task)
     }
 
     /// The scratch bytes of a task.
@@ -79,13 +93,11 @@ impl TaskTable {
 
     /// A readable name of a task: `mean-1f2e3d4c[0, 3]`.
     pub fn name_of(&self, task: u32) -> String {
-        let task = task as usize;
-        let block = self.block.get(task).copied().unwrap_or(0);
-        let operator = self.operator.get(task).and_then(|o| self.operators.get(*o as usize));
+        let (block, operator) = (self.block_of(task), self.operator_of(task));
         if let Some(name) = operator.and_then(|operator| operator.task_name(block)) {
             return name;
         }
-        match (self.layer.get(task).and_then(|l| self.layers.get(*l as usize)), operator) {
+        match (self.layer_of(task), operator) {
             (Some(layer), _) => format!("{}-{:.8}{:?}", layer.name(), layer.key().to_string(), layer.position(block).as_slice()),
             (None, Some(operator)) => format!("{}[{block}]", operator.name()),
             (None, None) => format!("task {task}"),
@@ -184,7 +196,7 @@ impl Lowering {
 
     fn add(&mut self, layer: u32, block: u32, dependencies: &[Dependency]) -> Result<u32> {
         let table = &mut self.table;
-        let task = table.operator.len();
+        let task = table.len();
         if task >= u32::MAX as usize - 1 || table.inputs.len() + dependencies.len() >= u32::MAX as usize {
             return Err(Error::new(ErrorKind::Graph, "more than 2^32 tasks or edges").hint("use larger chunks"));
         }
@@ -195,7 +207,6 @@ impl Lowering {
         }
         let description: &dyn Layer = &*table.layers[layer as usize];
         let sizes = description.sizes(block);
-        table.operator.push(layer);
         table.layer.push(layer);
         table.block.push(block);
         table.input_start.push(table.inputs.len() as u32);

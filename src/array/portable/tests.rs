@@ -218,7 +218,7 @@ fn compare(layer: &LayerRef, registry: &Registry, seen: &mut BTreeSet<(String, u
     let mut values: Vec<Value> = Vec::new();
     for task in 0..table.len() {
         let inputs: Vec<Value> = table.inputs_of(task as u32).iter().map(|input| values[*input as usize].clone()).collect();
-        let (operator, number) = (table.operator[task] as usize, table.block[task]);
+        let (operator, number) = (table.layer[task] as usize, table.block[task]);
         let value = run(&*table.operators[operator], number, &inputs, 64 << 20).unwrap();
         if let Some(back) = &back[operator] {
             let again = run(&**back, number, &inputs, 64 << 20).unwrap();

@@ -64,7 +64,6 @@ mod tests {
         for own in inputs {
             table.inputs.extend_from_slice(own);
             table.input_start.push(table.inputs.len() as u32);
-            table.operator.push(0);
         }
         table.priority = priority.to_vec();
         table

@@ -63,10 +63,13 @@ impl<V: Clone> Table<V> {
     /// # Errors
     /// Invalid where the number's value is being written or read; nothing is changed then.
     pub fn insert(&mut self, id: u32, value: V) -> Result<Left<V>> {
-        if matches!(self.residence(id), Residence::Writing | Residence::Loading | Residence::Doomed) {
-            return Err(Error::new(ErrorKind::Invalid, format!("value {id} is being written or read and cannot be replaced")));
-        }
-        let left = self.forget(id);
+        let left = match self.residence(id) {
+            Residence::Absent => Left::nothing(),
+            Residence::Writing | Residence::Loading | Residence::Doomed => {
+                return Err(Error::new(ErrorKind::Invalid, format!("value {id} is being written or read and cannot be replaced")));
+            }
+            _ => self.forget(id),
+        };
         let at = match self.free.pop() {
             Some(at) => at,
             None => {
@@ -103,7 +106,10 @@ impl<V: Clone> Table<V> {
                 *index = NONE;
             }
         }
-        let left = (0..self.index.len() as u32).map(|id| self.forget(id)).filter(|left| !left.is_nothing()).collect();
+        let left = match self.len() > places.iter().filter(|at| **at != NONE).count() {
+            true => (0..self.index.len() as u32).map(|id| self.forget(id)).filter(|left| !left.is_nothing()).collect(),
+            false => Vec::new(),
+        };
         self.index = places;
         left
     }
@@ -161,6 +167,9 @@ impl<V: Clone> Table<V> {
 
     /// Forgets a value. If it is being written or read, the number is free once that has ended.
     pub fn forget(&mut self, id: u32) -> Left<V> {
+        if let Some(value) = self.forget_dirty(id) {
+            return Left { value: Some(value), slot: None };
+        }
         match self.take(id) {
             Some(entry) => {
                 let (next, left) = entry.forget();
@@ -169,6 +178,18 @@ impl<V: Clone> Table<V> {
             }
             None => Left::nothing(),
         }
+    }
+
+    /// Forgets a value that is in memory only, as most are: nothing in other states.
+    fn forget_dirty(&mut self, id: u32) -> Option<V> {
+        let index = self.index.get_mut(id as usize).filter(|at| **at != NONE)?;
+        let place = self.live.get_mut(*index as usize)?;
+        if !matches!(place, Some(Entry::Dirty(_))) {
+            return None;
+        }
+        let Some(Entry::Dirty(value)) = place.take() else { return None };
+        self.free.push(std::mem::replace(index, NONE));
+        Some(value)
     }
 
     fn place(&self, id: u32) -> Option<usize> {
