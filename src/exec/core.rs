@@ -325,7 +325,7 @@ impl Core {
         self.recorder.plan(&mut plan, state.policy.bound());
         progress.tasks.store(plan.batch.tasks(), Relaxed);
         // The policy has its own columns of it.
-        let id = state.policy.extend(&std::mem::take(&mut plan.batch));
+        let id = state.policy.extend_with(std::mem::take(&mut plan.batch));
         let plan = Arc::new(plan);
         state.unwritten = None;
         if solo {

@@ -117,7 +117,7 @@ impl Policy {
                         return;
                     }
                 }
-                between += self.out[task as usize] + self.scratch[task as usize];
+                between += self.out[task as usize] + self.scratch_of(task);
             }
             task += 1;
         }
@@ -156,7 +156,7 @@ impl Policy {
         for at in self.inputs_range(task) {
             self.pin(self.inputs[at]);
         }
-        let own = self.out[task as usize] + self.scratch[task as usize];
+        let own = self.out[task as usize] + self.scratch_of(task);
         self.hold(own);
         self.firm += own;
         self.ready.remove(task);
@@ -181,7 +181,7 @@ impl Policy {
     }
 
     fn admit(&mut self, task: u32, head: bool) -> Admission {
-        let own = self.out[task as usize] + self.scratch[task as usize];
+        let own = self.out[task as usize] + self.scratch_of(task);
         let mut absent = 0;
         // Pinned before victims are chosen, so that no input is a victim; undone on refusal.
         for at in self.inputs_range(task) {
@@ -254,7 +254,7 @@ impl Policy {
         if head >= self.len() || self.state[head as usize] != State::Waiting {
             return 0;
         }
-        let own = self.out[head as usize] + self.scratch[head as usize];
+        let own = self.out[head as usize] + self.scratch_of(head);
         let unpinned = |at: usize| {
             let input = self.inputs[at] as usize;
             let held = self.pins[input] > 0 || self.state[input] == State::Loading || self.has(input as u32, flag::NO_SPILL);
@@ -311,9 +311,18 @@ impl Policy {
 
     /// Ends the booking of a task's output and scratch.
     pub(super) fn unbook(&mut self, task: u32) {
-        let own = self.out[task as usize] + self.scratch[task as usize];
+        let own = self.out[task as usize] + self.scratch_of(task);
         self.used -= own;
         self.firm -= own;
+    }
+
+    /// Changes what a task is booked for beside inputs and output.
+    pub(super) fn set_scratch(&mut self, task: u32, bytes: u64) {
+        let at = task as usize;
+        if self.scratch.len() <= at {
+            self.scratch.resize(at + 1, 0);
+        }
+        self.scratch[at] = bytes;
     }
 
     /// A running task asks for more scratch than it was booked for. Granted at once, or not at all.
@@ -330,7 +339,7 @@ impl Policy {
                 return false;
             }
         }
-        self.scratch[task as usize] += more;
+        self.set_scratch(task, self.scratch_of(task) + more);
         self.firm += more;
         self.hold(more);
         true

@@ -36,7 +36,7 @@ pub(crate) struct Batch {
 impl Batch {
     /// The number of tasks.
     pub(crate) fn len(&self) -> usize {
-        self.out.len()
+        self.class.len()
     }
 
     /// The number of those that workers run.

@@ -245,7 +245,7 @@ impl Policy {
                 from = end;
                 continue;
             }
-            let own = self.out[task as usize] + self.scratch[task as usize];
+            let own = self.out[task as usize] + self.scratch_of(task);
             if !self.needs_loads(task) && following.take(self.head, (task, task), own) {
                 self.start_resident(task);
                 return Some(task);

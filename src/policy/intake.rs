@@ -9,12 +9,23 @@
 use super::machine::{State, flag};
 use super::run::{Run, RunId, Span};
 use super::{Batch, Class, Policy};
+use std::borrow::Cow;
 
 impl Policy {
     /// Adds a run. Its tasks come after all that are there already.
     ///
     /// The caller has made sure that the largest need of the batch is within the bound.
     pub(crate) fn extend(&mut self, batch: &Batch) -> RunId {
+        self.begin(batch, Cow::Borrowed(&batch.out))
+    }
+
+    /// As [`Policy::extend`], of a batch that nobody needs any more.
+    pub(crate) fn extend_with(&mut self, mut batch: Batch) -> RunId {
+        let out = std::mem::take(&mut batch.out);
+        self.begin(&batch, Cow::Owned(out))
+    }
+
+    fn begin(&mut self, batch: &Batch, out: Cow<'_, [u64]>) -> RunId {
         let id = self.next_run;
         self.next_run += 1;
         if self.runs.iter().all(|run| run.over) {
@@ -23,7 +34,7 @@ impl Policy {
         self.follow(batch, self.len());
         self.runs.push(Run { id, left: 0, io: 0, cancelled: false, solo: false, over: false });
         self.try_writing_again();
-        self.add(id, batch);
+        self.add(id, batch, out);
         self.check_end(id);
         id
     }
@@ -35,14 +46,14 @@ impl Policy {
         let open = self.runs.iter().any(|r| r.id == run && !r.over && !r.cancelled);
         if open {
             self.leave_course();
-            self.add(run, batch);
+            self.add(run, batch, Cow::Borrowed(&batch.out));
         }
         open
     }
 
-    fn add(&mut self, run: RunId, batch: &Batch) {
+    fn add(&mut self, run: RunId, batch: &Batch, out: Cow<'_, [u64]>) {
         let base = self.len();
-        let count = batch.len();
+        let count = out.len();
         self.head = self.head.min(base);
         let edges = self.inputs.len();
         self.input_start.reserve(count);
@@ -76,6 +87,15 @@ impl Policy {
             at += uses;
         }
         self.users.resize(at as usize, 0);
+        let booked = out.iter().sum::<u64>();
+        match self.out.is_empty() {
+            true => self.out = out.into_owned(),
+            false => self.out.extend_from_slice(&out),
+        }
+        if !batch.scratch.is_empty() {
+            self.scratch.resize(base as usize, 0);
+            self.scratch.extend_from_slice(&batch.scratch);
+        }
         self.waits.resize(self.waits.len() + count, 0);
         self.pins.resize(self.pins.len() + count, 0);
         for task in 0..count {
@@ -83,8 +103,6 @@ impl Policy {
             let source = batch.class[task] == Class::Source;
             self.state.push(if source { State::Absent } else { State::Waiting });
             self.flags.push(if source { flag::CLEAN | flag::SOURCE } else { 0 });
-            self.out.push(batch.out[task]);
-            self.scratch.push(batch.scratch.get(task).copied().unwrap_or(0));
             let mut waits = 0;
             for at in self.inputs_range(id) {
                 let input = self.inputs[at];
@@ -115,8 +133,7 @@ impl Policy {
                 }
             }
         }
-        self.total += batch.out.iter().sum::<u64>()
-            + batch.scratch.iter().copied().max().unwrap_or(0) * u64::from(2 * self.workers + self.io_threads);
+        self.total += booked + batch.scratch.iter().copied().max().unwrap_or(0) * u64::from(2 * self.workers + self.io_threads);
         self.spans.push(Span { from: base, to: base + count as u32, run });
         if let Some(run) = self.runs.iter_mut().find(|r| r.id == run) {
             run.left += tasks;

@@ -28,7 +28,7 @@ impl Policy {
     /// The bytes that a task needs at once: its inputs, output and scratch.
     pub(crate) fn need_of(&self, task: u32) -> u64 {
         let inputs = self.inputs_range(task).map(|at| self.bytes_of(self.inputs[at])).sum::<u64>();
-        inputs + self.out[task as usize] + self.scratch[task as usize]
+        inputs + self.out[task as usize] + self.scratch_of(task)
     }
 
     /// The part of what is booked that cannot be evicted.

@@ -122,6 +122,7 @@ pub(crate) struct Policy {
     pub(super) input_start: Vec<u32>,
     pub(super) inputs: Vec<u32>,
     pub(super) out: Vec<u64>,
+    /// Shorter where the rest is 0.
     pub(super) scratch: Vec<u64>,
     pub(super) state: Vec<State>,
     pub(super) flags: Vec<u8>,
@@ -317,7 +318,8 @@ impl Policy {
             Finished::PutBack(scratch) if !cancelled => {
                 self.leave_course();
                 self.unpin_inputs(task);
-                let before = std::mem::replace(&mut self.scratch[task as usize], scratch);
+                let before = self.scratch_of(task);
+                self.set_scratch(task, scratch);
                 self.total += scratch.saturating_sub(before);
                 self.update_pressure();
                 self.state[task as usize] = State::Waiting;

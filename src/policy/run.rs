@@ -216,7 +216,6 @@ impl Policy {
             }
             policy.input_start.push(0);
             policy.out.push(chunk.bytes);
-            policy.scratch.push(0);
             policy.state.push(if chunk.resident { State::Resident } else { State::Absent });
             let mark = |condition, flag| if condition { flag } else { 0 };
             let flags = mark(chunk.clean, flag::CLEAN) | mark(chunk.source, flag::SOURCE) | mark(!chunk.spillable, flag::NO_SPILL);

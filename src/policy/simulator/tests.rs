@@ -303,7 +303,7 @@ fn play(seed: u64) {
             let task = world.running.swap_remove(pick);
             let outcome = match dice.roll(20) {
                 0 if fails => Finished::Failed,
-                1 if puts_back && world.policy.scratch[task as usize] < 20 => Finished::PutBack(20),
+                1 if puts_back && world.policy.scratch_of(task) < 20 => Finished::PutBack(20),
                 2 if puts_back && world.policy.grow(task, 5) => Finished::Output(world.policy.bytes_of(task)),
                 _ => Finished::Output(world.policy.bytes_of(task)),
             };
