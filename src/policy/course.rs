@@ -86,7 +86,7 @@ impl Course {
         let at: Vec<u64> = (0..count)
             .map(|place| {
                 held += comes[place];
-                let now = held + batch.scratch[place];
+                let now = held + batch.scratch.get(place).copied().unwrap_or(0);
                 held -= goes[place];
                 now
             })
