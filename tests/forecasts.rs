@@ -4,6 +4,7 @@
 
 use chunkstore::array::{Array, random};
 use chunkstore::engine::RunReport;
+use chunkstore::graph::{Graph, call, key};
 use chunkstore::{Engine, chunks};
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -255,4 +256,40 @@ fn curves_of_a_large_and_a_small_bound_agree() {
     // The optimiser makes larger tasks where there is more room; the margin of the large bound alone is 204 MiB.
     let near = |a: u64, b: u64| a.abs_diff(b) <= 24 * MIB;
     assert!(near(points[0].0, points[1].0) && near(points[0].1, points[1].1), "{points:?}");
+}
+
+/// A graph whose sizes are known runs beside chunks that are kept and leave no room for all of it.
+#[test]
+fn a_graph_runs_beside_chunks_that_fill_memory() {
+    let _alone = alone();
+    let engine = engine(2, 128 * MIB);
+    let kept = engine.persist(&Array::<f64>::arange(0.0, 2e7, 1.0, 500_000).map_blocks(|b| b.to_owned() + 1.0)).unwrap();
+    let mut graph = Graph::new();
+    graph.set(("c", 0u64), 0i64);
+    (1..=10u64).for_each(|i| graph.set(("c", i), call(|x: i64| x + 1, (key(("c", i - 1)),))));
+    assert_eq!(engine.get::<i64>(&graph, ("c", 10u64)).unwrap(), 10);
+    assert_eq!(engine.compute(&kept.max(..).item_collection()).unwrap(), 2e7);
+}
+
+/// Chunks that are kept get other numbers when others are dropped: a curve that is asked for later is the same all the same.
+#[test]
+fn a_curve_is_of_its_computation_whatever_ran_since() {
+    let _alone = alone();
+    let engine = engine(2, 128 * MIB);
+    let small = engine.persist(&Array::<f64>::arange(0.0, 200.0, 1.0, 10).map_blocks(|b| b.to_owned() + 1.0)).unwrap();
+    let large = engine.persist(&Array::<f64>::arange(0.0, 4e6, 1.0, 200_000).map_blocks(|b| b.to_owned() * 2.0)).unwrap();
+    let twice = large.map_blocks(|b| b.to_owned() + 1.0);
+    let explain = engine.explain((&twice - twice.mean(..)).abs().sum(..)).unwrap();
+    let fresh = explain.curve();
+    assert!(fresh.iter().any(|point| point.spilled_bytes > 0), "{fresh:?}");
+    drop(small);
+    engine.compute(&Array::<f64>::arange(0.0, 100.0, 1.0, 10).sum(..)).unwrap();
+    let later = explain.curve();
+    assert_eq!(later.len(), fresh.len());
+    for (later, fresh) in later.iter().zip(&fresh) {
+        // What was dropped has not to be spilled.
+        let same = |a: u64, b: u64| a.abs_diff(b) <= 64 << 10;
+        let is_same = same(later.spilled_bytes, fresh.spilled_bytes) && same(later.reread_bytes, fresh.reread_bytes);
+        assert!(is_same, "{later:?}, and before {fresh:?}");
+    }
 }

@@ -480,8 +480,10 @@ impl Engine {
         if moved.saturating_add(handed_over) <= MEASURED && !self.has_grown() {
             return Ok(());
         }
-        self.shared.core.remeasure()?;
-        self.handed_over.fetch_sub(handed_over, Relaxed);
+        // Where others run, the next one measures; and another thread may have counted the same.
+        if self.shared.core.remeasure()? {
+            let _ = self.handed_over.fetch_update(Relaxed, Relaxed, |bytes| Some(bytes.saturating_sub(handed_over)));
+        }
         Ok(())
     }
 

@@ -4,7 +4,7 @@ use super::cache::OwnedReservation;
 use super::compute::booked_for_graph;
 use crate::exec::Shared;
 use crate::graph::TaskTable;
-use crate::plan::{self, OwnedSituation};
+use crate::plan::{self, OwnedSituation, Situation};
 use crate::policy::Forecast;
 use chunkstore_store::Booking;
 use std::sync::Arc;
@@ -94,7 +94,14 @@ impl Curve {
         let situation = self.situation.at(bound);
         match &self.source {
             Source::Again(again) => {
-                let made = again(bound + self.tasks.tables)?;
+                // Kept chunks may have other numbers than they had.
+                let shared = &self.outside.shared;
+                let (made, base, kept) = {
+                    let _planning = shared.plan_alone();
+                    let (_, base, kept) = shared.core.situation();
+                    (again(bound + self.tasks.tables)?, base, kept)
+                };
+                let situation = Situation { base, kept: &kept, ..situation };
                 let forecast = plan::plan(&made.table, &made.numbers, &made.keep, &situation).forecast?;
                 Some((forecast, booked_for_graph(&made.table)))
             }

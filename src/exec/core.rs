@@ -270,16 +270,16 @@ impl Core {
         self.state.lock().runs.is_empty()
     }
 
-    /// Measures anew what the process takes beside what is booked, and sets the bound by that.
+    /// Measures anew what the process takes beside what is booked, and sets the bound by that; whether it did.
     /// Not while runs are under way, which were admitted by what was measured before.
-    pub(crate) fn remeasure(&self) -> Result<()> {
+    pub(crate) fn remeasure(&self) -> Result<bool> {
         let mut state = self.state.lock();
         if !state.runs.is_empty() {
-            return Ok(());
+            return Ok(false);
         }
         (self.host.measure)(&self.lease)?;
         state.set_bound(self);
-        Ok(())
+        Ok(true)
     }
 
     /// The bytes that tasks may use.
