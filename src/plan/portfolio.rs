@@ -198,13 +198,28 @@ impl<'a, E: FnMut(&[u32]) -> Cost> Portfolio<'a, E> {
             return;
         }
         self.left -= making;
-        let orders = [first, second].map(|(name, _, make)| {
+        let mut least: Option<(u64, &'static str, Vec<u32>)> = None;
+        for (name, _, make) in [first, second] {
             let order = make(self.links, descent);
-            (peak(self.shape, &order), name, order)
-        });
-        if let Some((peak, name, order)) = orders.into_iter().min_by_key(|(peak, ..)| *peak) {
-            let order = if peak > self.bound { while_hot(self.links, &order) } else { order };
-            self.consider(name, order);
+            let peak = peak(self.shape, &order);
+            if least.as_ref().is_none_or(|(known, ..)| peak < *known) {
+                least = Some((peak, name, order));
+            }
+            if peak <= self.bound {
+                break;
+            }
+        }
+        match least {
+            // What fits costs nothing, and need not be simulated.
+            Some((peak, name, order)) if peak <= self.bound => {
+                let cost = Cost { spilled: 0, reread: 0, peak };
+                self.best = Some(Choice { name, order, cost: Some(cost) });
+            }
+            Some((_, name, order)) => {
+                let order = while_hot(self.links, &order);
+                self.consider(name, order);
+            }
+            None => {}
         }
     }
 
