@@ -217,6 +217,10 @@ fn bags_and_delayed_values() {
     // Single values, both ways, and an error on the way.
     let longest = BagValue::from_delayed(&words.max().to_delayed());
     assert_eq!(engine.compute(words.map_with(&longest, |word, longest| word + longest)).unwrap(), ["ac", "bc", "cc"]);
+    // As arguments, lent and given.
+    let both = delayed(|words: Vec<String>, longest: String| words.concat() + &longest);
+    let (lent, given) = (both.call((&words, &words.max())), both.call((words.clone(), words.max())));
+    assert_eq!(engine.compute((&lent, &given)).unwrap(), ("abcc".to_string(), "abcc".to_string()));
     let none = words.filter(|_| false).max().to_delayed();
     assert_eq!(engine.compute(&none).unwrap_err().kind(), ErrorKind::Invalid);
     let picture = visualize((&words.map(|word| word.len()), &words.count())).unwrap();

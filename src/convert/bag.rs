@@ -85,12 +85,26 @@ impl<T: Item + Sync + Argument + Clone> IntoTask for &Bag<T> {
 }
 impl<T: Item + Sync + Argument + Clone> IntoArg<Vec<T>> for &Bag<T> {}
 
+impl<T: Item + Sync + Argument + Clone> IntoTask for Bag<T> {
+    fn encode(self, program: &mut Program) {
+        (&self).encode(program);
+    }
+}
+impl<T: Item + Sync + Argument + Clone> IntoArg<Vec<T>> for Bag<T> {}
+
 impl<T: Item + Sync> IntoTask for &BagValue<T> {
     fn encode(self, program: &mut Program) {
         self.to_delayed().encode(program);
     }
 }
 impl<T: Item + Sync + Fits<U>, U> IntoArg<U> for &BagValue<T> {}
+
+impl<T: Item + Sync> IntoTask for BagValue<T> {
+    fn encode(self, program: &mut Program) {
+        (&self).encode(program);
+    }
+}
+impl<T: Item + Sync + Fits<U>, U> IntoArg<U> for BagValue<T> {}
 
 impl<T: Item + Sync> Bag<T> {
     /// A bag whose partitions are delayed lists.
