@@ -292,8 +292,7 @@ where
     }
 }
 
-/// So many elements have their keys looked for together, or fewer that hold so many bytes. glibc keeps as many freed blocks of a size at hand for a thread: texts of more
-/// elements would be allocated and freed in a slower way.
+/// So many elements have their keys looked for together, or fewer that hold so many bytes: as many as glibc keeps freed blocks of a size at hand for a thread.
 const TOGETHER: usize = 7;
 const LARGE: u64 = 64 << 10;
 

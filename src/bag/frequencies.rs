@@ -6,7 +6,7 @@ use super::pipeline::Item;
 use super::shuffled::{Known, Read, Shuffle, Write};
 use super::stream::{BoxStream, MORE, Stream};
 use crate::graph::{KeyBuilder, TaskContext, Value};
-use crate::shuffle::{Batch, Found, Merging, ShuffleLog, Tally, Writing, Written};
+use crate::shuffle::{CountBatch, Found, Merging, ShuffleLog, Tally, Writing, Written};
 use crate::{Error, ErrorKind, Result};
 use chunkstore_store::serial;
 use std::any::Any;
@@ -94,7 +94,7 @@ impl<T: Item> Write<T> for Count {
         };
         match is_text::<T>() {
             true => {
-                let mut batch = Batch::new();
+                let mut batch = CountBatch::new();
                 rows.each_spans(&mut |text, spans| {
                     writing.count_all(text.as_bytes(), spans, &mut batch)?;
                     Ok(MORE)

@@ -20,7 +20,7 @@ const LOOK: u32 = 1024;
 pub(super) const LONG: usize = 1 << 20;
 pub(super) const COPIES: u64 = 2;
 
-/// About the bytes of lines that are looked at together where only words count: they stay in the processor's first cache.
+/// About the bytes of lines that are looked at together, where only words count, or for what is no text: they stay in the processor's first cache.
 const WINDOW: usize = 16 << 10;
 
 /// A line of a file, without its end.

@@ -76,7 +76,7 @@ impl Outside {
     }
 }
 
-/// A computation, and the engine as it stood, so that other bounds can be planned.
+/// A computation, and the engine as it stood but for the chunks that are kept, so that other bounds can be planned.
 pub(super) struct Curve {
     tasks: Tasks,
     source: Source,

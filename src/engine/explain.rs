@@ -77,7 +77,7 @@ pub struct Explain {
 
 impl Explain {
     /// What the same computation would spill and read again with other bounds, and the least bound with which it runs: found by planning it
-    /// for each of them. Empty for the forecast of a report, which keeps no tasks, and where the
+    /// for each of them, beside the chunks that are kept when this is asked. Empty for the forecast of a report, which keeps no tasks, and where the
     /// engine has no room to keep them.
     ///
     /// ```

@@ -9,6 +9,7 @@
 //! Which partition a key goes to, how large tables grow and when a partition is split again are constants: the answer does not depend on the memory bound or
 //! on the number of threads.
 
+mod count;
 mod groups;
 mod hash;
 mod log;
@@ -18,10 +19,11 @@ mod spread;
 mod table;
 mod tally;
 
+pub(crate) use count::CountBatch;
 pub(crate) use groups::{Groups, Values};
 pub(crate) use hash::{bucket, hash};
 pub(crate) use log::{OpenLog, SealLog, ShuffleLog, Written, opened};
 pub(crate) use record::next as next_record;
 pub(crate) use spread::Spread;
-pub(crate) use table::{Batch, Found, Span};
+pub(crate) use table::{Found, Span};
 pub(crate) use tally::{Merging, Tally, Writing};

@@ -28,10 +28,10 @@ pub(crate) struct KeyBuffer {
 /// Byte strings, each with a cell.
 pub(crate) struct ByteTable {
     arena: Arena,
-    slots: BufferMut,
-    mask: usize,
+    pub(super) slots: BufferMut,
+    pub(super) mask: usize,
     len: usize,
-    keys: BufferMut,
+    pub(super) keys: BufferMut,
     keys_len: usize,
     most_slots: usize,
     most_keys: usize,
@@ -54,30 +54,6 @@ struct Sought {
     second: u64,
     cell: u64,
     hit: bool,
-}
-
-/// So many keys are counted at a time.
-pub(crate) const COUNTED: usize = 128;
-
-/// Keys that are being counted.
-pub(crate) struct Batch {
-    short: [Span; COUNTED],
-    long: [Span; COUNTED],
-    hashes: [u64; COUNTED],
-    missed: [(Span, u64); COUNTED],
-    missing: usize,
-}
-
-impl Batch {
-    pub(crate) fn new() -> Box<Batch> {
-        let (spans, hashes) = ([(0, 0); COUNTED], [0; COUNTED]);
-        Box::new(Batch { short: spans, long: spans, hashes, missed: [((0, 0), 0); COUNTED], missing: 0 })
-    }
-
-    /// Those that were not found where they were looked for first, and their hashes.
-    pub(crate) fn missed(&self) -> &[(Span, u64)] {
-        self.missed.get(..self.missing).unwrap_or_default()
-    }
 }
 
 /// A part of a text: where it begins, and how long it is.
@@ -144,7 +120,7 @@ impl ByteTable {
 
     /// Has the processor fetch the slot where a key of this hash is looked for first.
     #[inline]
-    fn prefetch(&self, hash: u64) {
+    pub(super) fn prefetch(&self, hash: u64) {
         self.slots.prefetch((hash as usize & self.mask) * SLOT * 8);
     }
 
@@ -209,51 +185,6 @@ impl ByteTable {
             }
         }
         Ok(())
-    }
-
-    /// Adds one to the cell of each key, where it is found where it is looked for first; `batch` has the others then, each with its hash. There are at most [`COUNTED`] keys.
-    ///
-    /// What is short and what is long, and what is found and what is not, is told apart without a branch, which would be guessed wrong for every third word of a text.
-    pub(crate) fn count(&mut self, text: &[u8], spans: &[Span], batch: &mut Batch) {
-        let Batch { short, long, hashes, missed, missing } = batch;
-        let (mut shorts, mut longs) = (0, 0);
-        for span in spans {
-            (short[shorts % COUNTED], long[longs % COUNTED]) = (*span, *span);
-            let is_long = usize::from(span.1 as usize > SHORT);
-            (shorts, longs) = (shorts + 1 - is_long, longs + is_long);
-        }
-        // Each slot is asked for before the first is looked at.
-        let short = short.get(..shorts).unwrap_or_default();
-        for ((start, len), hashed) in short.iter().zip(hashes.iter_mut()) {
-            *hashed = hash_words(words_at(text, *start as usize, *len as usize), *len as usize);
-            self.prefetch(*hashed);
-        }
-        let (mut misses, mask) = (0, self.mask);
-        let slots = all(&mut self.slots);
-        for (span, hashed) in short.iter().zip(hashes.iter()) {
-            let (start, len) = (span.0 as usize, span.1 as usize);
-            let [a, b] = words_at(text, start, len);
-            let slot = slot(slots, *hashed as usize & mask);
-            let is_same = (slot[0] ^ a) | (slot[1] ^ b) | (slot[2] ^ (len as u64 + 1)) == 0;
-            slot[3] += u64::from(is_same);
-            missed[misses % COUNTED] = (*span, *hashed);
-            misses += usize::from(!is_same);
-        }
-        let first = misses;
-        for span in long.get(..longs).unwrap_or_default() {
-            let key = text.get(span.0 as usize..(span.0 + span.1) as usize).unwrap_or_default();
-            let hashed = hash(key);
-            self.prefetch(hashed);
-            missed[misses % COUNTED] = (*span, hashed);
-            misses += 1;
-        }
-        // Whether a long key is the same is not looked at here.
-        let slots = all(&mut self.slots);
-        for (_, hashed) in missed.get(first..misses).unwrap_or_default() {
-            let [_, second, ..] = slot(slots, *hashed as usize & mask);
-            self.keys.prefetch(*second as usize);
-        }
-        *missing = misses;
     }
 
     /// The cell of the slot at a place that [`ByteTable::find_all`] gave.
@@ -364,7 +295,7 @@ impl ByteTable {
 
     /// Has the processor fetch what the slots behind `at` name, some of them at a time, which it would wait for one after the other.
     #[inline]
-    pub(crate) fn touch(&self, at: usize) {
+    pub(super) fn fetch_ahead(&self, at: usize) {
         if !at.is_multiple_of(AHEAD) {
             return;
         }
@@ -409,13 +340,13 @@ fn hash_of(slot: [u64; SLOT]) -> u64 {
 
 /// All slots.
 #[inline]
-fn all(slots: &mut BufferMut) -> &mut [[u64; SLOT]] {
+pub(super) fn all(slots: &mut BufferMut) -> &mut [[u64; SLOT]] {
     slots.as_slice_mut::<u64>().as_chunks_mut().0
 }
 
 /// The slot at a place, which is masked by their number.
 #[inline]
-fn slot(slots: &mut [[u64; SLOT]], at: usize) -> &mut [u64; SLOT] {
+pub(super) fn slot(slots: &mut [[u64; SLOT]], at: usize) -> &mut [u64; SLOT] {
     match slots.get_mut(at) {
         Some(slot) => slot,
         None => unreachable!("a slot beyond the table"),

@@ -1,10 +1,11 @@
 //! What is kept of the elements of each key: counted, folded, or the first alone. Tables of it, on both sides of a log.
 
+use super::count::{COUNTED, CountBatch};
 use super::hash::{bucket, sub_bucket};
 use super::log::{ShuffleLog, Written};
 use super::record::{Record, next};
 use super::spread::Spread;
-use super::table::{Batch, ByteTable, COUNTED, Found, KeyBuffer, Span};
+use super::table::{ByteTable, Found, KeyBuffer, Span};
 use crate::graph::{Cancellation, Holding, SpillRoom, TaskContext};
 use crate::{Error, ErrorKind, Result};
 use chunkstore_store::{Arena, ByteLog, Gather};
@@ -222,7 +223,7 @@ impl<'a, Y: Tally> Writing<'a, Y> {
 
 impl<Y: Tally<Accs = ()>> Writing<'_, Y> {
     /// Adds one to the cells of many keys, which are parts of a text.
-    pub(crate) fn count_all(&mut self, text: &[u8], spans: &[Span], batch: &mut Batch) -> Result<()> {
+    pub(crate) fn count_all(&mut self, text: &[u8], spans: &[Span], batch: &mut CountBatch) -> Result<()> {
         let Writing { tally, table, accs, spread, value, .. } = self;
         for spans in spans.chunks(COUNTED) {
             table.count(text, spans, batch);
@@ -249,7 +250,7 @@ fn flush<Y: Tally>(tally: &Y, table: &mut ByteTable, accs: &mut Y::Accs, spread:
     let mut buffer = KeyBuffer::new();
     let partitions = spread.partitions();
     for at in 0..table.slots() {
-        table.touch(at);
+        table.fetch_ahead(at);
         if let Some((key, hash, cell)) = table.at(at, &mut buffer) {
             value.clear();
             tally.encode(accs, cell, value)?;
@@ -312,7 +313,7 @@ impl Split {
         let mut spread = Spread::new(&log, 0, arena)?;
         let (mut buffer, mut value) = (KeyBuffer::new(), Vec::new());
         for at in 0..table.slots() {
-            table.touch(at);
+            table.fetch_ahead(at);
             if let Some((key, _, cell)) = table.at(at, &mut buffer) {
                 value.clear();
                 tally.encode(accs, cell, &mut value)?;
@@ -461,7 +462,7 @@ impl<Y: Tally> Merging<Y> {
             while self.at < self.table.slots() {
                 let at = self.at;
                 self.at += 1;
-                self.table.touch(at);
+                self.table.fetch_ahead(at);
                 if let Some((key, _, cell)) = self.table.at(at, &mut self.key) {
                     return item(&mut self.accs, key, cell).map(Some);
                 }
