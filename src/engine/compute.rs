@@ -15,7 +15,7 @@ use crate::plan::{self, SizeRange};
 use crate::policy::Class;
 use crate::report::Progress;
 use crate::{Error, ErrorKind, Kept, Result};
-use chunkstore_store::Booking;
+use chunkstore_store::{Arena, Booking};
 use serde_json::json;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
@@ -65,6 +65,29 @@ impl<'a> Reservation<'a> {
 impl Drop for Reservation<'_> {
     fn drop(&mut self) {
         self.shared.core.unreserve(self.bytes);
+    }
+}
+
+/// Bytes of the bound that are kept from tasks for as long as this lives, for what is booked when it is needed.
+struct Aside<'a> {
+    shared: &'a Shared,
+    bytes: u64,
+}
+
+impl<'a> Aside<'a> {
+    fn new(shared: &'a Shared, bytes: u64) -> Result<Self> {
+        if bytes > 0 {
+            shared.core.reserve(bytes)?;
+        }
+        Ok(Aside { shared, bytes })
+    }
+}
+
+impl Drop for Aside<'_> {
+    fn drop(&mut self) {
+        if self.bytes > 0 {
+            self.shared.core.unreserve(self.bytes);
+        }
     }
 }
 
@@ -203,18 +226,18 @@ impl Engine {
         self.rates.settle_sources(&mut lowered.table, &self.shared.core);
         let keep = each_once(&roots.tasks(&lowered.roots)?);
         let sizes = self.sizes.expect(&lowered.table);
-        let graph = self.reserve_graph(&lowered.table)?;
+        let (graph, stages) = (self.reserve_graph(&lowered.table)?, self.reserve_stages(&lowered.table)?);
         let prepared = self.shared.prepare(&lowered.table, &keep, &lowered.barriers, true, sizes.as_deref())?;
         let mut explain = self.explain_plan(&lowered, &prepared, result_bytes);
         if explain.exact && !is_worth(moved(&lowered.table), lowered.table.len()) {
             // It will not be held to a forecast.
-            explain.peak_bytes = explain.peak_bytes.max(self.peak_of(&prepared, everything(self, &prepared), true));
+            explain.peak_bytes = explain.peak_bytes.max(self.most_of(&prepared, true));
         }
         let outside = self.outside();
         let everything_of = lowered.table.out.iter().chain(&lowered.table.scratch).sum();
         let count = lowered.table.len();
         let situation = prepared.situation;
-        drop((prepared.planning, results, saving, graph));
+        drop((prepared.planning, results, saving, graph, stages));
         if let Some(situation) = situation {
             let tables = booked_for_graph(&lowered.table);
             let source = match self.again(before, roots) {
@@ -325,18 +348,20 @@ impl Engine {
         match &planned.forecast {
             Some(forecast) => {
                 explain.set_forecast(forecast);
-                explain.peak_bytes = self.peak_of(prepared, forecast.booked_bytes, explain.exact);
+                explain.peak_bytes = match explain.exact {
+                    true => self.exact_peak_of(prepared, forecast.booked_bytes, forecast.beside_bytes),
+                    false => self.peak_of(prepared, forecast.booked_bytes),
+                };
             }
             // Nothing was simulated, as little is moved: no more can be booked than everything at once.
-            None => {
-                explain.peak_bytes = self.peak_of(prepared, everything(self, prepared), explain.exact);
-            }
+            None => explain.peak_bytes = self.most_of(prepared, explain.exact),
         }
         if !explain.exact {
             let (least, most) = planned.range.unwrap_or((0, None));
             let most = most.filter(|_| lowered.barriers.is_empty());
             // What slabs hold beside the small buffers in them may come on top.
-            let most = most.map_or(self.memory(), |most| self.peak_of(prepared, most.saturating_add(plan::SLAB_SLACK), false));
+            let slack = Arena::most_slack(self.shared.core.arena.ledger().limit());
+            let most = most.map_or(self.memory(), |most| self.peak_of(prepared, most.saturating_add(slack)));
             let least = self.beside(prepared).saturating_add(least).min(most);
             explain.peak_range = Some((least, most));
             explain.peak_bytes = explain.peak_bytes.clamp(least, most);
@@ -349,22 +374,46 @@ impl Engine {
     }
 
     /// The most that the ledger will count while a run has `booked` bytes at the most: that, what is booked now beside what such a run begins with, and
-    /// what slabs hold beside the small buffers in them. Where sizes are `exact` the ledger keeps what waits to be used again within that. Else memory is
-    /// given back a moment after it is counted as free, so that each thread may have a chunk more; the ledger's limit holds in any case.
-    fn peak_of(&self, prepared: &Prepared<'_>, booked: u64, exact: bool) -> u64 {
-        let arena = &self.shared.core.arena;
+    /// what slabs hold beside the small buffers in them. Memory is given back a moment after it is counted as free, so that each thread may have a
+    /// chunk more; the ledger's limit holds in any case.
+    fn peak_of(&self, prepared: &Prepared<'_>, booked: u64) -> u64 {
+        let (arena, batch) = (&self.shared.core.arena, &prepared.planned.numbered.batch);
+        let limit = arena.ledger().limit();
+        let largest = batch.out.iter().max().copied().unwrap_or(0).max(prepared.largest_kept);
+        let moment = largest * self.shared.core.settings.threads_in_all() as u64;
+        [booked, moment, self.most_beside(prepared)].into_iter().fold(self.beside(prepared), u64::saturating_add).min(limit)
+    }
+
+    /// The most that slabs may hold beside the small buffers in them, and that loads are put together from.
+    fn most_beside(&self, prepared: &Prepared<'_>) -> u64 {
         let batch = &prepared.planned.numbered.batch;
-        // Beside each chunk that is being loaded there may be what it is put together from.
-        let sources = batch.class.iter().zip(&batch.scratch).filter(|(class, _)| **class == Class::Source);
-        let stages = sources.map(|(_, stage)| *stage).max().unwrap_or(0) * self.shared.core.settings.io_threads.max(1) as u64;
-        let booked = match exact {
-            true => booked.min(prepared.bound).max(arena.idle() + prepared.resident).saturating_add(plan::slabs(&batch.out)),
-            false => {
-                let largest = batch.out.iter().max().copied().unwrap_or(0).max(prepared.largest_kept);
-                booked.saturating_add(largest * self.shared.core.settings.threads_in_all() as u64)
-            }
-        };
-        self.beside(prepared).saturating_add(booked).saturating_add(stages).min(arena.ledger().limit())
+        let slabs = plan::slabs(&batch.out, self.shared.core.arena.ledger().limit());
+        slabs + self.stages(batch.class.iter().map(|class| *class == Class::Source).zip(batch.scratch.iter().copied()))
+    }
+
+    /// The most that the ledger will count where nothing has been simulated: all outputs, and the scratch of the largest tasks.
+    fn most_of(&self, prepared: &Prepared<'_>, exact: bool) -> u64 {
+        let everything = everything(self, prepared);
+        if exact { self.exact_peak_of(prepared, everything, self.most_beside(prepared)) } else { self.peak_of(prepared, everything) }
+    }
+
+    /// The same where all sizes are exact and the run has been simulated, which says what slabs and loads take beside what is `booked`. The ledger keeps
+    /// what waits to be used again within that.
+    fn exact_peak_of(&self, prepared: &Prepared<'_>, booked: u64, beside: u64) -> u64 {
+        let arena = &self.shared.core.arena;
+        let booked = booked.min(prepared.bound).max(arena.idle() + prepared.resident);
+        self.beside(prepared).saturating_add(booked).saturating_add(beside).min(arena.ledger().limit())
+    }
+
+    /// What chunks that are being loaded are put together from, beside each: of sources, and the scratch of each task.
+    fn stages(&self, tasks: impl Iterator<Item = (bool, u64)>) -> u64 {
+        let most = tasks.filter(|(source, _)| *source).map(|(_, stage)| stage).max().unwrap_or(0);
+        most.saturating_mul(self.shared.core.settings.io_threads.max(1) as u64)
+    }
+
+    /// Sets aside what chunks of sources are put together from, while they are being loaded.
+    fn reserve_stages(&self, table: &TaskTable) -> Result<Aside<'_>> {
+        Aside::new(&self.shared, self.stages(table.source.iter().copied().zip(table.scratch.iter().copied())))
     }
 
     /// What is booked now beside what a run begins with.
@@ -423,6 +472,7 @@ impl Engine {
         let tables = graph.as_ref().and_then(|_| self.shared.core.arena.ledger().try_book(table.len() as u64 * BYTES_MADE));
         self.remeasure(moved)?;
         drop(tables);
+        let _stages = self.reserve_stages(table)?;
         let candidates = match &self.cache {
             Some(cache) => cache.candidates(table, &self.rates.expect(table), keep),
             None => Vec::new(),

@@ -146,7 +146,6 @@ impl Core {
         let bound = plan::policy_bound(&arena, reserved + spill.reserved_bytes());
         let mut policy = Policy::new(bound, settings.threads as u32, settings.io_threads.max(1) as u32);
         policy.set_speculative_spill(settings.speculative_spill);
-        policy.set_gradual(true);
         let state = State {
             policy,
             entries: Table::new(),
@@ -645,9 +644,7 @@ impl State {
         let id = job.id;
         let finished = match outcome {
             Ok(value) => {
-                if !self.waits.is_empty() {
-                    self.waits.clear();
-                }
+                self.ends_waits();
                 let exact = job.plan.table.exact.get(job.task as usize).copied().unwrap_or(false);
                 let bytes = if exact { self.policy.bytes_of(id) } else { plan::booked_bytes(&value) };
                 let object = !matches!(value, Value::None | Value::Chunk(_));
@@ -724,9 +721,7 @@ impl State {
             }
             // It kept to what it said, and others did not. It waits for them, unless it is alone.
             None if self.policy.running() > 1 || self.policy.io_under_way() > 0 => {
-                let since = *self.waits.entry(id).or_insert_with(Instant::now);
-                // Where all that run wait for each other, none of them ends.
-                if self.waits.len() as u32 >= self.policy.running() && since.elapsed() > PATIENCE {
+                if !self.waits_still(id) {
                     return None;
                 }
                 self.policy.scratch_of(id)
@@ -740,6 +735,25 @@ impl State {
         };
         let need = (self.policy.need_of(id) - self.policy.scratch_of(id)).saturating_add(scratch);
         (need <= self.policy.bound()).then_some(scratch)
+    }
+
+    /// Something has ended well, so that others may find memory now.
+    pub(super) fn ends_waits(&mut self) {
+        if !self.waits.is_empty() {
+            self.waits.clear();
+        }
+    }
+
+    /// Whether what found no memory, a task or a load, is to wait for others: where all that is under way waits so for each other, none of it ends.
+    fn waits_still(&mut self, id: u32) -> bool {
+        let since = *self.waits.entry(id).or_insert_with(Instant::now);
+        (self.waits.len() as u32) < self.policy.running() + self.policy.io_under_way() || since.elapsed() <= PATIENCE
+    }
+
+    /// Whether a load that found no memory is to be tried again: while something else is under way that may give memory back.
+    pub(super) fn waits_for_others(&mut self, chunk: u32) -> bool {
+        let others = self.policy.running() > 0 || self.policy.io_under_way() > 1;
+        others && !self.policy.is_doomed(chunk) && self.waits_still(chunk)
     }
 
     /// Nothing is under way and nothing may start, though runs have not ended: what is first does not fit. To be found by a thread

@@ -31,14 +31,6 @@ pub(super) fn serve(core: &Core) {
 pub(super) fn perform(core: &Core, state: &mut MutexGuard<'_, State>, io: Io, garbage: &mut Garbage) {
     match io {
         Io::Load(chunk) => {
-            if state.policy.is_growing(chunk) {
-                let bytes = usize::try_from(state.policy.bytes_of(chunk)).unwrap_or(usize::MAX);
-                MutexGuard::unlocked(state, || {
-                    garbage.clear();
-                    core.arena.touch(bytes);
-                });
-                state.policy.touched(chunk);
-            }
             let slot = state.entries.take_for_load(chunk);
             let loaded = match slot {
                 Some(slot) => MutexGuard::unlocked(state, || {
@@ -56,7 +48,14 @@ pub(super) fn perform(core: &Core, state: &mut MutexGuard<'_, State>, io: Io, ga
                     None => Err(Error::new(ErrorKind::Invalid, format!("chunk {chunk} cannot be loaded; this is a defect of the engine"))),
                 },
             };
-            end_load(core, state, chunk, loaded, garbage);
+            match loaded {
+                // Others are about to give memory back, which may be what waits behind this.
+                Err(error) if error.kind() == ErrorKind::OutOfMemory && state.waits_for_others(chunk) => {
+                    state.entries.fail_load(chunk);
+                    state.io_queue.push_back(Io::Load(chunk));
+                }
+                loaded => end_load(core, state, chunk, loaded, garbage),
+            }
         }
         Io::Write(chunk) => {
             let value = state.entries.take_for_write(chunk);
@@ -92,6 +91,7 @@ fn end_load(core: &Core, state: &mut State, chunk: u32, loaded: Result<Value>, g
             } else {
                 garbage.push(state.entries.finish_load(chunk, value));
             }
+            state.ends_waits();
             state.policy.loaded(chunk, true);
             state.record(core, EventKind::Loaded, chunk);
         }

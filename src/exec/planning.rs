@@ -141,7 +141,7 @@ impl Shared {
             io_threads: settings.io_threads.max(1) as u32,
             forecast,
             exact: barriers.is_empty() && table.exact.iter().all(|exact| *exact),
-            waiting: (self.core.arena.most_idle(), self.core.arena.idle()),
+            spare: plan::spare(&self.core.arena),
             sizes,
         };
         let keep = with_held(keep, barriers);

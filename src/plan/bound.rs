@@ -1,30 +1,32 @@
 //! What the policy may use, and what is said of a task that does not fit.
 
 use crate::graph::{TaskTable, Value};
+use crate::policy::Spare;
 use crate::{Error, ErrorKind};
 use chunkstore_store::{Arena, Chunk};
 
-/// Left free for what slabs hold beside the small buffers in them.
-pub(crate) const SLAB_SLACK: u64 = 4 << 20;
-
-/// The bytes of a slab, from which small buffers are cut; each slab has buffers of one size.
-const SLAB: u64 = 512 << 10;
-
-/// The least buffer with a mapping of its own.
-const MAPPED: u64 = 128 << 10;
-
-/// What slabs may hold beside the small ones of buffers of these sizes.
-pub(crate) fn slabs(sizes: &[u64]) -> u64 {
-    let mut small: Vec<u64> = Vec::new();
+/// What slabs may hold beside the small ones of buffers of these sizes, which are bytes that buffers take.
+pub(crate) fn slabs(sizes: &[u64], limit: u64) -> u64 {
+    let most = Arena::most_slack(limit);
+    let (mut small, mut slack): (Vec<u64>, u64) = (Vec::new(), 0);
     for size in sizes {
-        if (1..MAPPED).contains(size) && !small.contains(size) {
+        if let Some(slab) = usize::try_from(*size).ok().and_then(Arena::slab)
+            && !small.contains(size)
+        {
             small.push(*size);
-            if small.len() as u64 * SLAB >= SLAB_SLACK {
+            slack += slab;
+            if slack >= most {
                 break;
             }
         }
     }
-    (small.len() as u64 * SLAB).min(SLAB_SLACK)
+    slack.min(most)
+}
+
+/// What an arena has booked, and may come to, beside the buffers in use.
+pub(crate) fn spare(arena: &Arena) -> Spare {
+    let slab = |bytes| usize::try_from(bytes).ok().and_then(Arena::slab);
+    Spare { most_waiting: arena.most_idle(), waiting: arena.idle(), most_slack: Arena::most_slack(arena.ledger().limit()), slab }
 }
 
 /// A source's buffer begins and ends at whole pages of the file.
@@ -37,13 +39,13 @@ pub(crate) fn policy_bound(arena: &Arena, reserved: u64) -> u64 {
 
 /// The same for a lease of `limit` bytes.
 pub(crate) fn bound_within(limit: u64, reserved: u64) -> u64 {
-    limit.saturating_sub(reserved).saturating_sub(SLAB_SLACK.min(limit / 16))
+    limit.saturating_sub(reserved).saturating_sub(Arena::most_slack(limit))
 }
 
 /// The lease of which tasks may use `bound` bytes.
 pub(crate) fn limit_for(bound: u64, reserved: u64) -> u64 {
     let others = bound.saturating_add(reserved);
-    others.saturating_add(SLAB_SLACK.min(others / 15))
+    others.saturating_add(Arena::most_slack(others.saturating_add(others / 15)))
 }
 
 /// The bytes that an output of `payload` bytes is booked for.

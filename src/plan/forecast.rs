@@ -49,31 +49,34 @@ pub(crate) fn plan(table: &TaskTable, kept: &[u32], keep: &[u32], situation: &Si
         batch.within = fitting(&batch, &usual, situation.exact);
         simulate(&batch, &usual)
     };
-    let (most_waiting, waiting) = situation.waiting;
-    let disk = |times: f64| Setup { disk_rate: usual.disk_rate * times, most_waiting, waiting, ..usual.clone() };
+    let spare = situation.spare;
+    let disk = |times: f64| Setup { disk_rate: usual.disk_rate * times, spare, ..usual.clone() };
     // What is booked depends on how fast the disk is.
     let with_booked = |mut forecast: Forecast, numbered: &mut Numbered| {
         let mut batch = renumbered(numbered);
         match fitting(&batch, &usual, situation.exact) {
-            // The run is held to what makes neither the disk wait for memory, where that is slow, nor workers, where it is fast. It books
-            // as much whichever it is.
+            // The run is held to what it comes to whether the disk is slow or fast, so that it books as much whichever it is.
             Some(within) => {
                 let loads = batch.class.contains(&Class::Source) || usual.kept.iter().any(|kept| !kept.resident);
+                let mut beside = 0;
                 let mut at = |loads: Option<u32>, times: f64| {
                     batch.within = Some(Within { loads, ..within.clone() });
-                    simulate(&batch, &disk(times)).map_or(0, |forecast| forecast.peak_bytes)
+                    let forecast = simulate(&batch, &disk(times)).unwrap_or_default();
+                    beside = forecast.beside_bytes.max(beside);
+                    forecast.peak_bytes
                 };
                 let slow = at(None, if loads { SLOW } else { 1.0 });
-                let fast = if loads { at(Some(1), FAST) } else { 0 };
-                let bytes = slow.max(fast).max(within.course.most());
+                let fast = if loads { at(Some(1), FAST) } else { slow };
+                let bytes = slow.min(fast).max(within.course.most());
                 // What waits to be used again is given back before the run books more.
-                forecast.booked_bytes = bytes;
+                (forecast.booked_bytes, forecast.beside_bytes) = (bytes, beside);
                 numbered.batch.within = Some(Within { bytes, ..within });
             }
             None => {
                 for times in [1.0, FAST, SLOW] {
-                    let booked = simulate(&batch, &disk(times)).map_or(0, |forecast| forecast.booked_bytes);
-                    forecast.booked_bytes = forecast.booked_bytes.max(booked);
+                    let other = simulate(&batch, &disk(times)).unwrap_or_default();
+                    forecast.booked_bytes = forecast.booked_bytes.max(other.booked_bytes);
+                    forecast.beside_bytes = forecast.beside_bytes.max(other.beside_bytes);
                 }
             }
         }
@@ -126,10 +129,15 @@ pub(crate) fn plan(table: &TaskTable, kept: &[u32], keep: &[u32], situation: &Si
         Some((order, forecast)) if order == choice.order => Some(forecast),
         _ => simulated(&numbered),
     };
-    let forecast = forecast.map(|forecast| with_booked(forecast, &mut numbered));
+    // The run writes in time what it is known to spill.
     if let Some(forecast) = &forecast {
         numbered.batch.will_spill = forecast.will_spill.clone();
     }
+    let forecast = match forecast {
+        Some(forecast) if !forecast.will_spill.is_empty() => simulated(&numbered).or(Some(forecast)),
+        forecast => forecast,
+    };
+    let forecast = forecast.map(|forecast| with_booked(forecast, &mut numbered));
     debug_assert!(kept.is_empty() || kept.iter().any(|id| *id != NOT_KEPT));
     let range = range(&renumbered(&numbered), &numbered, situation);
     Planned { numbered, chosen: choice.name, forecast, range }
@@ -145,7 +153,7 @@ fn fitting(batch: &Batch, setup: &Setup, exact: bool) -> Option<Within> {
 fn range(batch: &Batch, numbered: &Numbered, situation: &Situation<'_>) -> Option<(u64, Option<u64>)> {
     let sizes = situation.sizes?;
     let of = |place: u32| sizes.get(place as usize).copied().unwrap_or(SizeRange::exactly(0));
-    let (most_waiting, waiting) = situation.waiting;
+    let spare = situation.spare;
     let setup = Setup {
         kept: situation.kept.iter().map(|(_, kept)| *kept).collect(),
         ..Setup::new(situation.bound, situation.workers, situation.io_threads)
@@ -174,7 +182,7 @@ fn range(batch: &Batch, numbered: &Numbered, situation: &Situation<'_>) -> Optio
     let mut highest = 0;
     for times in [1.0, FAST, SLOW] {
         let disk_rate = setup.disk_rate * times;
-        highest = highest.max(booked(&most, Setup { disk_rate, most_waiting, waiting, gives: gives.clone(), ..setup.clone() })?);
+        highest = highest.max(booked(&most, Setup { disk_rate, spare, gives: gives.clone(), ..setup.clone() })?);
     }
     Some((least, Some(highest)))
 }

@@ -24,8 +24,8 @@ mod windows;
 pub use crate::policy::Eviction;
 pub(crate) use batch::{NOT_KEPT, Numbered};
 pub(crate) use bound::{
-    SLAB_SLACK, asked_for_more, booked, booked_bytes, bound_within, does_not_fit, held_by_objects, held_unwritten, limit_for, policy_bound,
-    slabs,
+    asked_for_more, booked, booked_bytes, bound_within, does_not_fit, held_by_objects, held_unwritten, limit_for, policy_bound, slabs,
+    spare,
 };
 pub use choose::{Choice, Cost, choose};
 pub(crate) use forecast::{Planned, plan};

@@ -1,7 +1,7 @@
 //! An engine as it stands, for planning: borrowed for the plan of a run, owned for plans of what might be.
 
 use super::SizeRange;
-use crate::policy::Kept;
+use crate::policy::{Kept, Spare};
 
 /// What planning starts from.
 #[derive(Clone, Copy)]
@@ -20,8 +20,8 @@ pub(crate) struct Situation<'a> {
     pub(crate) forecast: bool,
     /// Whether all sizes are exact, and no task decides what comes next.
     pub(crate) exact: bool,
-    /// The bytes that wait at most to be used again, and those that do now.
-    pub(crate) waiting: (u64, u64),
+    /// What is booked beside buffers in use.
+    pub(crate) spare: Spare,
     /// Where sizes are not exact: what is known of each task's.
     pub(crate) sizes: Option<&'a [SizeRange]>,
 }
@@ -33,7 +33,7 @@ pub(crate) struct OwnedSituation {
     workers: u32,
     io_threads: u32,
     exact: bool,
-    waiting: (u64, u64),
+    spare: Spare,
     /// For each task that stands for a kept chunk, that chunk's number.
     pub(crate) numbers: Vec<u32>,
     /// The tasks whose outputs stay.
@@ -42,14 +42,14 @@ pub(crate) struct OwnedSituation {
 
 impl OwnedSituation {
     pub(crate) fn new(situation: &Situation<'_>, numbers: Vec<u32>, keep: Vec<u32>) -> Self {
-        let Situation { base, kept, workers, io_threads, exact, waiting, .. } = *situation;
-        OwnedSituation { base, kept: kept.to_vec(), workers, io_threads, exact, waiting, numbers, keep }
+        let Situation { base, kept, workers, io_threads, exact, spare, .. } = *situation;
+        OwnedSituation { base, kept: kept.to_vec(), workers, io_threads, exact, spare, numbers, keep }
     }
 
     /// The same engine with another bound.
     pub(crate) fn at(&self, bound: u64) -> Situation<'_> {
-        let OwnedSituation { base, kept, workers, io_threads, exact, waiting, .. } = self;
+        let OwnedSituation { base, kept, workers, io_threads, exact, spare, .. } = self;
         let (workers, io_threads) = (*workers, *io_threads);
-        Situation { bound, base: *base, kept, workers, io_threads, forecast: true, exact: *exact, waiting: *waiting, sizes: None }
+        Situation { bound, base: *base, kept, workers, io_threads, forecast: true, exact: *exact, spare: *spare, sizes: None }
     }
 }

@@ -19,9 +19,6 @@ const LOOK_AHEAD: usize = 8;
 /// How many tasks in order are looked at for inputs to load, where those before them have theirs.
 const FAR_AHEAD: u32 = 64;
 
-/// Loads that need less than this may all take memory that nobody has touched yet.
-const LITTLE: u64 = if cfg!(test) { 4 } else { 1 << 20 };
-
 impl Policy {
     /// The next task for a worker that has nothing to do; `None` if there is none that may start now.
     ///
@@ -109,9 +106,8 @@ impl Policy {
                         continue;
                     }
                     let bytes = self.out[input as usize];
-                    let room = self.room_for_load(bytes);
                     let ahead = if task < near { 0 } else { between };
-                    if self.used + ahead + bytes <= room && self.firm + bytes + self.unmet_need_of_head() <= room {
+                    if self.used + ahead + bytes <= self.bound && self.firm + bytes + self.unmet_need_of_head() <= self.bound {
                         self.load_ahead(input);
                     } else if task >= near {
                         return;
@@ -120,24 +116,6 @@ impl Policy {
                 between += self.out[task as usize] + self.scratch_of(task);
             }
             task += 1;
-        }
-    }
-
-    /// What may be booked in all with a load that needs so many bytes: all of the bound, or what has been in use already while
-    /// other loads take memory that has not.
-    fn room_for_load(&self, need: u64) -> u64 {
-        if self.may_grow() || need < LITTLE { self.bound } else { self.warm.min(self.bound) }
-    }
-
-    /// Whether a further load may take memory that was not in use before.
-    fn may_grow(&self) -> bool {
-        !self.gradual || self.growing.len() < (self.io_threads as usize / 2).max(1)
-    }
-
-    /// Notes that a load takes memory that was not in use `before`.
-    fn grow_for(&mut self, chunk: u32, before: u64) {
-        if self.gradual && self.may_grow() && self.warm > before && self.out[chunk as usize] >= LITTLE {
-            self.growing.push(chunk);
         }
     }
 
@@ -166,10 +144,9 @@ impl Policy {
 
     /// Loads a chunk for which there is room.
     pub(super) fn load_ahead(&mut self, chunk: u32) {
-        let (before, bytes) = (self.warm, self.out[chunk as usize]);
+        let bytes = self.out[chunk as usize];
         self.hold(bytes);
         self.firm += bytes;
-        self.grow_for(chunk, before);
         self.begin_load(chunk);
     }
 
@@ -192,11 +169,10 @@ impl Policy {
             }
         }
         let need = own + absent;
-        if self.pressure && !self.make_room(task, need, head, absent > 0) {
+        if self.pressure && !self.make_room(task, need, head) {
             self.unpin_inputs(task);
             return Admission::Refused;
         }
-        let before = self.warm;
         self.hold(need);
         self.firm += need;
         let mut loads = 0;
@@ -204,7 +180,6 @@ impl Policy {
             let input = self.inputs[at];
             match self.state[input as usize] {
                 State::Absent => {
-                    self.grow_for(input, before);
                     self.begin_load(input);
                     loads += 1;
                 }
@@ -220,7 +195,7 @@ impl Policy {
     }
 
     /// Whether there are `need` bytes for `task`, whose inputs are pinned; evicts what it may for that.
-    fn make_room(&mut self, task: u32, need: u64, head: bool, loads: bool) -> bool {
+    fn make_room(&mut self, task: u32, need: u64, head: bool) -> bool {
         if !head {
             let reserve = self.unmet_need_of_head();
             if self.firm + need + reserve > self.bound {
@@ -229,8 +204,7 @@ impl Policy {
         }
         // What was loaded ahead for the very next tasks is not dropped for one after them: it would be loaded again at once.
         let keep = if head { task } else { task.max(self.head.saturating_add(LOOK_AHEAD as u32 - 1)) };
-        let room = if loads { self.room_for_load(need) } else { self.bound };
-        while self.used + need > room {
+        while self.used + need > self.bound {
             if !self.drop_clean(task, keep) {
                 break;
             }

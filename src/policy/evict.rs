@@ -184,7 +184,21 @@ impl Policy {
             (self.candidate(CLEAN), self.candidate(DIRTY))
         };
         let times = self.eviction.dirty_distance();
-        let distance = |user: u32| u64::from(user.saturating_sub(self.head));
+        let head = self.head;
+        let distance = |user: u32| u64::from(user.saturating_sub(head));
+        // What is being written already can be dropped when that has ended, and costs no more than what is clean.
+        if let Some(chunk) = self.written_behind
+            && self.state[chunk as usize] == State::Resident
+            && self.pins[chunk as usize] == 0
+            && !self.has(chunk, flag::VICTIM | flag::DOOMED)
+        {
+            let next = distance(self.next_use(chunk).unwrap_or(u32::MAX));
+            if clean.is_none_or(|(_, clean)| distance(clean) < next) && dirty.is_none_or(|(_, dirty)| distance(dirty) <= times * next) {
+                self.set(chunk, flag::VICTIM);
+                self.freeing += self.out[chunk as usize];
+                return true;
+            }
+        }
         let write = match (clean, dirty) {
             (None, None) => return false,
             (Some(_), None) => false,

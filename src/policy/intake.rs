@@ -28,9 +28,6 @@ impl Policy {
     fn begin(&mut self, batch: &Batch, out: Cow<'_, [u64]>) -> RunId {
         let id = self.next_run;
         self.next_run += 1;
-        if self.runs.iter().all(|run| run.over) {
-            self.warm = self.used;
-        }
         self.follow(batch, self.len());
         self.runs.push(Run { id, left: 0, io: 0, cancelled: false, solo: false, over: false });
         self.try_writing_again();

@@ -116,8 +116,6 @@ pub(crate) struct Policy {
     pub(super) speculative_spill: bool,
     pub(super) eviction: Eviction,
     pub(super) recency: Recency,
-    /// Whether memory that was not in use before is taken for few loads at a time: see [`Policy::touched`].
-    pub(super) gradual: bool,
 
     pub(super) input_start: Vec<u32>,
     pub(super) inputs: Vec<u32>,
@@ -143,10 +141,6 @@ pub(crate) struct Policy {
     pub(super) used: u64,
     pub(super) firm: u64,
     pub(super) peak: u64,
-    /// The most that was booked at a time since nothing was; what is booked beyond it is memory that nobody has touched yet.
-    pub(super) warm: u64,
-    /// The chunks that are being loaded into memory that nobody has touched yet.
-    pub(super) growing: Vec<u32>,
     /// Where the run that is under way is alone and its order fits: then nothing is evicted.
     pub(super) following: Option<Following>,
     /// What everything would take if nothing were ever dropped; while that is within the bound, nothing is evicted.
@@ -158,6 +152,8 @@ pub(crate) struct Policy {
     pub(super) unused: [Bitset; 2],
     /// Chunks to be written when the disk is idle.
     pub(super) behind: VecDeque<u32>,
+    /// The one of them that is being written.
+    pub(super) written_behind: Option<u32>,
     /// Chunks whose write has failed; it is tried again in the next run.
     pub(super) unwritten: FxHashSet<u32>,
     /// Bytes that are being written and are to be dropped then.
@@ -186,7 +182,6 @@ impl Policy {
             speculative_spill: false,
             eviction: Eviction::default(),
             recency: Recency::default(),
-            gradual: false,
             input_start: vec![0],
             inputs: Vec::new(),
             out: Vec::new(),
@@ -207,14 +202,13 @@ impl Policy {
             used: 0,
             firm: 0,
             peak: 0,
-            warm: 0,
-            growing: Vec::new(),
             following: None,
             total: 0,
             pressure: false,
             evictable: Default::default(),
             unused: Default::default(),
             behind: VecDeque::new(),
+            written_behind: None,
             unwritten: FxHashSet::default(),
             freeing: 0,
             writes: 0,
@@ -238,25 +232,6 @@ impl Policy {
     /// for more bytes written.
     pub(crate) fn set_speculative_spill(&mut self, allowed: bool) {
         self.speculative_spill = allowed;
-    }
-
-    /// Whether only half of the input and output threads may load into memory that nobody has touched yet, until the driver says
-    /// that it has been [`Policy::touched`].
-    pub(crate) fn set_gradual(&mut self, gradual: bool) {
-        self.gradual = gradual;
-    }
-
-    /// Whether the memory for a chunk that is to be loaded is to be touched first, and [`Policy::touched`] be told.
-    pub(crate) fn is_growing(&self, chunk: u32) -> bool {
-        self.growing.contains(&chunk)
-    }
-
-    /// The memory for a chunk has been touched; the next load may take more that has not.
-    ///
-    /// On some machines this takes longer than to fill it from disk. Then loads that evict what could be kept are better than
-    /// loads that all wait for memory: what is kept grows only as fast as it can be touched beside them.
-    pub(crate) fn touched(&mut self, chunk: u32) {
-        self.growing.retain(|growing| *growing != chunk);
     }
 
     /// Changes the bound. Where more is booked than that, tasks start again when enough of it has been evicted.
@@ -306,7 +281,6 @@ impl Policy {
     pub(super) fn hold(&mut self, bytes: u64) {
         self.used += bytes;
         self.peak = self.peak.max(self.used);
-        self.warm = self.warm.max(self.used);
     }
 
     /// A worker has run `task`.

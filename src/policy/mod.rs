@@ -22,4 +22,4 @@ pub(crate) use course::{Course, Within};
 pub use evict::Eviction;
 pub(crate) use machine::{Action, Finished, Policy};
 pub(crate) use run::{Ended, Kept, RunId};
-pub(crate) use simulator::{Forecast, Setup, simulate};
+pub(crate) use simulator::{Forecast, Setup, Spare, simulate};

@@ -268,7 +268,6 @@ impl Policy {
         let mut fresh = Policy::with_kept(self.bound, self.workers, self.io_threads, &chunks);
         fresh.next_run = self.next_run;
         fresh.speculative_spill = self.speculative_spill;
-        fresh.gradual = self.gradual;
         fresh.eviction = self.eviction;
         fresh.actions = std::mem::take(&mut self.actions);
         fresh.peak = self.peak;

@@ -7,9 +7,11 @@
 //!             0 ------------------------------> seconds
 //! ```
 
+pub(crate) use self::memory::Spare;
+
 use self::memory::Memory;
 use super::machine::{Action, Finished};
-use super::{Batch, Eviction, Kept, Policy};
+use super::{Batch, Class, Eviction, Kept, Policy};
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 
@@ -28,10 +30,8 @@ pub(crate) struct Setup {
     pub(crate) work_rate: f64,
     /// Bytes a second that the disk reads or writes, all threads together.
     pub(crate) disk_rate: f64,
-    /// The bytes that wait at most to be used again; 0 where nobody asks for what is booked.
-    pub(crate) most_waiting: u64,
-    /// The bytes that wait from before.
-    pub(crate) waiting: u64,
+    /// What is booked beside buffers in use.
+    pub(crate) spare: Spare,
     /// Which chunk leaves memory first.
     pub(crate) eviction: Eviction,
     /// What each task gives, where that is not what it is booked for.
@@ -48,8 +48,7 @@ impl Setup {
             kept: Vec::new(),
             work_rate: 4e9,
             disk_rate: 1.5e9,
-            most_waiting: 0,
-            waiting: 0,
+            spare: Spare::default(),
             eviction: Eviction::default(),
             gives: Vec::new(),
         }
@@ -65,6 +64,8 @@ pub(crate) struct Forecast {
     pub(crate) peak_bytes: u64,
     /// The most bytes in buffers and waiting to be used again at a time.
     pub(crate) booked_bytes: u64,
+    /// The most bytes beside them at a time: what slabs hold beside small buffers, and what loads are put together from.
+    pub(crate) beside_bytes: u64,
     /// Bytes written to the spill area, once each chunk.
     pub(crate) spilled_bytes: u64,
     /// Bytes read back from there.
@@ -101,7 +102,12 @@ pub(crate) fn simulate(batch: &Batch, setup: &Setup) -> Option<Forecast> {
     let mut resident: Vec<bool> = setup.kept.iter().map(|kept| kept.resident).collect();
     resident.resize(resident.len() + batch.len(), false);
     let live = setup.kept.iter().filter(|kept| kept.resident).map(|kept| kept.bytes).sum();
-    let mut memory = Memory::new(setup.most_waiting, live, setup.waiting);
+    let mut memory = Memory::new(setup.spare, live);
+    // A source is not booked for what it is put together from.
+    let stage_of = |chunk: u32| {
+        let place = chunk.checked_sub(base).map(|place| place as usize).filter(|place| batch.class.get(*place) == Some(&Class::Source));
+        place.and_then(|place| batch.scratch.get(place)).copied().unwrap_or(0)
+    };
     let nanoseconds = |seconds: f64| (seconds * 1e9) as u64;
     loop {
         while idle > 0
@@ -110,7 +116,7 @@ pub(crate) fn simulate(batch: &Batch, setup: &Setup) -> Option<Forecast> {
             idle -= 1;
             forecast.tasks += 1;
             memory.take(policy.bytes_of(task));
-            memory.take(policy.scratch_of(task));
+            memory.take_scratch(policy.scratch_of(task));
             resident[task as usize] = true;
             let end = clock + policy.need_of(task) as f64 / setup.work_rate + 1e-7;
             events.push(Reverse((nanoseconds(end), sequence, Event::Ran(task))));
@@ -121,6 +127,7 @@ pub(crate) fn simulate(batch: &Batch, setup: &Setup) -> Option<Forecast> {
             let (chunk, event) = match action {
                 Action::Load(chunk) => {
                     memory.take(policy.bytes_of(chunk));
+                    memory.begin_load(stage_of(chunk), u64::from(setup.io_threads.max(1)));
                     resident[chunk as usize] = true;
                     (chunk, Event::Loaded(chunk))
                 }
@@ -145,7 +152,7 @@ pub(crate) fn simulate(batch: &Batch, setup: &Setup) -> Option<Forecast> {
         match event {
             Event::Ran(task) => {
                 idle += 1;
-                memory.give(policy.scratch_of(task));
+                memory.give_scratch(policy.scratch_of(task));
                 let booked = policy.bytes_of(task);
                 let gives = task.checked_sub(base).and_then(|task| setup.gives.get(task as usize)).copied().unwrap_or(booked);
                 if gives != booked {
@@ -154,7 +161,10 @@ pub(crate) fn simulate(batch: &Batch, setup: &Setup) -> Option<Forecast> {
                 }
                 policy.finished(task, Finished::Output(gives));
             }
-            Event::Loaded(chunk) => policy.loaded(chunk, true),
+            Event::Loaded(chunk) => {
+                memory.end_load();
+                policy.loaded(chunk, true);
+            }
             Event::Written(chunk) => policy.written(chunk, true),
         }
     }
@@ -163,6 +173,7 @@ pub(crate) fn simulate(batch: &Batch, setup: &Setup) -> Option<Forecast> {
     }
     forecast.peak_bytes = policy.peak();
     forecast.booked_bytes = memory.peak();
+    forecast.beside_bytes = memory.most_beside();
     forecast.spilled_bytes = policy.totals.written - written;
     forecast.reread_bytes = policy.totals.read_back - read_back;
     forecast.source_bytes = policy.totals.source_read;

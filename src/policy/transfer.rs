@@ -8,7 +8,6 @@ impl Policy {
     pub(crate) fn loaded(&mut self, chunk: u32, success: bool) {
         let i = chunk as usize;
         self.io_under_way -= 1;
-        self.touched(chunk);
         if let Some(run) = self.run_of(chunk) {
             run.io -= 1;
         }
@@ -39,6 +38,11 @@ impl Policy {
         self.check_end_of(chunk);
     }
 
+    /// Whether a chunk that is being loaded or written is to be forgotten when that has ended.
+    pub(crate) fn is_doomed(&self, chunk: u32) -> bool {
+        self.has(chunk, flag::DOOMED)
+    }
+
     /// A write has ended. Where it failed, the chunk stays in memory, and nobody tries to write it again before the next run begins. The
     /// driver is to cancel the run that the chunk belongs to; other runs may do without what it takes.
     pub(crate) fn written(&mut self, chunk: u32, success: bool) {
@@ -53,6 +57,7 @@ impl Policy {
             self.freeing -= self.out[i];
         }
         self.clear(chunk, flag::WRITING | flag::VICTIM);
+        self.written_behind = self.written_behind.filter(|written| *written != chunk);
         if success {
             self.set(chunk, flag::CLEAN);
             self.totals.written += self.out[i];
@@ -95,6 +100,7 @@ impl Policy {
         {
             if self.state[chunk as usize] == State::Resident && !self.has(chunk, flag::CLEAN | flag::WRITING) && self.pressure {
                 self.begin_write(chunk);
+                self.written_behind = Some(chunk);
             }
         }
     }

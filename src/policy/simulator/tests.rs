@@ -217,7 +217,6 @@ fn play(seed: u64) {
         runs: Vec::new(),
     };
     world.policy.set_speculative_spill(dice.roll(2) == 0);
-    world.policy.set_gradual(dice.roll(2) == 0);
     let fails = world.fails;
     let puts_back = dice.roll(4) == 0;
     // Now and then a load or a write fails, as the driver meets that: it cancels the runs that need the chunk.
@@ -276,13 +275,6 @@ fn play(seed: u64) {
         {
             world.add(&batch, first.len(), dice.roll(4) == 0);
             continue;
-        }
-        if let Some(chunk) = world.loading.last().copied()
-            && dice.roll(3) == 0
-        {
-            world.policy.touched(chunk);
-            while world.start(&mut dice) {}
-            world.act();
         }
         let choices = world.running.len() + world.loading.len() + world.writing.len();
         if choices == 0 {
@@ -483,27 +475,29 @@ fn actions(policy: &mut Policy) -> Vec<Action> {
 }
 
 #[test]
-fn while_memory_is_being_touched_loads_take_what_was_in_use_before() {
-    for touched in [true, false] {
-        let mut policy = Policy::new(46, 1, 2);
-        policy.set_gradual(true);
-        policy.extend(&readers(4, 1, &[0, 1, 2, 3, 0, 0, 0, 0, 0, 0, 0, 0, 1, 2, 3]));
-        assert_eq!(policy.pick(None), None);
-        assert_eq!(actions(&mut policy)[..2], [Action::Load(0), Action::Load(1)]);
-        assert!(policy.is_growing(0) && !policy.is_growing(1));
-        if touched {
-            policy.touched(0);
-            assert!(!policy.is_growing(0));
-        }
-        policy.loaded(1, true);
-        assert_eq!(policy.pick(None), Some(5));
-        policy.finished(5, Finished::Output(1));
-        let before = actions(&mut policy);
-        assert_eq!(policy.pick(None), None);
-        let after = [before, actions(&mut policy)].concat();
-        assert_eq!(after.contains(&Action::Drop(1)), !touched, "{after:?}");
-        assert!(after.contains(&Action::Load(3)));
-    }
+fn what_is_being_written_in_time_makes_room_for_others() {
+    let batch = Batch {
+        input_start: vec![0, 0, 0, 0, 1, 2],
+        inputs: vec![1, 0],
+        out: vec![10, 10, 15, 1, 1],
+        scratch: vec![0; 5],
+        class: vec![Class::Task; 5],
+        will_spill: vec![0],
+        ..Batch::default()
+    };
+    let mut policy = Policy::new(30, 1, 1);
+    policy.extend(&batch);
+    assert_eq!(policy.pick(None), Some(0));
+    policy.finished(0, Finished::Output(10));
+    assert_eq!(actions(&mut policy), [Action::Write(0)]);
+    assert_eq!(policy.pick(None), Some(1));
+    policy.finished(1, Finished::Output(10));
+    // There is no room for task 2 until chunk 0 has been written: no other one is written for it.
+    assert_eq!(policy.pick(None), None);
+    assert_eq!(actions(&mut policy), []);
+    policy.written(0, true);
+    assert_eq!(policy.pick(None), Some(2));
+    assert_eq!(actions(&mut policy), [Action::Drop(0)]);
 }
 
 #[test]

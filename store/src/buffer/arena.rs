@@ -2,11 +2,12 @@
 
 use super::mapping::{Mapping, PAGE};
 use super::pool::{self, Pool};
-use super::slab::{CLASSES, Class, LARGEST, class_of, class_size, slab_size};
+use super::slab::{CLASSES, Class, LARGEST, PAGED, SMALL, class_of, class_size, slab_size};
 use super::unique::{BufferMut, Memory};
 use crate::ledger::Reclaim;
 use crate::{Error, ErrorKind, Ledger, Result};
 use parking_lot::Mutex;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Weak};
 
 /// Buffers of at least this many bytes have mappings of their own.
@@ -15,6 +16,9 @@ const MAPPED: usize = pool::LEAST;
 /// The most bytes that wait in a pool, unless told otherwise: a few of the largest automatic chunks. On a virtual machine memory
 /// that the host has to provide first takes longer to touch than to fill from disk.
 const POOL: u64 = 96 << 20;
+
+/// The most bytes that slabs may hold beside the small buffers in them, where a buffer can do without.
+const SLACK: u64 = 4 << 20;
 
 /// With this many mappings in the process, buffers of up to 2 MiB share mappings of 16 MiB.
 const MANY_MAPS: usize = 4096;
@@ -46,6 +50,8 @@ pub(super) struct Home {
     many_maps: usize,
     // Lock order: a class, then the pool. Nothing is mapped or unmapped under the lock of the pool.
     pool: Mutex<Pool>,
+    /// What slabs of small buffers hold beside them.
+    slack: AtomicU64,
     classes: [Mutex<Class>; CLASSES],
 }
 
@@ -68,7 +74,7 @@ impl Arena {
 
     fn with(ledger: Ledger, pool_bytes: Option<u64>, many_maps: usize) -> Self {
         let classes = std::array::from_fn(|_| Mutex::new(Class::default()));
-        let home = Arc::new(Home { ledger, pool_bytes, many_maps, pool: Mutex::new(Pool::default()), classes });
+        let home = Arc::new(Home { ledger, pool_bytes, many_maps, pool: Mutex::new(Pool::default()), slack: 0.into(), classes });
         let weak: Weak<Home> = Arc::downgrade(&home);
         home.ledger.on_shortage(weak);
         Arena(home)
@@ -83,9 +89,10 @@ impl Arena {
     ///
     /// From 128 KiB this is what the ledger counts for the buffer's own mapping, in whole pages of 4096 bytes, and the
     /// buffer never adds more to the ledger. Below, it is the part of a slab that the buffer takes; the ledger counts
-    /// whole slabs of 512 KiB, from the first buffer that needs one to the last that leaves it, so that one buffer may
-    /// add 512 KiB and the next hundred nothing ([`Arena::slack`]). Where the ledger has no room for a slab, a small
-    /// buffer has a mapping of its own, of `len` rounded up to 4096.
+    /// whole slabs ([`Arena::slab`]), from the first buffer that needs one to the last that leaves it, so that one buffer
+    /// may add 128 KiB and the next hundred nothing ([`Arena::slack`]). Where the ledger has no room for a slab, a small
+    /// buffer has a mapping of its own, of `len` rounded up to 4096. So has one of 16 KiB and more, for which that is no
+    /// more than its part of a slab, where slabs hold [`Arena::most_slack`] beside what is in them.
     ///
     /// With more than 4096 mappings in the process, buffers of up to 2 MiB are parts of slabs of 16 MiB, too, in classes
     /// up to a quarter larger, while there is room for them.
@@ -95,6 +102,17 @@ impl Arena {
             small if small < MAPPED => class_size(class_of(small)) as u64,
             large => (large as u64).next_multiple_of(PAGE as u64),
         }
+    }
+
+    /// The bytes of the slab that a buffer of `len` bytes is a part of; none where it has a mapping of its own.
+    pub fn slab(len: usize) -> Option<u64> {
+        (1..MAPPED).contains(&len).then(|| slab_size(class_of(len)) as u64)
+    }
+
+    /// The most that slabs may come to hold beside what is in them, in an arena whose ledger has a limit of so many bytes: but for buffers of less
+    /// than 16 KiB, where these are of many sizes.
+    pub fn most_slack(limit: u64) -> u64 {
+        SLACK.min(limit / 16)
     }
 
     /// A buffer of `len` bytes, 64-byte aligned, of any content. One of 128 KiB or more is page aligned.
@@ -115,16 +133,6 @@ impl Arena {
             buffer.padded_mut().fill(0);
         }
         Ok(buffer)
-    }
-
-    /// Makes the system provide memory for a buffer of `len` bytes before it is needed, where no such memory waits already; it
-    /// then waits to be used again. Nothing happens where the ledger or the system has none.
-    pub fn touch(&self, len: usize) {
-        if let Ok(mut buffer) = self.alloc(len)
-            && buffer.is_fresh()
-        {
-            buffer.padded_mut().chunks_mut(PAGE).filter_map(<[u8]>::first_mut).for_each(|byte| *byte = 0);
-        }
     }
 
     /// The bytes that are booked and wait to be used again; they are given back before a booking is refused.
@@ -181,15 +189,30 @@ impl Home {
             Some(taken) => taken,
             None => {
                 slabs.add(self.slab(class)?, size);
+                self.has_slack(class, |slack| slack + slab_size(class) as u64);
                 slabs.take(size)?
             }
         };
+        self.has_slack(class, |slack| slack.saturating_sub(size as u64));
         Some(Memory::Part { class, part, ptr })
     }
 
+    /// What slabs of small buffers hold beside them has changed.
+    fn has_slack(&self, class: usize, change: impl Fn(u64) -> u64) {
+        if class < SMALL {
+            let _ = self.slack.fetch_update(Relaxed, Relaxed, |slack| Some(change(slack)));
+        }
+    }
+
     fn slab(&self, class: usize) -> Option<Mapping> {
-        let bytes = slab_size(class);
-        self.recycled(bytes).or_else(|| Mapping::new(bytes, self.ledger.try_book(bytes as u64)?).ok())
+        let (size, bytes) = (class_size(class), slab_size(class));
+        // Pages of their own are as good, where there are not too many mappings.
+        let paged = (PAGED..=MAPPED).contains(&size) && Mapping::count() < self.many_maps;
+        if paged && self.slack.load(Relaxed) + (bytes - size) as u64 > Arena::most_slack(self.ledger.limit()) {
+            return None;
+        }
+        let book = || if paged { self.ledger.book_unmarked(bytes as u64) } else { self.ledger.try_book(bytes as u64) };
+        self.recycled(bytes).or_else(|| Mapping::new(bytes, book()?).ok())
     }
 
     /// Takes the memory of a buffer back.
@@ -199,7 +222,9 @@ impl Home {
             Memory::Whole(mapping) => self.recycle(mapping),
             Memory::Part { class, part, .. } => {
                 let emptied = self.classes.get(class).and_then(|slabs| slabs.lock().give(part));
+                self.has_slack(class, |slack| slack + class_size(class) as u64);
                 if let Some(mapping) = emptied {
+                    self.has_slack(class, |slack| slack.saturating_sub(mapping.len() as u64));
                     self.recycle(mapping);
                 }
             }
@@ -231,7 +256,7 @@ mod tests {
     use crate::Buffer;
     use proptest::prelude::*;
 
-    const SLAB: u64 = 512 << 10;
+    const SLAB: u64 = 128 << 10;
 
     #[test]
     fn footprints_are_what_the_ledger_counts() {
@@ -297,18 +322,6 @@ mod tests {
         drop(ledger.book(16 << 20).unwrap());
         assert_eq!((arena.idle(), ledger.used()), (0, 0));
         assert!(arena.alloc(16 << 20).is_ok());
-    }
-
-    #[test]
-    fn touched_memory_waits_for_a_buffer() {
-        let arena = Arena::new(Ledger::new(16 << 20));
-        arena.touch(1 << 20);
-        assert_eq!((arena.idle(), arena.ledger().used()), (1 << 20, 1 << 20));
-        arena.touch(1 << 20);
-        assert!(!arena.alloc(1 << 20).unwrap().is_fresh());
-        assert_eq!(arena.idle(), 1 << 20);
-        arena.touch(32 << 20);
-        assert!(arena.ledger().used() <= 1 << 20);
     }
 
     #[test]

@@ -35,9 +35,18 @@ pub(super) const fn class_size(class: usize) -> usize {
     (5 + quarter) << (power - 2)
 }
 
+/// Smaller parts are of slabs of 128 KiB; those of this size and more take whole pages, so that they need no slab.
+pub(super) const PAGED: usize = 16 << 10;
+
 /// The bytes of a slab of `class`.
 pub(super) const fn slab_size(class: usize) -> usize {
-    if class < SMALL { 512 << 10 } else { 16 << 20 }
+    if class_size(class) < PAGED {
+        128 << 10
+    } else if class < SMALL {
+        512 << 10
+    } else {
+        16 << 20
+    }
 }
 
 const _: () = assert!(class_size(SMALL - 1) == pool::LEAST && class_size(CLASSES - 1) == LARGEST);
