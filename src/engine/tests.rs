@@ -223,7 +223,7 @@ fn engine(mib: u64, threads: usize) -> Engine {
 /// The same, with threads and files of the test's own.
 fn engine_on(host: Host, mib: u64, threads: usize) -> Engine {
     // Tests share a process: each would take the others' memory for the program's own.
-    let host = Host { measure: |_| Ok(()), ..host };
+    let host = Host { measure: |_| Ok(()), measure_under_way: |_, _, _| Ok(false), ..host };
     let scheduler = if threads == 0 { Scheduler::Sync } else { Scheduler::Threads };
     let mut memory = ((mib + 48) << 20) + chunkstore_store::resident_bytes();
     loop {

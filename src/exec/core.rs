@@ -269,16 +269,25 @@ impl Core {
         self.state.lock().runs.is_empty()
     }
 
-    /// Measures anew what the process takes beside what is booked, and sets the bound by that; whether it did.
-    /// Not while runs are under way, which were admitted by what was measured before.
+    /// Measures anew what the process takes beside what is booked, and sets the bound by that; whether it did. While runs are under way, as far as
+    /// their tasks still fit.
     pub(crate) fn remeasure(&self) -> Result<bool> {
+        let mut garbage = Garbage::default();
         let mut state = self.state.lock();
-        if !state.runs.is_empty() {
-            return Ok(false);
+        let measured = match state.runs.iter().filter(|run| run.ended.is_none()).map(|run| run.largest).max() {
+            None if state.runs.is_empty() => (self.host.measure)(&self.lease).map(|()| true)?,
+            largest => {
+                // What is set aside is booked before it is used.
+                let reserved = state.reserved + self.spill.reserved_bytes();
+                (self.host.measure_under_way)(&self.lease, reserved, plan::limit_for(largest.unwrap_or(0), reserved))?
+            }
+        };
+        if measured {
+            state.set_bound(self);
+            state.act(self, &mut garbage);
         }
-        (self.host.measure)(&self.lease)?;
-        state.set_bound(self);
-        Ok(true)
+        drop(state);
+        Ok(measured)
     }
 
     /// The bytes that tasks may use.

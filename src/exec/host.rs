@@ -14,6 +14,8 @@ pub(crate) type Body = Box<dyn FnOnce() + Send>;
 pub(crate) struct Host {
     /// Measures anew what the process holds beside what is booked, and sets the limit of the lease by that.
     pub(crate) measure: fn(&Lease) -> Result<()>,
+    /// The same while runs are under way: see [`Lease::remeasure_under_way`].
+    pub(crate) measure_under_way: fn(&Lease, u64, u64) -> Result<bool>,
     /// How short memory is; none where the system does not tell.
     pub(crate) pressure: fn() -> Option<MemoryPressure>,
     /// Starts a thread of a name.
@@ -30,6 +32,7 @@ impl Default for Host {
     fn default() -> Self {
         Host {
             measure: |lease| Ok(lease.remeasure().map(|_| ())?),
+            measure_under_way: |lease, untouched, least| Ok(lease.remeasure_under_way(untouched, least)?),
             pressure: memory_pressure,
             spawn: |name, body| std::thread::Builder::new().name(name).stack_size(STACK).spawn(body),
             files: Arc::new(FileBackend::new()),

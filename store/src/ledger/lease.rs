@@ -30,6 +30,8 @@ pub struct Lease {
     ledger: Ledger,
     memory: AtomicU64,
     base: AtomicU64,
+    /// The base when it was last measured by [`Lease::remeasure`].
+    settled: AtomicU64,
 }
 
 impl Ledger {
@@ -45,7 +47,7 @@ impl Ledger {
         let limit = limit_of(memory, base, external)?;
         let ledger = Ledger::leased(limit + external);
         leases.push(ledger.counters());
-        Ok(Lease { ledger, memory: memory.into(), base: base.into() })
+        Ok(Lease { ledger, memory: memory.into(), base: base.into(), settled: base.into() })
     }
 }
 
@@ -112,9 +114,34 @@ impl Lease {
         let most = resident_bytes().saturating_sub(external);
         let base = if idle { now } else { now.max(self.base().min(most)) };
         let limit = limit_of(self.memory(), base, external)?;
+        self.settled.store(base, Relaxed);
         self.base.store(base, Relaxed);
         self.ledger.set_limit(limit + external);
         Ok(limit)
+    }
+
+    /// Measures the base while work is under way, for which the ledger is to keep a limit of at least `least`; false where that would not be kept, and all
+    /// stays as it was.
+    ///
+    /// A base that has grown is taken over, though what has grown may be memory that tasks hold for the moment. So it shrinks again, though not below what
+    /// was measured last without any work, or below what is sure where `untouched` of what is booked is not in memory yet.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Unsupported`] where the system does not tell how much memory the process uses.
+    pub fn remeasure_under_way(&self, untouched: u64, least: u64) -> Result<bool> {
+        let leases = LEASES.lock();
+        let now = base(&leases)?;
+        let external = external_bytes();
+        let surely = self.settled.load(Relaxed).max(now.saturating_add(untouched));
+        let base = now.max(self.base().min(surely));
+        match limit_of(self.memory(), base, external) {
+            Ok(limit) if limit >= least => {
+                self.base.store(base, Relaxed);
+                self.ledger.set_limit(limit + external);
+                Ok(true)
+            }
+            _ => Ok(false),
+        }
     }
 }
 
@@ -173,6 +200,21 @@ mod tests {
         drop(external);
         assert!(lease.ledger().limit() > most - (1 << 36));
         assert!(lease.remeasure().unwrap() <= 1 << 40);
+    }
+
+    #[test]
+    fn what_the_program_holds_is_seen_while_work_is_under_way() {
+        let lease = Ledger::lease(1 << 40).unwrap();
+        let (limit, base) = (lease.ledger().limit(), lease.base());
+        let held = vec![1u8; 512 << 20];
+        assert!(!lease.remeasure_under_way(0, 1 << 40).unwrap() && lease.base() == base, "so much cannot be kept");
+        assert!(lease.remeasure_under_way(0, 1 << 30).unwrap());
+        // Other tests take and give at the same time.
+        assert!(lease.base() > base + (256 << 20) && lease.ledger().limit() < limit, "{} {base}", lease.base());
+        drop(held);
+        assert!(lease.remeasure_under_way(1 << 39, 1 << 30).unwrap() && lease.base() > base + (256 << 20), "it may be untouched");
+        assert!(lease.remeasure_under_way(0, 1 << 30).unwrap());
+        assert!(lease.base() < base + (256 << 20), "{} {base}", lease.base());
     }
 
     #[test]
