@@ -2,3 +2,4 @@
 
 mod bag;
 mod delayed;
+mod maps;
