@@ -91,7 +91,7 @@ impl Arena {
     /// buffer never adds more to the ledger. Below, it is the part of a slab that the buffer takes; the ledger counts
     /// whole slabs ([`Arena::slab`]), from the first buffer that needs one to the last that leaves it, so that one buffer
     /// may add 128 KiB and the next hundred nothing ([`Arena::slack`]). Where the ledger has no room for a slab, a small
-    /// buffer has a mapping of its own, of `len` rounded up to 4096. So has one of 16 KiB and more, for which that is no
+    /// buffer has a mapping of its own, of `len` rounded up to 4096, as it has where all there is are less than 2 MiB. So has one of 16 KiB and more, for which that is no
     /// more than its part of a slab, where slabs hold [`Arena::most_slack`] beside what is in them.
     ///
     /// With more than 4096 mappings in the process, buffers of up to 2 MiB are parts of slabs of 16 MiB, too, in classes
@@ -206,9 +206,10 @@ impl Home {
 
     fn slab(&self, class: usize) -> Option<Mapping> {
         let (size, bytes) = (class_size(class), slab_size(class));
-        // Pages of their own are as good, where there are not too many mappings.
+        let most = Arena::most_slack(self.ledger.limit());
+        // Pages of their own are as good, where there are not too many mappings; and better, where a slab would be a large part of all there is.
         let paged = (PAGED..=MAPPED).contains(&size) && Mapping::count() < self.many_maps;
-        if paged && self.slack.load(Relaxed) + (bytes - size) as u64 > Arena::most_slack(self.ledger.limit()) {
+        if paged && self.slack.load(Relaxed) + (bytes - size) as u64 > most || class < SMALL && bytes as u64 > most {
             return None;
         }
         let book = || if paged { self.ledger.book_unmarked(bytes as u64) } else { self.ledger.try_book(bytes as u64) };
