@@ -45,7 +45,8 @@ pub struct Choice {
     pub name: &'static str,
     /// All tasks, inputs before users.
     pub order: Vec<u32>,
-    /// What `evaluate` said; none where everything fits at once and nothing was compared.
+    /// What `evaluate` said; none where everything fits at once and nothing was compared, and where a graph is too large to evaluate two orders and the peak
+    /// has decided.
     pub cost: Option<Cost>,
 }
 

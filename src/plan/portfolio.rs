@@ -46,6 +46,9 @@ pub(super) const CANDIDATES: [Candidate; 14] = [
     ("steps, earliest first", 16, |links, descent| tiles(links, descent, Taste { tie: Tie::Earliest, ..STEPS }, &[])),
 ];
 
+/// Those that a graph gets which is too large to simulate two of them.
+const CHEAP: [&str; 3] = ["postorder", "greedy, sources last", "tiles"];
+
 /// The candidates of the second stage.
 pub(super) const SECOND: [FromPlaces; 12] = [
     ("tree, by place", 12, liu),
@@ -159,8 +162,10 @@ impl<'a, E: FnMut(&[u32]) -> Cost> Portfolio<'a, E> {
     /// Tries candidates until one costs nothing or enough have been tried.
     pub(super) fn run(&mut self) {
         let descent = Descent::new(self.links);
+        if self.by_peak(&descent) {
+            return;
+        }
         let mut made = Vec::new();
-        self.by_peak(&descent);
         for (name, weight, make) in CANDIDATES {
             if self.may(weight) || self.best.is_none() {
                 let mut order = make(self.links, &descent);
@@ -190,16 +195,20 @@ impl<'a, E: FnMut(&[u32]) -> Cost> Portfolio<'a, E> {
         self.reductions_first();
     }
 
-    /// Where there is time for one simulation, it is that of the candidate with the lesser peak of those that win most often.
-    fn by_peak(&mut self, descent: &Descent) {
-        let [first, second, ..] = CANDIDATES;
-        let making = first.1 + second.1 + 2 * PEAK;
-        if self.bound == 0 || self.left < making || self.left >= first.1 + second.1 + 2 * self.evaluation {
-            return;
+    /// Where there is no time to simulate two orders, the one with the least peak is taken, of candidates that are cheap to make; whether that was so.
+    fn by_peak(&mut self, descent: &Descent) -> bool {
+        let cheap = || CHEAP.iter().filter_map(|cheap| CANDIDATES.iter().find(|(name, ..)| name == cheap));
+        let making: usize = cheap().take(2).map(|(_, weight, _)| weight + PEAK).sum();
+        if self.bound == 0 || self.left < making || self.left >= making + 2 * self.evaluation {
+            return false;
         }
-        self.left -= making;
+        self.evaluation = PEAK;
         let mut least: Option<(u64, &'static str, Vec<u32>)> = None;
-        for (name, _, make) in [first, second] {
+        for (name, weight, make) in cheap() {
+            if self.left < weight + PEAK {
+                break;
+            }
+            self.left -= weight + PEAK;
             let order = make(self.links, descent);
             let peak = peak(self.shape, &order);
             if least.as_ref().is_none_or(|(known, ..)| peak < *known) {
@@ -209,18 +218,14 @@ impl<'a, E: FnMut(&[u32]) -> Cost> Portfolio<'a, E> {
                 break;
             }
         }
-        match least {
-            // What fits costs nothing, and need not be simulated.
-            Some((peak, name, order)) if peak <= self.bound => {
-                let cost = Cost { spilled: 0, reread: 0, peak };
-                self.best = Some(Choice { name, order, cost: Some(cost) });
-            }
-            Some((_, name, order)) => {
-                let order = while_hot(self.links, &order);
-                self.consider(name, order);
-            }
-            None => {}
-        }
+        let Some((_, name, order)) = least else { return false };
+        let order = self.settle(order);
+        let peak = peak(self.shape, &order);
+        self.best = Some(match peak <= self.bound {
+            true => Choice { name, order, cost: Some(Cost { spilled: 0, reread: 0, peak }) },
+            false => Choice { name, order: while_hot(self.links, &order), cost: None },
+        });
+        true
     }
 
     /// The second stage and windows, as long as they find something.
@@ -405,11 +410,12 @@ impl<'a, E: FnMut(&[u32]) -> Cost> Portfolio<'a, E> {
         let mut least = peak(self.shape, &order);
         let mut settled = order;
         let passes: [Pass; 3] = [|links, order| just_in_time(links, order, 0), |links, order| just_in_time(links, order, 1), at_once];
-        // Each pass is linear; large graphs get each once.
+        // Each pass is linear; large graphs get each once, and the largest none after one that is of no use.
         let most = if self.size < 300_000 { 4 * passes.len() } else { passes.len() };
+        let most_idle = if self.size < LARGE { passes.len() } else { 1 };
         let mut idle = 0;
         for pass in passes.iter().cycle().take(most) {
-            if least <= self.bound || idle == passes.len() || self.left < PASS + self.evaluation {
+            if least <= self.bound || idle == most_idle || self.left < PASS + self.evaluation {
                 break;
             }
             self.left -= PASS;
