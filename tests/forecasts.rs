@@ -181,6 +181,23 @@ fn facts_are_as_forecast_within_any_room() {
     measure(&[1, 2], &[1 << 30, 160 * MIB, 80 * MIB, 64 * MIB]);
 }
 
+/// What is fused with the reading of a file counts as read, too.
+#[test]
+fn bytes_that_tasks_read_themselves_are_facts() {
+    let _alone = alone();
+    file();
+    let engine = engine(2, 64 * MIB);
+    for job in [opened([256, 4096]).map_blocks(|block| block.to_owned() * 2.0), opened([256, 4096])] {
+        let job = (&job + job.mean(0)).max(..).item_collection();
+        let explain = engine.explain(&job).unwrap();
+        engine.compute(&job).unwrap();
+        let run = engine.last_run().unwrap();
+        // A source's buffer has whole pages of the file.
+        let (told, read) = (explain.read_bytes, run.source_bytes);
+        assert!(told > 0 && read.abs_diff(told) < told / 100, "{read} of {told}");
+    }
+}
+
 /// Of many small tasks the graph's tables are the most; what is explained is what is run.
 #[test]
 fn tables_of_graphs_are_in_the_forecast() {

@@ -119,6 +119,12 @@ impl Run {
 }
 
 impl Plan {
+    /// The bytes of files that tasks read which are no sources: what was fused with the reading of its inputs.
+    pub(crate) fn read_by_tasks(&self) -> u64 {
+        let TaskTable { load, source, .. } = &self.table;
+        load.iter().zip(source).filter(|(_, source)| !**source).map(|(load, _)| load).sum()
+    }
+
     /// The plan of a table whose tasks have been numbered.
     pub(crate) fn new(table: TaskTable, numbered: Numbered, barriers: Vec<BarrierTask>) -> Self {
         let taken = Arc::new(Taken::new(table.layers.len()));

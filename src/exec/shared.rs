@@ -182,7 +182,7 @@ impl Shared {
             tasks,
             spilled_bytes: after.spilled_bytes - before.spilled_bytes,
             reread_bytes: after.reread_bytes - before.reread_bytes,
-            source_bytes: after.source_bytes - before.source_bytes,
+            source_bytes: after.source_bytes - before.source_bytes + plans.iter().map(|plan| plan.read_by_tasks()).sum::<u64>(),
             source_reread_bytes: after.source_reread_bytes - before.source_reread_bytes,
             stored_bytes: after.stored_bytes - before.stored_bytes,
             shuffled_bytes: after.shuffled_bytes - before.shuffled_bytes,
