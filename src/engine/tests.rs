@@ -711,6 +711,34 @@ fn what_is_kept_can_be_used_while_the_disk_is_full() {
     }
 }
 
+/// Defect: a load that found no memory ended its run, though a task under way was about to give some back.
+#[test]
+fn a_load_that_finds_no_memory_waits_for_others() {
+    let given_back = Arc::new(std::sync::atomic::AtomicBool::new(false));
+    let (sets, looks) = (given_back.clone(), given_back);
+    let slow = move |task: &TaskContext<'_>, _: &[Value]| {
+        // Longer than a load is patient by itself.
+        std::thread::sleep(Duration::from_millis(600));
+        sets.store(true, SeqCst);
+        block(task, |i| i as f64)
+    };
+    let inner = read(1, N as u64 * 8);
+    let body = inner.body.clone();
+    let load = move |task: &TaskContext<'_>, inputs: &[Value]| match looks.load(SeqCst) {
+        true => body(task, inputs),
+        false => Err(Error::new(ErrorKind::OutOfMemory, "nothing is left")),
+    };
+    let loaded = Sums(Arc::new(plus_one(Arc::new(Made { body: Arc::new(load), ..inner }))));
+    let slow = Sums(Arc::new(layer("slow", vec![], 1, Arc::new(|_, _| {}), Arc::new(slow))));
+    let engine = engine(16, 2);
+    assert_eq!(engine.compute((&slow, &loaded)).unwrap(), (vec![total(0)], vec![total(0) + N as f64]));
+    // Where nobody gives anything back, it is an error after a while.
+    let never = |_: &TaskContext<'_>, _: &[Value]| Err(Error::new(ErrorKind::OutOfMemory, "nothing is left"));
+    let loaded = Sums(Arc::new(plus_one(Arc::new(Made { body: Arc::new(never), ..read(1, N as u64 * 8) }))));
+    assert_eq!(engine.compute(&loaded).unwrap_err().kind(), ErrorKind::OutOfMemory);
+    assert!(held(&engine) < 1 << 20, "{}", held(&engine));
+}
+
 /// Defect: a kept chunk that could not be read ended runs that did not need it.
 #[test]
 fn a_kept_chunk_that_is_lost_ends_only_the_runs_that_need_it() {
