@@ -51,43 +51,27 @@ const MEASURED: u64 = 4 << 20;
 pub(super) struct Reservation<'a> {
     shared: &'a Shared,
     bytes: u64,
-    _booking: Booking,
+    /// None where what they are for is booked when it is needed.
+    _booking: Option<Booking>,
 }
 
 impl<'a> Reservation<'a> {
     pub(super) fn new(shared: &'a Shared, bytes: u64) -> Result<Self> {
         let booking = shared.core.arena.ledger().book(bytes)?;
         shared.core.reserve(bytes)?;
-        Ok(Reservation { shared, bytes, _booking: booking })
+        Ok(Reservation { shared, bytes, _booking: Some(booking) })
+    }
+
+    /// Bytes that tasks are to leave free.
+    fn unbooked(shared: &'a Shared, bytes: u64) -> Result<Self> {
+        shared.core.reserve(bytes)?;
+        Ok(Reservation { shared, bytes, _booking: None })
     }
 }
 
 impl Drop for Reservation<'_> {
     fn drop(&mut self) {
         self.shared.core.unreserve(self.bytes);
-    }
-}
-
-/// Bytes of the bound that are kept from tasks for as long as this lives, for what is booked when it is needed.
-struct Aside<'a> {
-    shared: &'a Shared,
-    bytes: u64,
-}
-
-impl<'a> Aside<'a> {
-    fn new(shared: &'a Shared, bytes: u64) -> Result<Self> {
-        if bytes > 0 {
-            shared.core.reserve(bytes)?;
-        }
-        Ok(Aside { shared, bytes })
-    }
-}
-
-impl Drop for Aside<'_> {
-    fn drop(&mut self) {
-        if self.bytes > 0 {
-            self.shared.core.unreserve(self.bytes);
-        }
     }
 }
 
@@ -397,8 +381,7 @@ impl Engine {
         if exact { self.exact_peak_of(prepared, everything, self.most_beside(prepared)) } else { self.peak_of(prepared, everything) }
     }
 
-    /// The same where all sizes are exact and the run has been simulated, which says what slabs and loads take beside what is `booked`. The ledger keeps
-    /// what waits to be used again within that.
+    /// The same where all sizes are exact: `beside` is what slabs and loads take on top. The ledger keeps what waits to be used again within that.
     fn exact_peak_of(&self, prepared: &Prepared<'_>, booked: u64, beside: u64) -> u64 {
         let arena = &self.shared.core.arena;
         let booked = booked.min(prepared.bound).max(arena.idle() + prepared.resident);
@@ -412,8 +395,11 @@ impl Engine {
     }
 
     /// Sets aside what chunks of sources are put together from, while they are being loaded.
-    fn reserve_stages(&self, table: &TaskTable) -> Result<Aside<'_>> {
-        Aside::new(&self.shared, self.stages(table.source.iter().copied().zip(table.scratch.iter().copied())))
+    fn reserve_stages(&self, table: &TaskTable) -> Result<Option<Reservation<'_>>> {
+        match self.stages(table.source.iter().copied().zip(table.scratch.iter().copied())) {
+            0 => Ok(None),
+            bytes => Reservation::unbooked(&self.shared, bytes).map(Some),
+        }
     }
 
     /// What is booked now beside what a run begins with.

@@ -55,7 +55,8 @@ pub struct Choice {
 /// Where all outputs and the largest scratch fit at once, the numbering is the order and `evaluate` is not called. Else
 /// each candidate is made, improved by letting what frees nothing wait, and given to `evaluate`: a simulation of the
 /// run, or [`Cost::of_peak`]. The first that neither spills nor reads again is taken, else the one that costs least,
-/// so a bound of 0 asks for the least peak. The same shape always gives the same choice.
+/// so a bound of 0 asks for the least peak. Where a graph is so large that there is no time to evaluate two (a million
+/// tasks), a few that are cheap to make are compared by their peaks. The same shape always gives the same choice.
 ///
 /// ```
 /// use chunkstore::plan::{Cost, Shape, choose, peak};

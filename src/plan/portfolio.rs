@@ -199,7 +199,8 @@ impl<'a, E: FnMut(&[u32]) -> Cost> Portfolio<'a, E> {
     fn by_peak(&mut self, descent: &Descent) -> bool {
         let cheap = || CHEAP.iter().filter_map(|cheap| CANDIDATES.iter().find(|(name, ..)| name == cheap));
         let making: usize = cheap().take(2).map(|(_, weight, _)| weight + PEAK).sum();
-        if self.bound == 0 || self.left < making || self.left >= making + 2 * self.evaluation {
+        let two: usize = CANDIDATES.iter().take(2).map(|(_, weight, _)| weight + self.evaluation).sum();
+        if self.bound == 0 || !(making..two).contains(&self.left) {
             return false;
         }
         self.evaluation = PEAK;

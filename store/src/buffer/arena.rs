@@ -91,8 +91,9 @@ impl Arena {
     /// buffer never adds more to the ledger. Below, it is the part of a slab that the buffer takes; the ledger counts
     /// whole slabs ([`Arena::slab`]), from the first buffer that needs one to the last that leaves it, so that one buffer
     /// may add 128 KiB and the next hundred nothing ([`Arena::slack`]). Where the ledger has no room for a slab, a small
-    /// buffer has a mapping of its own, of `len` rounded up to 4096, as it has where all there is are less than 2 MiB. So has one of 16 KiB and more, for which that is no
-    /// more than its part of a slab, where slabs hold [`Arena::most_slack`] beside what is in them.
+    /// buffer has a mapping of its own, of `len` rounded up to 4096, as it has where the limit is less than 2 MiB. So has
+    /// one of 16 KiB and more, for which that is no more than its part of a slab, where slabs hold [`Arena::most_slack`]
+    /// beside what is in them.
     ///
     /// With more than 4096 mappings in the process, buffers of up to 2 MiB are parts of slabs of 16 MiB, too, in classes
     /// up to a quarter larger, while there is room for them.

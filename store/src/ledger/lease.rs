@@ -124,7 +124,8 @@ impl Lease {
     /// stays as it was.
     ///
     /// A base that has grown is taken over, though what has grown may be memory that tasks hold for the moment. So it shrinks again, though not below what
-    /// was measured last without any work, or below what is sure where `untouched` of what is booked is not in memory yet.
+    /// was measured last without any work, or below what it is where `untouched` of what is booked is not in memory yet. Buffers that are just being filled
+    /// are for the caller to count among these, or for the margin.
     ///
     /// # Errors
     /// [`ErrorKind::Unsupported`] where the system does not tell how much memory the process uses.
