@@ -20,8 +20,8 @@ lint:
 docs:
     RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps
 
-# Allocators, keys and regions against random input, 100 times as often as in the tests.
-random cases="25600":
+# Allocators, keys and regions against random input, 40 times as often as in the tests.
+random cases="10240":
     PROPTEST_CASES={{cases}} cargo test --workspace --lib -- npy::region graph_key codec::shuffle scratch::extents chest::table
 
 # Real engines on random graphs, bounds, threads and failures.

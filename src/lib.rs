@@ -59,7 +59,7 @@ mod shuffle;
 /// long as reading that file. Code in other shared libraries that the function calls is not in it. Without `name` the name is the function's path. Two functions
 /// of one name and version are an error where either is called lazily.
 ///
-/// **What can be registered** is a function that another process finds by its name, with up to twelve parameters that are
+/// **What can be registered** is a function that another process finds by its name, with up to sixteen parameters that are
 /// [`Argument`](graph::Argument)s. What cannot does not compile:
 ///
 /// ```compile_fail

@@ -53,17 +53,40 @@ fn arguments_of_every_kind() {
     let pair = delayed(|(a, (b, c)): (i64, (i64, String))| format!("{a}{b}{c}")).call((list![&one, list![2, "x"]],));
     let both = delayed(|(a, b): (i64, i64)| a - b).call(((one.clone(), two.clone()),));
     assert_eq!(engine.compute((largest, first, pair, both)).unwrap(), ("b".into(), 2, "12x".into(), -1));
-    // Twelve parameters.
-    let many = |a: i64, b: i64, c: i64, d: i64, e: i64, f: i64, g: i64, h: i64, i: i64, j: i64, k: i64, l: i64| {
-        [a, b, c, d, e, f, g, h, i, j, k, l].iter().sum::<i64>()
-    };
-    let many = delayed(many).call((&one, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12));
-    assert_eq!(engine.compute(&many).unwrap(), 78);
     // A key belongs to a graph.
     let wrong = add.call((key("x"), 1));
     let error = engine.compute(&wrong).unwrap_err();
     assert!(error.kind() == ErrorKind::Graph && error.to_string().contains("the key x"), "{error}");
     assert!(error.to_string().contains("tests/delayed.rs"), "{error}");
+}
+
+#[test]
+fn functions_of_sixteen_parameters() {
+    #[allow(clippy::too_many_arguments)]
+    fn text(
+        a: u8,
+        b: i16,
+        c: u32,
+        d: i64,
+        e: f32,
+        f: f64,
+        g: bool,
+        h: char,
+        i: String,
+        j: u8,
+        k: u8,
+        l: u8,
+        m: u8,
+        n: u8,
+        o: u8,
+        p: Vec<u8>,
+    ) -> String {
+        format!("{a} {b} {c} {d} {e} {f} {g} {h} {i} {j}{k}{l}{m}{n}{o} {p:?}")
+    }
+    let one = delayed(|| 1u8).call(());
+    let args = (&one, -2i16, 3u32, 4i64, 5f32, 6f64, true, 'h', "i", 1u8, 2u8, 3u8, 4u8, 5u8, 6u8, vec![one.clone(), one.clone()]);
+    let got = engine().compute(&delayed(text).call(args)).unwrap();
+    assert_eq!(got, "1 -2 3 4 5 6 true h i 123456 [1, 1]");
 }
 
 #[test]

@@ -26,7 +26,7 @@ impl<P, R> std::fmt::Debug for DelayedFn<P, R> {
     }
 }
 
-/// Delays the calls of `function`, which may have up to twelve parameters, each of them an [`Argument`](crate::graph::Argument).
+/// Delays the calls of `function`, which may have up to sixteen parameters, each of them an [`Argument`](crate::graph::Argument): a `Vec` takes a list of any length, a tuple one of values of several types (`list![..]`).
 ///
 /// ```
 /// use chunkstore::delayed::delayed;

@@ -118,6 +118,10 @@ arguments! {
     (A A1 a, B B1 b, C C1 c, D D1 d, E E1 e, G G1 g, H H1 h, I I1 i, J J1 j, K K1 k)
     (A A1 a, B B1 b, C C1 c, D D1 d, E E1 e, G G1 g, H H1 h, I I1 i, J J1 j, K K1 k, L L1 l)
     (A A1 a, B B1 b, C C1 c, D D1 d, E E1 e, G G1 g, H H1 h, I I1 i, J J1 j, K K1 k, L L1 l, M M1 m)
+    (A A1 a, B B1 b, C C1 c, D D1 d, E E1 e, G G1 g, H H1 h, I I1 i, J J1 j, K K1 k, L L1 l, M M1 m, N N1 n)
+    (A A1 a, B B1 b, C C1 c, D D1 d, E E1 e, G G1 g, H H1 h, I I1 i, J J1 j, K K1 k, L L1 l, M M1 m, N N1 n, O O1 o)
+    (A A1 a, B B1 b, C C1 c, D D1 d, E E1 e, G G1 g, H H1 h, I I1 i, J J1 j, K K1 k, L L1 l, M M1 m, N N1 n, O O1 o, Q Q1 q)
+    (A A1 a, B B1 b, C C1 c, D D1 d, E E1 e, G G1 g, H H1 h, I I1 i, J J1 j, K K1 k, L L1 l, M M1 m, N N1 n, O O1 o, Q Q1 q, S S1 s)
 }
 
 /// A task: a function of parameters `P` and its arguments.

@@ -13,12 +13,12 @@ use std::marker::PhantomData;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
-/// A function that tasks can call, with parameters `P`: any `Fn` of up to twelve [`Argument`]s.
+/// A function that tasks can call, with parameters `P`: any `Fn` of up to sixteen [`Argument`]s.
 ///
 /// What it returns may be of any type that threads can share.
 #[diagnostic::on_unimplemented(
     message = "`{Self}` is no function that a graph can call with these arguments",
-    note = "it takes up to twelve parameters, each of them an `Argument`, and is `Send + Sync + 'static`; closures name their parameters' types"
+    note = "it takes up to sixteen parameters, each of them an `Argument`, and is `Send + Sync + 'static`; closures name their parameters' types"
 )]
 pub trait TaskFn<P>: Send + Sync + 'static {
     /// What it returns.
@@ -97,6 +97,10 @@ functions! {
     (A a, B b, C c, D d, E e, G g, H h, I i, J j, K k)
     (A a, B b, C c, D d, E e, G g, H h, I i, J j, K k, L l)
     (A a, B b, C c, D d, E e, G g, H h, I i, J j, K k, L l, M m)
+    (A a, B b, C c, D d, E e, G g, H h, I i, J j, K k, L l, M m, N n)
+    (A a, B b, C c, D d, E e, G g, H h, I i, J j, K k, L l, M m, N n, O o)
+    (A a, B b, C c, D d, E e, G g, H h, I i, J j, K k, L l, M m, N n, O o, Q q)
+    (A a, B b, C c, D d, E e, G g, H h, I i, J j, K k, L l, M m, N n, O o, Q q, S s)
 }
 
 /// A function that is registered by name, and so can run in other processes: see [`super::Registry::function`].

@@ -203,7 +203,7 @@ fn run(kills: u64) {
 
 #[test]
 fn a_killed_process_loses_nothing_that_it_reported() {
-    run(50);
+    run(25);
 }
 
 #[test]
