@@ -102,8 +102,9 @@ fn words(n: u64) -> Vec<String> {
 }
 
 /// What is done with rows, and what is found where it is right: the number of rows, and something of each.
-const DONE: [(&str, u64); 9] = [
+const DONE: [(&str, u64); 10] = [
     ("sort_by", ROWS_IN_ALL),
+    ("sort_by_words", ROWS_IN_ALL),
     ("topk_by", ROWS_IN_ALL / 8),
     ("sample", ROWS_IN_ALL / 8),
     ("choices", ROWS_IN_ALL / 8),
@@ -131,6 +132,12 @@ fn child_with_rows() {
                 .accumulate((0, true, 0), move |(last, sorted, n), row| (row.0, sorted && last <= row.0, n + whole(&row)));
             let ends = engine.compute(&ends.reduce(|_, last| last)).unwrap();
             ends.2 * u64::from(ends.1)
+        }
+        // Of one partition, with keys that are as large as the rows.
+        "sort_by_words" => {
+            let sorted = bag::range(n, 1).map(|i| (mixed(i), words(i))).sort_by(|row| row.1.clone());
+            assert!(engine.compute(&sorted.reduction(8, |rows| rows.is_sorted_by_key(|row| row.1), |mut all| all.all(|is| is))).unwrap());
+            count(&sorted)
         }
         "topk_by" => count(&rows.topk_by(n as usize / 8, |row| row.0)),
         "sample" => count(&bag::random::sample(&rows, n as usize / 8, 1)),

@@ -24,6 +24,7 @@ use std::sync::Arc;
 
 /// The least bytes of a run, encoded, and the times as many that its elements may hold in memory.
 const RUN: u64 = 8 << 20;
+const LEAST_RUN: u64 = 1 << 20;
 const IN_MEMORY: u64 = 4;
 
 /// What reading a run takes while it is merged, at the most: a block of the log.
@@ -112,12 +113,13 @@ where
     fn open(&self, task: &TaskContext<'_>, log: &Arc<ShuffleLog>, partition: u32) -> Result<BoxStream<T>> {
         let bytes = log.sizes(partition)?.bytes;
         // A range of one key is in order: where it is another, that is found at once.
-        if bytes > RUN && self.is_one_key(log, partition, task)? {
+        let least = least_run(task);
+        if bytes > least && self.is_one_key(log, partition, task)? {
             return Ok(Box::new(Elements::new(log.gather(partition)?, task.cancellation())));
         }
         let mut elements = Elements::<T>::new(log.gather(partition)?, task.cancellation());
         let (mut rows, mut holding) = (Vec::new(), task.holding());
-        let mut last = self.fill(&mut elements, run_of(bytes, OPEN), &mut rows, &mut holding)?;
+        let mut last = self.fill(&mut elements, run_of(least, bytes, OPEN), &mut rows, &mut holding)?;
         if last {
             rows.sort_by(|a, b| a.0.cmp(&b.0));
             holding.keep();
@@ -127,7 +129,7 @@ where
         let times = (holding.held() / IN_MEMORY) as f64 / elements.read.max(1) as f64;
         let bytes = (bytes as f64 * times.max(1.0)) as u64;
         let open = OPEN.min(elements.read + elements.read / 4 + (64 << 10));
-        let run = run_of(bytes, open);
+        let run = run_of(least, bytes, open);
         let most = ((bytes / run) as u32).saturating_add(2).saturating_mul(2);
         task.reserve(ByteLog::LEAST_MEMORY + Spread::bytes(most))?;
         let runs = Arc::new(ShuffleLog::within(task.arena(), &task.room(), most, ByteLog::LEAST_MEMORY)?);
@@ -162,9 +164,14 @@ where
     }
 }
 
-/// The bytes of runs where there are so many in all: the more there are the longer they are, by what each takes while they are merged.
-fn run_of(bytes: u64, open: u64) -> u64 {
-    RUN.max((bytes as f64 * open as f64).sqrt() as u64)
+/// The least bytes of a run: fewer where there is little memory, of which it takes an eighth.
+fn least_run(task: &TaskContext<'_>) -> u64 {
+    (task.arena().ledger().limit() / (8 * IN_MEMORY)).clamp(LEAST_RUN, RUN)
+}
+
+/// The bytes of runs where there are so many in all, `least` or more: as long as makes one in memory take as much as all of them do while they are merged.
+fn run_of(least: u64, bytes: u64, open: u64) -> u64 {
+    least.max((bytes as f64 * open as f64 / IN_MEMORY as f64).sqrt() as u64)
 }
 
 impl<K: Item + Ord, G> Sort<K, G> {

@@ -78,6 +78,9 @@ fn joined(table: &TaskTable, task: u32) -> (Option<&str>, usize, u64) {
     (layer, most.len(), largest)
 }
 
+/// Chunks are not made smaller than by this factor for a task to fit.
+const LEAST_PART: u64 = 1024;
+
 /// The error for a task that needs `need` bytes of `bound`.
 pub(crate) fn does_not_fit(table: &TaskTable, task: u32, need: u64, bound: u64, arena: &Arena) -> Error {
     let outside = arena.ledger().limit().saturating_sub(bound);
@@ -104,6 +107,8 @@ pub(crate) fn does_not_fit(table: &TaskTable, task: u32, need: u64, bound: u64, 
                  that are not joined, or give {larger}"
             )
         }
+        // What is fixed needs more than there is.
+        _ if factor > LEAST_PART => format!("give {larger}"),
         _ => format!(
             "use chunks of at most 1/{factor} of the size (arrays: `rechunk`, or `chunks` where they are opened; bags: `blocksize` where files are read, or \
              more partitions), or {larger}"
