@@ -4,7 +4,7 @@
 
 use chunkstore::bag::{self, Bag, Item};
 use chunkstore::{Engine, ErrorKind};
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::path::Path;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -321,4 +321,24 @@ fn what_goes_through_logs_is_reported_and_known_the_next_time() {
     let after = engine.explain(&sums).unwrap();
     assert!(after.shuffles_known && after.shuffled_bytes == report.shuffled_bytes, "{after}");
     assert!(after.to_string().contains("as the last time"), "{after}");
+}
+
+#[test]
+fn equal_keys_are_one_key_however_they_are_encoded() {
+    let _alone = alone();
+    let numbers = bag::from_sequence([-0.0f64, 0.0, f64::NAN, -f64::NAN, 1.5, -1.5, 1.5], 3);
+    let counted = |counts: Bag<(f64, u64)>| {
+        let mut shown = everywhere(&counts.map(|(x, n)| format!("{x} {n}")));
+        shown.sort();
+        assert_eq!(shown, ["-1.5 1", "0 2", "1.5 2", "NaN 2"]);
+    };
+    counted(numbers.frequencies());
+    counted(numbers.foldby(|x| *x, 0, |n, _| n + 1, |a, b| a + b));
+    counted(numbers.group_by(|x| (*x, "key".to_string())).count().map(|((x, _), n)| (x, n)));
+    assert_eq!(everywhere(&numbers.distinct().map(|_| ())).len(), 4);
+    assert_eq!(everywhere(&numbers.distinct_by(|x| Some(*x)).map(|_| ())).len(), 4);
+    // Each set has an order of its own.
+    let set = |x: &u64| (0..20).filter(|i| i % 4 == x % 4).collect::<HashSet<u64>>();
+    let sets = bag::range(100, 7).foldby(set, 0u64, |n, _| n + 1, |a, b| a + b);
+    assert_eq!(everywhere(&sets.map(|(set, n)| (set.len(), n))), [(5, 25); 4]);
 }

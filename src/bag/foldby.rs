@@ -14,7 +14,7 @@ use std::panic::Location;
 use std::sync::Arc;
 
 impl<T: Item> Bag<T> {
-    /// For each key, its elements folded from `initial` on, in each partition and then, by `combine`, over these in order. Keys are the same where they are encoded alike.
+    /// For each key, its elements folded from `initial` on, in each partition and then, by `combine`, over these in order. Keys are the same as elements are for [`Bag::frequencies`].
     ///
     /// Each partition is folded in a table of limited size, and what the tables hold goes through the append log to where it is combined: so any number of keys
     /// takes bounded memory. Where results grow, as lists do, the table makes way when they take a few MiB, encoded; that of one key is held as a whole. `initial` is folded into each partition's part of a key, as often as the table was full, so that it should change nothing where it is
@@ -97,7 +97,7 @@ impl<T: Item> Bag<T> {
         Shuffle { write: folding, read, key: own, read_key: own, known, npartitions: None, extra: Vec::new(), line }.of(self)
     }
 
-    /// Each element once: the first of those that are encoded alike.
+    /// Each element once. Which are the same is said at [`Bag::frequencies`].
     ///
     /// ```
     /// use chunkstore::bag;
@@ -113,7 +113,7 @@ impl<T: Item> Bag<T> {
         })
     }
 
-    /// The first element of each key. Keys are the same where they are encoded alike.
+    /// The first element of each key. Keys are the same as elements are for [`Bag::frequencies`].
     ///
     /// ```
     /// use chunkstore::bag;

@@ -15,7 +15,7 @@ use std::panic::Location;
 use std::sync::Arc;
 
 impl<T: Item> Bag<T> {
-    /// Each distinct element, and how often it is there. Elements are the same where they are encoded alike.
+    /// Each distinct element, and how often it is there. Elements are the same where they are equal as they are encoded: `0.0` and `-0.0` are, all NaN are, and hashed sets and maps in whatever order.
     ///
     /// Each partition is counted in a table of limited size, and what the tables hold goes through the append log to where it is summed up: so any number of distinct
     /// elements is counted in bounded memory. The order of the elements is fixed, but says nothing.
@@ -104,7 +104,7 @@ impl<T: Item> Write<T> for Count {
                 let mut key = Vec::new();
                 rows.each(&mut |item| {
                     key.clear();
-                    serial::encode(&item, &mut key)?;
+                    serial::encode_key(&item, &mut key)?;
                     writing.add(&key, count)?;
                     Ok(MORE)
                 })?
@@ -119,7 +119,7 @@ impl<T: Item> Write<T> for Count {
 pub(super) fn encode_key<K: Item>(key: &K, out: &mut Vec<u8>) -> Result<()> {
     match (key as &dyn Any).downcast_ref::<String>() {
         Some(text) => out.extend_from_slice(text.as_bytes()),
-        None => serial::encode(key, out)?,
+        None => serial::encode_key(key, out)?,
     }
     Ok(())
 }

@@ -15,7 +15,7 @@ use std::panic::Location;
 use std::sync::Arc;
 
 impl<T: Item> Bag<T> {
-    /// The elements by key: what is to become of each group is said by a method of [`Grouped`]. Keys are the same where they are encoded alike.
+    /// The elements by key: what is to become of each group is said by a method of [`Grouped`]. Keys are the same as elements are for [`Bag::frequencies`].
     ///
     /// All elements go through the append log once, on disk where they do not fit into memory. A group comes as a stream of its elements in their order, so that a key of any
     /// size takes bounded memory. Where each group is only folded, [`Bag::foldby`] moves far less.

@@ -30,12 +30,36 @@ pub fn encode<T: Serialize + ?Sized>(value: &T, out: &mut Vec<u8>) -> Result<()>
     encode_into(value, out)
 }
 
+/// As [`encode`], so that values that are equal are so in bytes: `-0.0` is encoded as `0.0` and every NaN alike, and the elements of a `HashSet` or a `HashMap` in an order that their bytes
+/// decide. It decodes to an equal value.
+///
+/// # Errors
+/// As for [`encode`].
+///
+/// ```
+/// use chunkstore_store::serial::encode_key;
+/// use std::collections::HashSet;
+/// let key = |set: HashSet<&str>| {
+///     let mut out = Vec::new();
+///     encode_key(&(set, -0.0), &mut out).map(|()| out)
+/// };
+/// assert_eq!(key(HashSet::from(["a", "b", "c"]))?, key(HashSet::from(["c", "b", "a"]))?);
+/// # Ok::<(), chunkstore_store::Error>(())
+/// ```
+pub fn encode_key<T: Serialize + ?Sized>(value: &T, out: &mut Vec<u8>) -> Result<()> {
+    encode_as::<true, T>(value, out)
+}
+
 /// Writes `value` to `out`, which takes all that it is given.
 ///
 /// # Errors
 /// As for [`encode`].
 pub(crate) fn encode_into<T: Serialize + ?Sized>(value: &T, out: &mut impl std::io::Write) -> Result<()> {
-    match bincode::serde::encode_into_std_write(Whole(value), out, standard()) {
+    encode_as::<false, T>(value, out)
+}
+
+fn encode_as<const KEY: bool, T: Serialize + ?Sized>(value: &T, out: &mut impl std::io::Write) -> Result<()> {
+    match bincode::serde::encode_into_std_write(Whole::<KEY, T>(value), out, standard()) {
         Ok(_) => Ok(()),
         Err(error) => {
             let why = match error {
@@ -114,6 +138,28 @@ mod tests {
         fn any_bytes_are_a_value_or_an_error(bytes in prop::collection::vec(any::<u8>(), 0..200)) {
             let _ = decode::<Record>(&bytes, usize::MAX);
         }
+    }
+
+    #[test]
+    fn equal_keys_are_equal_bytes_and_come_back() {
+        use std::collections::{BTreeMap, HashMap, HashSet};
+        type Key = (f64, Option<f32>, Vec<HashSet<(u8, String)>>, HashMap<String, HashSet<u16>>, BTreeMap<u8, f64>, Vec<u32>);
+        let key = |zero: f64, nan: f32, order: &dyn Fn(u16) -> u16| -> Key {
+            let numbers = || (0..40).map(order);
+            let set = numbers().map(|n| (n as u8, format!("{n}"))).collect();
+            let map = numbers().map(|n| (n.to_string(), numbers().filter(|m| m % 3 == n % 3).collect())).collect();
+            (zero, Some(nan), vec![set, HashSet::new()], map, BTreeMap::from([(1, zero)]), vec![3, 1, 2])
+        };
+        let bytes = |key: &Key| {
+            let mut out = Vec::new();
+            encode_key(key, &mut out).unwrap();
+            out
+        };
+        let (one, two) = (key(0.0, f32::NAN, &|n| n), key(-0.0, -f32::NAN, &|n| 39 - n));
+        assert_eq!(bytes(&one), bytes(&two));
+        let (back, n) = decode::<Key>(&bytes(&two), usize::MAX).unwrap();
+        assert!((back.0.to_bits(), back.1.unwrap().is_nan(), n) == (0, true, bytes(&one).len()));
+        assert_eq!((back.2, back.3, back.4, back.5), (one.2, one.3, one.4, one.5));
     }
 
     #[derive(serde::Serialize, serde::Deserialize, Debug, PartialEq)]
