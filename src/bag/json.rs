@@ -1,6 +1,7 @@
 //! JSON values as elements.
 
 use super::pluck::Pluck;
+use chunkstore_store::serial::is_measured;
 use serde::de::{Deserialize, Deserializer, Error};
 use serde::ser::{Serialize, Serializer};
 use serde_json::Value;
@@ -58,7 +59,8 @@ impl DerefMut for Json {
 
 impl Serialize for Json {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        match serializer.is_human_readable() {
+        // What it takes in memory is what the tree does.
+        match serializer.is_human_readable() || is_measured::<S>() {
             true => self.0.serialize(serializer),
             false => serializer.collect_str(&self.0),
         }
@@ -95,5 +97,22 @@ impl Pluck<Json> for usize {
 
     fn name(&self) -> Option<String> {
         Pluck::<Value>::name(self)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use chunkstore_store::serial::{decode, encode, heap_bytes};
+
+    #[test]
+    fn it_is_measured_as_a_tree_and_encoded_as_text() {
+        let json = Json(serde_json::json!({"words": vec!["a"; 50], "n": [1.5, null]}));
+        // 50 values of 32 bytes, and as many texts of a byte.
+        assert!((3_200..6_000).contains(&heap_bytes(&json)), "{}", heap_bytes(&json));
+        assert!(heap_bytes(&vec![json.clone(); 10]) > 32_000);
+        let mut bytes = Vec::new();
+        assert!(encode(&json, &mut bytes).is_ok() && bytes.len() < 300);
+        assert_eq!(decode::<Json>(&bytes, usize::MAX).ok().map(|(json, _)| json), Some(json));
     }
 }

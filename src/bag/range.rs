@@ -69,6 +69,10 @@ impl Pipeline<u64> for Numbers {
         (range.end - range.start).saturating_mul(bytes)
     }
 
+    fn whole(&self, partition: u32) -> u64 {
+        self.estimate(partition)
+    }
+
     fn open(&self, task: &TaskContext<'_>, partition: u32, _inputs: &[Value]) -> Result<BoxStream<u64>> {
         let cancellation = task.cancellation();
         let look = move |n: u64| if n.is_multiple_of(LOOK) { cancellation.check().map(|()| n) } else { Ok(n) };

@@ -26,7 +26,7 @@ pub(crate) fn slabs(sizes: &[u64], limit: u64) -> u64 {
 /// What an arena has booked, and may come to, beside the buffers in use.
 pub(crate) fn spare(arena: &Arena) -> Spare {
     let slab = |bytes| usize::try_from(bytes).ok().and_then(Arena::slab);
-    Spare { most_waiting: arena.most_idle(), waiting: arena.idle(), most_slack: Arena::most_slack(arena.ledger().limit()), slab }
+    Spare { most_waiting: arena.most_idle(), waiting: arena.idle(), slab }
 }
 
 /// A source's buffer begins and ends at whole pages of the file.

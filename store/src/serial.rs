@@ -15,7 +15,7 @@ mod heap;
 mod sizes;
 mod whole;
 
-pub use heap::{allocated, heap_bytes};
+pub use heap::{allocated, heap_bytes, is_measured};
 
 /// What types can be.
 const PLAIN: &str = "neither names nor types are encoded, so that a type of which serde flattens a part, leaves fields out, or finds out what comes by looking \

@@ -4,10 +4,10 @@ use rustc_hash::FxHashMap;
 use std::collections::VecDeque;
 
 /// Smaller buffers are parts of slabs, which do not wait.
-const LEAST: u64 = 128 << 10;
+const LEAST: u64 = 16 << 10;
 
-/// Buffers of this size and more need no slab.
-const PAGED: u64 = 16 << 10;
+/// So many buffers wait at most.
+const MOST: usize = 1024;
 
 /// What an arena has booked, and may come to, beside the buffers in use.
 #[derive(Clone, Copy, Debug)]
@@ -16,15 +16,13 @@ pub(crate) struct Spare {
     pub(crate) most_waiting: u64,
     /// The bytes that wait from before.
     pub(crate) waiting: u64,
-    /// The most that slabs hold beside buffers that can do without.
-    pub(crate) most_slack: u64,
     /// The bytes of the slab that a buffer of so many bytes is a part of.
     pub(crate) slab: fn(u64) -> Option<u64>,
 }
 
 impl Default for Spare {
     fn default() -> Self {
-        Spare { most_waiting: 0, waiting: 0, most_slack: 0, slab: |_| None }
+        Spare { most_waiting: 0, waiting: 0, slab: |_| None }
     }
 }
 
@@ -33,8 +31,6 @@ impl Default for Spare {
 struct Slabs {
     parts: u64,
     slabs: u64,
-    /// Buffers that have pages of their own.
-    paged: u64,
 }
 
 /// Counts buffers as they come and go.
@@ -90,10 +86,6 @@ impl Memory {
     fn take_part(&mut self, bytes: u64, slab: u64) {
         let of_size = self.slabs.entry(bytes).or_default();
         if of_size.parts == of_size.slabs * (slab / bytes) {
-            if bytes >= PAGED && self.slack + slab - bytes > self.spare.most_slack {
-                of_size.paged += 1;
-                return;
-            }
             of_size.slabs += 1;
             self.slack += slab;
         }
@@ -106,10 +98,6 @@ impl Memory {
     fn give_part(&mut self, bytes: u64, slab: u64) {
         // What was there before the run is in slabs that are counted already.
         let Some(of_size) = self.slabs.get_mut(&bytes) else { return };
-        if of_size.paged > 0 {
-            of_size.paged -= 1;
-            return;
-        }
         if of_size.parts == 0 {
             return;
         }
@@ -170,7 +158,7 @@ impl Memory {
         self.waiting_bytes += bytes;
         let over = (self.waiting_bytes + self.before).saturating_sub(self.spare.most_waiting);
         self.before -= over.min(self.before);
-        while self.waiting_bytes + self.before > self.spare.most_waiting {
+        while self.waiting_bytes + self.before > self.spare.most_waiting || self.waiting.len() > MOST {
             self.waiting_bytes -= self.waiting.pop_front().unwrap_or(0);
         }
     }
@@ -198,10 +186,9 @@ mod tests {
 
     #[test]
     fn slabs_hold_more_than_the_buffers_in_them_until_they_are_empty() {
-        const SIZE: u64 = 100 << 10;
-        const SLAB: u64 = 512 << 10;
-        let mut memory =
-            Memory::new(Spare { most_slack: SLAB, slab: |bytes| Some(if bytes < PAGED { SLAB / 4 } else { SLAB }), ..Spare::default() }, 0);
+        const SIZE: u64 = 12 << 10;
+        const SLAB: u64 = 128 << 10;
+        let mut memory = Memory::new(Spare { slab: |bytes| (bytes < LEAST).then_some(SLAB), ..Spare::default() }, 0);
         let each = SLAB / SIZE;
         (0..each).for_each(|_| memory.take(SIZE));
         assert_eq!((memory.slack, memory.most_beside()), (SLAB % SIZE, SLAB - SIZE));
@@ -211,14 +198,9 @@ mod tests {
         assert_eq!(memory.slabs[&SIZE].slabs, 2);
         (0..each + 1).for_each(|_| memory.give(SIZE));
         assert_eq!((memory.slack, memory.live, memory.peak()), (0, 0, (2 * each + 1) * SIZE));
-        // Where slabs hold so much already, this has pages of its own.
-        memory.take(SIZE);
-        memory.take(PAGED);
-        assert_eq!((memory.slack, memory.slabs[&PAGED].paged), (SLAB - SIZE, 1));
-        memory.take(64);
-        assert_eq!(memory.slack, SLAB - SIZE + (128 << 10) - 64);
-        memory.give(PAGED);
-        assert_eq!(memory.slabs[&PAGED].paged, 0);
+        // This has pages of its own.
+        memory.take(LEAST);
+        assert_eq!(memory.slack, 0);
     }
 
     #[test]

@@ -2,12 +2,11 @@
 
 use super::mapping::{Mapping, PAGE};
 use super::pool::{self, Pool};
-use super::slab::{CLASSES, Class, LARGEST, PAGED, SMALL, class_of, class_size, slab_size};
+use super::slab::{CLASSES, Class, LARGEST, SMALL, class_of, class_size, slab_size};
 use super::unique::{BufferMut, Memory};
 use crate::ledger::Reclaim;
 use crate::{Error, ErrorKind, Ledger, Result};
 use parking_lot::Mutex;
-use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Weak};
 
 /// Buffers of at least this many bytes have mappings of their own.
@@ -20,8 +19,8 @@ const POOL: u64 = 96 << 20;
 /// The most bytes that slabs may hold beside the small buffers in them, where a buffer can do without.
 const SLACK: u64 = 4 << 20;
 
-/// With this many mappings in the process, buffers of up to 2 MiB share mappings of 16 MiB.
-const MANY_MAPS: usize = 4096;
+/// With this many mappings in the process, buffers of up to 2 MiB share larger ones.
+const MANY_MAPS: usize = 12 << 10;
 
 /// Where buffers come from: a ledger that counts them, and memory that waits to be used again. Clones share both.
 ///
@@ -50,8 +49,6 @@ pub(super) struct Home {
     many_maps: usize,
     // Lock order: a class, then the pool. Nothing is mapped or unmapped under the lock of the pool.
     pool: Mutex<Pool>,
-    /// What slabs of small buffers hold beside them.
-    slack: AtomicU64,
     classes: [Mutex<Class>; CLASSES],
 }
 
@@ -74,7 +71,7 @@ impl Arena {
 
     fn with(ledger: Ledger, pool_bytes: Option<u64>, many_maps: usize) -> Self {
         let classes = std::array::from_fn(|_| Mutex::new(Class::default()));
-        let home = Arc::new(Home { ledger, pool_bytes, many_maps, pool: Mutex::new(Pool::default()), slack: 0.into(), classes });
+        let home = Arc::new(Home { ledger, pool_bytes, many_maps, pool: Mutex::new(Pool::default()), classes });
         let weak: Weak<Home> = Arc::downgrade(&home);
         home.ledger.on_shortage(weak);
         Arena(home)
@@ -87,16 +84,14 @@ impl Arena {
 
     /// The bytes that a buffer of `len` bytes takes.
     ///
-    /// From 128 KiB this is what the ledger counts for the buffer's own mapping, in whole pages of 4096 bytes, and the
+    /// From 16 KiB this is what the ledger counts for the buffer's own mapping, in whole pages of 4096 bytes, and the
     /// buffer never adds more to the ledger. Below, it is the part of a slab that the buffer takes; the ledger counts
     /// whole slabs ([`Arena::slab`]), from the first buffer that needs one to the last that leaves it, so that one buffer
     /// may add 128 KiB and the next hundred nothing ([`Arena::slack`]). Where the ledger has no room for a slab, a small
-    /// buffer has a mapping of its own, of `len` rounded up to 4096, as it has where the limit is less than 2 MiB. So has
-    /// one of 16 KiB and more, for which that is no more than its part of a slab, where slabs hold [`Arena::most_slack`]
-    /// beside what is in them.
+    /// buffer has a mapping of its own, of `len` rounded up to 4096, as it has where the limit is less than 2 MiB.
     ///
-    /// With more than 4096 mappings in the process, buffers of up to 2 MiB are parts of slabs of 16 MiB, too, in classes
-    /// up to a quarter larger, while there is room for them.
+    /// With more than 12,288 mappings in the process, buffers of up to 2 MiB are parts of slabs of 512 KiB or 16 MiB, too, in
+    /// classes up to a quarter larger, while there is room for them.
     pub fn footprint(len: usize) -> u64 {
         match len {
             0 => 0,
@@ -110,13 +105,13 @@ impl Arena {
         (1..MAPPED).contains(&len).then(|| slab_size(class_of(len)) as u64)
     }
 
-    /// The most that slabs may come to hold beside what is in them, in an arena whose ledger has a limit of so many bytes: but for buffers of less
-    /// than 16 KiB, where these are of many sizes.
+    /// What slabs of small buffers are taken to hold at the most beside what is in them, in an arena whose ledger has a limit of so many bytes: it is more where such
+    /// buffers are of many sizes, or many of them end before others in their slabs.
     pub fn most_slack(limit: u64) -> u64 {
         SLACK.min(limit / 16)
     }
 
-    /// A buffer of `len` bytes, 64-byte aligned, of any content. One of 128 KiB or more is page aligned.
+    /// A buffer of `len` bytes, 64-byte aligned, of any content. One of 16 KiB or more is page aligned, unless there are too many.
     ///
     /// # Errors
     /// Out of memory where the ledger has no room, or the system has none.
@@ -190,31 +185,19 @@ impl Home {
             Some(taken) => taken,
             None => {
                 slabs.add(self.slab(class)?, size);
-                self.has_slack(class, |slack| slack + slab_size(class) as u64);
                 slabs.take(size)?
             }
         };
-        self.has_slack(class, |slack| slack.saturating_sub(size as u64));
         Some(Memory::Part { class, part, ptr })
     }
 
-    /// What slabs of small buffers hold beside them has changed.
-    fn has_slack(&self, class: usize, change: impl Fn(u64) -> u64) {
-        if class < SMALL {
-            let _ = self.slack.fetch_update(Relaxed, Relaxed, |slack| Some(change(slack)));
-        }
-    }
-
     fn slab(&self, class: usize) -> Option<Mapping> {
-        let (size, bytes) = (class_size(class), slab_size(class));
-        let most = Arena::most_slack(self.ledger.limit());
-        // Pages of their own are as good, where there are not too many mappings; and better, where a slab would be a large part of all there is.
-        let paged = (PAGED..=MAPPED).contains(&size) && Mapping::count() < self.many_maps;
-        if paged && self.slack.load(Relaxed) + (bytes - size) as u64 > most || class < SMALL && bytes as u64 > most {
+        let bytes = slab_size(class);
+        // Pages of its own are better, where a slab would be a large part of all there is.
+        if class < SMALL && bytes as u64 > Arena::most_slack(self.ledger.limit()) {
             return None;
         }
-        let book = || if paged { self.ledger.book_unmarked(bytes as u64) } else { self.ledger.try_book(bytes as u64) };
-        self.recycled(bytes).or_else(|| Mapping::new(bytes, book()?).ok())
+        self.recycled(bytes).or_else(|| Mapping::new(bytes, self.ledger.try_book(bytes as u64)?).ok())
     }
 
     /// Takes the memory of a buffer back.
@@ -224,9 +207,7 @@ impl Home {
             Memory::Whole(mapping) => self.recycle(mapping),
             Memory::Part { class, part, .. } => {
                 let emptied = self.classes.get(class).and_then(|slabs| slabs.lock().give(part));
-                self.has_slack(class, |slack| slack + class_size(class) as u64);
                 if let Some(mapping) = emptied {
-                    self.has_slack(class, |slack| slack.saturating_sub(mapping.len() as u64));
                     self.recycle(mapping);
                 }
             }

@@ -4,7 +4,10 @@ use super::mapping::Mapping;
 use std::collections::VecDeque;
 
 /// The least mapping that is worth keeping.
-pub(super) const LEAST: usize = 128 << 10;
+pub(super) const LEAST: usize = 16 << 10;
+
+/// So many wait at most: they are looked through one by one.
+const MOST: usize = 1024;
 
 /// Mappings that wait to be used again, the longest waiting first. They stay booked.
 #[derive(Debug, Default)]
@@ -39,7 +42,11 @@ impl Pool {
         mapping.fresh = false;
         self.bytes += mapping.len();
         self.waiting.push_back(mapping);
-        self.drain(self.bytes.saturating_sub(capacity))
+        let mut out = self.drain(self.bytes.saturating_sub(capacity));
+        if self.waiting.len() > MOST {
+            out.extend(self.drain(1));
+        }
+        out
     }
 
     /// Takes out what has waited longest, until that is at least `bytes`.
@@ -73,7 +80,7 @@ mod tests {
         for len in [256 << 10, 288 << 10, 512 << 10] {
             assert!(pool.put(mapping(&ledger, len), 2 << 20).is_empty());
         }
-        assert!(pool.take(128 << 10).is_none());
+        assert!(pool.take(128 << 10).is_none() && pool.take(16 << 10).is_none());
         assert_eq!(pool.take(256 << 10).unwrap().len(), 256 << 10);
         let near = pool.take(256 << 10).unwrap();
         assert_eq!((near.len(), pool.bytes()), (256 << 10, 512 << 10));

@@ -8,7 +8,7 @@ use super::pool;
 use std::ptr::NonNull;
 
 /// The classes for buffers that never have a mapping of their own.
-pub(super) const SMALL: usize = 40;
+pub(super) const SMALL: usize = 28;
 
 /// All classes; those beyond [`SMALL`] serve when there are too many mappings.
 pub(super) const CLASSES: usize = 56;
@@ -35,14 +35,11 @@ pub(super) const fn class_size(class: usize) -> usize {
     (5 + quarter) << (power - 2)
 }
 
-/// Smaller parts are of slabs of 128 KiB; those of this size and more take whole pages, so that they need no slab.
-pub(super) const PAGED: usize = 16 << 10;
-
 /// The bytes of a slab of `class`.
 pub(super) const fn slab_size(class: usize) -> usize {
-    if class_size(class) < PAGED {
+    if class < SMALL {
         128 << 10
-    } else if class < SMALL {
+    } else if class_size(class) <= 128 << 10 {
         512 << 10
     } else {
         16 << 20

@@ -139,13 +139,6 @@ impl Ledger {
         self.add(bytes).then(|| Booking { ledger: self.clone(), bytes })
     }
 
-    /// Books `bytes` where that passes neither the limit nor the mark, for who can do without.
-    pub(crate) fn book_unmarked(&self, bytes: u64) -> Option<Booking> {
-        let most = || self.limit().min(self.0.mark.load(Relaxed));
-        let booked = self.add_within(bytes, most()) || self.reclaim_within(bytes, most);
-        booked.then(|| Booking { ledger: self.clone(), bytes })
-    }
-
     /// Registers who can give memory back before a booking is refused.
     pub(crate) fn on_shortage(&self, reclaimer: Weak<dyn Reclaim>) {
         let mut reclaimers = self.0.reclaimers.lock();

@@ -1,7 +1,7 @@
 //! What an engine may book, so that the whole process keeps its memory bound.
 
 use super::counter::{Counters, Ledger};
-use super::{external_bytes, resident_bytes};
+use super::{external_bytes, resident_bytes, trim_heap};
 use crate::{Error, ErrorKind, Result};
 use parking_lot::Mutex;
 use std::sync::Weak;
@@ -42,7 +42,7 @@ impl Ledger {
     pub fn lease(memory: u64) -> Result<Lease> {
         let mut leases = LEASES.lock();
         leases.retain(|lease| lease.strong_count() > 0);
-        let base = base(&leases)?;
+        let base = trimmed_base(&leases, 0)?;
         let external = external_bytes();
         let limit = limit_of(memory, base, external)?;
         let ledger = Ledger::leased(limit + external);
@@ -109,7 +109,7 @@ impl Lease {
     pub fn remeasure(&self) -> Result<u64> {
         let leases = LEASES.lock();
         let idle = booked(&leases) == 0;
-        let now = base(&leases)?;
+        let now = trimmed_base(&leases, self.base())?;
         let external = external_bytes();
         let most = resident_bytes().saturating_sub(external);
         let base = if idle { now } else { now.max(self.base().min(most)) };
@@ -131,7 +131,7 @@ impl Lease {
     /// [`ErrorKind::Unsupported`] where the system does not tell how much memory the process uses.
     pub fn remeasure_under_way(&self, untouched: u64, least: u64) -> Result<bool> {
         let leases = LEASES.lock();
-        let now = base(&leases)?;
+        let now = trimmed_base(&leases, self.base())?;
         let external = external_bytes();
         let surely = self.settled.load(Relaxed).max(now.saturating_add(untouched));
         let base = now.max(self.base().min(surely));
@@ -148,6 +148,16 @@ impl Lease {
 
 fn booked(leases: &[Weak<Counters>]) -> u64 {
     leases.iter().filter_map(Weak::upgrade).map(|counters| counters.used()).sum()
+}
+
+/// As [`base`]; where that is much more than what was `known`, what the allocator keeps of freed memory is given back first.
+fn trimmed_base(leases: &[Weak<Counters>], known: u64) -> Result<u64> {
+    let now = base(leases)?;
+    if now <= known.saturating_add(MARGIN / 2) {
+        return Ok(now);
+    }
+    trim_heap();
+    base(leases)
 }
 
 /// What is resident and neither booked in a lease nor registered.

@@ -39,6 +39,11 @@ fn heap_bytes_known<T: Serialize + DeserializeOwned>(value: &T) -> u64 {
     shown(value).heap
 }
 
+/// Whether a serializer is that of [`heap_bytes`], to which a type that is encoded as a text shows what it is in memory.
+pub fn is_measured<S: Serializer>() -> bool {
+    std::any::type_name::<S>() == std::any::type_name::<Measure>()
+}
+
 /// What cannot be shown holds what is not known; where it is encoded that is an error.
 #[inline]
 fn shown<T: Serialize + ?Sized>(value: &T) -> Shown {
