@@ -62,7 +62,7 @@ fn the_readme_shows_the_program_that_runs() {
 fn each_check_is_a_recipe() {
     let read = |path: &str| std::fs::read_to_string(root().join(path)).unwrap();
     let justfile = read("justfile")
-        .replace("{{cases}}", "25600")
+        .replace("{{cases}}", "10240")
         .replace("{{seconds}} {{targets}}", "8")
         .replace("target/release/", "\"$bin/")
         .replace(['"', '\''], "");

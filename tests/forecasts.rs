@@ -198,6 +198,20 @@ fn bytes_that_tasks_read_themselves_are_facts() {
     }
 }
 
+/// Blocks of 64 to 128 KiB and of 24 KiB, and others of which each is two: what is evicted is there for whatever comes next.
+#[test]
+fn small_blocks_make_room_for_others() {
+    let _alone = alone();
+    for (rows, n) in [(1200, 12_000), (1600, 8192), (3000, 3000)] {
+        let engine = engine(2, 48 * MIB);
+        let x = random::random([rows, n]).chunks([1, n]).seed(3).array().map_blocks(|block| block.to_owned() + 1.0);
+        engine.compute(&(&x - x.mean(0)).abs().max(..).item_collection()).unwrap();
+        let run = engine.last_run().unwrap();
+        assert!(run.spilled_bytes > 0 && run.forecast.exact, "{rows} x {n}");
+        assert!(run.peak_bytes <= run.forecast.peak_bytes, "{rows} x {n}: {} > {}", run.peak_bytes, run.forecast.peak_bytes);
+    }
+}
+
 /// Of many small tasks the graph's tables are the most; what is explained is what is run.
 #[test]
 fn tables_of_graphs_are_in_the_forecast() {
