@@ -22,7 +22,7 @@ use std::marker::PhantomData;
 use std::panic::Location;
 use std::sync::Arc;
 
-/// The least bytes of a run, encoded, and the times as many that its elements may hold in memory.
+/// The least bytes of a run, encoded, where there is much memory and where there is little, and the times as many that its elements may hold in memory.
 const RUN: u64 = 8 << 20;
 const LEAST_RUN: u64 = 1 << 20;
 const IN_MEMORY: u64 = 4;
