@@ -15,7 +15,7 @@ use std::panic::Location;
 use std::sync::Arc;
 
 impl<T: Item> Bag<T> {
-    /// Each distinct element, and how often it is there. Elements are the same where they are equal as they are encoded: `0.0` and `-0.0` are, all NaN are, and hashed sets and maps in whatever order.
+    /// Each distinct element, and how often it is there. Elements are the same where they are equal as they are encoded: `0.0` and `-0.0` are, all NaN are, and `HashSet`s and `HashMap`s in whatever order. They come back so: a `-0.0` as `0.0`.
     ///
     /// Each partition is counted in a table of limited size, and what the tables hold goes through the append log to where it is summed up: so any number of distinct
     /// elements is counted in bounded memory. The order of the elements is fixed, but says nothing.

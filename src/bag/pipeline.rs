@@ -40,7 +40,7 @@ pub(crate) trait Pipeline<T: 'static>: Send + Sync + 'static {
     /// About how many bytes the encoded elements of a partition take.
     fn estimate(&self, partition: u32) -> u64;
 
-    /// About how many bytes of text a partition is streamed from, where that can be done again for each consumer; 0 where it comes from elsewhere.
+    /// About how many bytes a partition is streamed from, of text or of elements that are made, where that can be done again for each consumer; 0 where it comes from elsewhere.
     fn whole(&self, _partition: u32) -> u64 {
         0
     }
