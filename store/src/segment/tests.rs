@@ -339,6 +339,26 @@ fn a_walk_goes_on_behind_damage() {
     }
 }
 
+/// As a damaged manifest can tell it.
+#[test]
+fn a_walk_ends_however_long_a_segment_is_said_to_be() {
+    let (_, backend) = in_memory();
+    let arena = arena();
+    let segments = open(&backend, Path::new("/m/s"), &arena, small_segments());
+    let places: Vec<Place> = (0..20).map(|i| segments.append(info(b"x"), &bytes(&arena, 1000, i, 1), 1).unwrap()).collect();
+    let commits = commit(&segments);
+    drop(segments);
+    for len in [1 << 40, 7 << 56, u64::MAX & !4095, u64::MAX] {
+        let readers = SegmentOptions { read_only: true, ..small_segments() };
+        let segments = open(&backend, Path::new("/m/s"), &arena, readers);
+        let told: Vec<Commit> = commits.iter().map(|commit| Commit { len, ..*commit }).collect();
+        segments.restore(&told).unwrap();
+        let (found, errors) = walk(&segments);
+        assert_eq!(found, places);
+        assert!(!errors.is_empty(), "{len}");
+    }
+}
+
 /// What a store does with its segments: appends chunks, and commits them as the manifest would.
 struct Model {
     faulty: FaultyBackend,

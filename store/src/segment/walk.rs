@@ -309,8 +309,10 @@ impl Walk {
                 return Some(self.listed_after(trailer, at).unwrap_or(trailer.offset));
             }
         }
-        let mut candidate = (at + 1).next_multiple_of(FRAME_ALIGN as u64);
-        while candidate + FRAME_HEADER_BYTES as u64 <= self.end {
+        // A damaged manifest can say that a segment is longer than a disk can be.
+        let end = self.end.min(self.window.file_len);
+        let mut candidate = at.checked_add(1)?.checked_next_multiple_of(FRAME_ALIGN as u64)?;
+        while candidate.checked_add(FRAME_HEADER_BYTES as u64)? <= end {
             let there = self.window.get(candidate, FRAME_MAGIC.len()).is_ok_and(|bytes| bytes == FRAME_MAGIC);
             if there && self.head(candidate).is_ok() {
                 return Some(candidate);
