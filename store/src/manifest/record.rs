@@ -38,6 +38,16 @@ pub(crate) struct Changes {
 /// The least bytes of an entry, with no texts and tables.
 const LEAST_ENTRY: usize = 60;
 const TABLE_BYTES: usize = 24;
+/// Beyond every length, offset and count: a few of them can be added up in 64 bits.
+const MOST: u64 = 1 << 56;
+
+/// A length, offset or count.
+fn quantity(from: &mut Fields) -> Result<u64> {
+    match from.u64()? {
+        number if number <= MOST => Ok(number),
+        number => Err(Error::new(ErrorKind::Corrupt, format!("{number} is no length or count"))),
+    }
+}
 
 impl Entry {
     pub(crate) fn encode(&self, out: &mut Vec<u8>) {
@@ -61,9 +71,9 @@ impl Entry {
         let (name, id) = (from.text()?.to_owned(), from.u64()?);
         let (kind, meta, attributes) = (from.text()?.to_owned(), from.text()?.to_owned(), from.text()?.to_owned());
         let tables = from.count(TABLE_BYTES)?;
-        let place = |_| Ok(Place { segment: from.u64()?, offset: from.u64()?, len: from.u64()? });
+        let place = |_| Ok(Place { segment: from.u64()?, offset: quantity(from)?, len: quantity(from)? });
         let tables = (0..tables).map(place).collect::<Result<_>>()?;
-        let (chunks, bytes, stored, created) = (from.u64()?, from.u64()?, from.u64()?, from.u64()?);
+        let (chunks, bytes, stored, created) = (quantity(from)?, quantity(from)?, quantity(from)?, from.u64()?);
         Ok(Entry { name, id, kind, meta, attributes, tables, chunks, bytes, stored, created })
     }
 
@@ -96,7 +106,7 @@ impl Changes {
         let counts = [from.count(24)?, from.count(LEAST_ENTRY)?, from.count(4)?, from.count(8)?];
         let mut changes = Changes::default();
         for _ in 0..counts[0] {
-            let (segment, len, sealed) = (from.u64()?, from.u64()?, from.u64()?);
+            let (segment, len, sealed) = (from.u64()?, quantity(&mut from)?, from.u64()?);
             if sealed > 1 {
                 return Err(Error::new(ErrorKind::Corrupt, format!("a segment is sealed or not, and not {sealed}")));
             }
@@ -155,15 +165,16 @@ pub(super) mod tests {
 
     pub(crate) fn entry() -> impl Strategy<Value = Entry> {
         let texts = ("\\PC{0,12}", "[a-z]{0,8}", "\\PC{0,30}", "\\PC{0,30}");
-        let tables = prop::collection::vec((any::<u64>(), any::<u64>(), any::<u64>()), 0..4);
-        (texts, tables, any::<[u64; 5]>()).prop_map(|((name, kind, meta, attributes), tables, [id, chunks, bytes, stored, created])| {
+        let tables = prop::collection::vec((any::<u64>(), 0..=MOST, 0..=MOST), 0..4);
+        let numbers = (any::<u64>(), 0..=MOST, 0..=MOST, 0..=MOST, any::<u64>());
+        (texts, tables, numbers).prop_map(|((name, kind, meta, attributes), tables, (id, chunks, bytes, stored, created))| {
             let tables = tables.into_iter().map(|(segment, offset, len)| Place { segment, offset, len }).collect();
             Entry { name, id, kind, meta, attributes, tables, chunks, bytes, stored, created }
         })
     }
 
     pub(crate) fn changes() -> impl Strategy<Value = Changes> {
-        let segments = prop::collection::vec((any::<u64>(), any::<u64>(), any::<bool>()), 0..3);
+        let segments = prop::collection::vec((any::<u64>(), 0..=MOST, any::<bool>()), 0..3);
         let parts = (
             segments,
             prop::collection::vec(entry(), 0..3),
