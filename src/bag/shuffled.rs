@@ -73,7 +73,8 @@ pub(super) struct Shuffle<S, T> {
 /// The partitions behind a shuffle of elements, where the user does not say how many.
 pub(super) fn partitions_behind<S: Item>(upstream: &Upstream<S>) -> u32 {
     let before = upstream.partitions();
-    let bytes = (0..before).fold(0u64, |bytes, partition| bytes.saturating_add(upstream.estimate(partition)));
+    let of = |partition| upstream.estimate(partition).max(upstream.whole(partition));
+    let bytes = (0..before).fold(0u64, |bytes, partition| bytes.saturating_add(of(partition)));
     (bytes / PARTITION).max(before.into()).clamp(1, MOST) as u32
 }
 

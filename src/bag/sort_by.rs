@@ -4,7 +4,8 @@
 //! sample --> splitters --> write: each element to its range --> gather: sort in memory, or in runs that are merged
 //! ```
 //! Splitters are quantiles of a sample, and a key that would be several of them has a range of its own, which needs no sorting: so no key is too frequent. How long runs are follows
-//! from the bytes of a range, which follow from the data.
+//! from the bytes of a range, which follow from the data, and from the bound. Where there are more runs than can be read at once, those that follow each other are merged into
+//! fewer, in as many passes as it takes: so a range of any size is sorted within the same memory.
 
 use super::lazy::{Bag, function_key};
 use super::pipeline::Item;
@@ -29,6 +30,9 @@ const IN_MEMORY: u64 = 4;
 
 /// What reading a run takes while it is merged, at the most: a block of the log.
 const OPEN: u64 = 4 << 20;
+
+/// The least number of runs that are merged at once.
+const LEAST_AT_ONCE: u64 = 4;
 
 impl<T: Item> Bag<T> {
     /// The elements by ascending keys; those of equal keys stay in their order. Wrap keys in [`std::cmp::Reverse`] for descending ones.
@@ -119,7 +123,8 @@ where
         }
         let mut elements = Elements::<T>::new(log.gather(partition)?, task.cancellation());
         let (mut rows, mut holding) = (Vec::new(), task.holding());
-        let mut last = self.fill(&mut elements, run_of(least, bytes, OPEN), &mut rows, &mut holding)?;
+        let part = part(task);
+        let mut last = self.fill(&mut elements, run_of(least, part, bytes, OPEN), &mut rows, &mut holding)?;
         if last {
             rows.sort_by(|a, b| a.0.cmp(&b.0));
             holding.keep();
@@ -129,7 +134,7 @@ where
         let times = (holding.held() / IN_MEMORY) as f64 / elements.read.max(1) as f64;
         let bytes = (bytes as f64 * times.max(1.0)) as u64;
         let open = OPEN.min(elements.read + elements.read / 4 + (64 << 10));
-        let run = run_of(least, bytes, open);
+        let run = run_of(least, part, bytes, open);
         let most = ((bytes / run) as u32).saturating_add(2).saturating_mul(2);
         task.reserve(ByteLog::LEAST_MEMORY + Spread::bytes(most))?;
         let runs = Arc::new(ShuffleLog::within(task.arena(), &task.room(), most, ByteLog::LEAST_MEMORY)?);
@@ -150,17 +155,19 @@ where
             let run = if number + 1 < most { run } else { u64::MAX };
             last = self.fill(&mut elements, run, &mut rows, &mut holding)?;
         }
-        runs.seal(spread.commit()?)?;
         drop(rows);
         holding.release();
-        task.reserve(u64::from(number) * open)?;
-        let holding = task.holding();
-        let mut merge = Merge { runs: Vec::new(), heads: BinaryHeap::new(), key: self.key.clone(), holding, _log: runs.clone() };
-        for number in 0..number {
-            merge.runs.push(Elements::new(runs.gather(number)?, task.cancellation()));
-            merge.advance(number)?;
+        let at_once = (part / open).max(LEAST_AT_ONCE).min(number.into()) as u32;
+        task.reserve(u64::from(at_once) * open)?;
+        let written = spread.commit()?;
+        if number > at_once {
+            // Beside the log that is read, and holds little, there is one that is written.
+            task.reserve(ByteLog::LEAST_MEMORY / 2 + Spread::bytes(number.div_ceil(at_once)))?;
+            runs.settle()?;
         }
-        Ok(Box::new(merge))
+        runs.seal(written)?;
+        let (runs, number) = self.fewer(runs, number, at_once, task)?;
+        Ok(Box::new(self.merge(&runs, 0..number, task)?))
     }
 }
 
@@ -169,12 +176,65 @@ fn least_run(task: &TaskContext<'_>) -> u64 {
     (task.arena().ledger().limit() / (8 * IN_MEMORY)).clamp(LEAST_RUN, RUN)
 }
 
-/// The bytes of runs where there are so many in all, `least` or more: as long as makes one in memory take as much as all of them do while they are merged.
-fn run_of(least: u64, bytes: u64, open: u64) -> u64 {
-    least.max((bytes as f64 * open as f64 / IN_MEMORY as f64).sqrt() as u64)
+/// What runs may take at the most, one in memory or those that are merged: a quarter of the bound.
+fn part(task: &TaskContext<'_>) -> u64 {
+    task.arena().ledger().limit() / 4
+}
+
+/// The bytes of runs where there are so many in all, `least` or more: as long as makes one in memory take as much as all of them do while they are merged, and no more than `part`.
+fn run_of(least: u64, part: u64, bytes: u64, open: u64) -> u64 {
+    let balanced = (bytes as f64 * open as f64 / IN_MEMORY as f64).sqrt() as u64;
+    balanced.min(part / IN_MEMORY).max(least)
 }
 
 impl<K: Item + Ord, G> Sort<K, G> {
+    /// The first `number` of runs, merged into at most so many as are read at once; how many these are.
+    fn fewer<T: Item>(
+        &self,
+        mut runs: Arc<ShuffleLog>,
+        mut number: u32,
+        at_once: u32,
+        task: &TaskContext<'_>,
+    ) -> Result<(Arc<ShuffleLog>, u32)>
+    where
+        G: Fn(&T) -> K + 'static,
+    {
+        let mut value = Vec::new();
+        while number > at_once {
+            let merged = number.div_ceil(at_once);
+            let begin = |run: u32| (u64::from(run) * u64::from(number) / u64::from(merged)) as u32;
+            let log = Arc::new(ShuffleLog::within(task.arena(), &task.room(), merged, ByteLog::LEAST_MEMORY)?);
+            let mut spread = Spread::new(&log, 0, task.arena())?;
+            for run in 0..merged {
+                let mut merge = self.merge(&runs, begin(run)..begin(run + 1), task)?;
+                while let Some(item) = merge.next().transpose()? {
+                    value.clear();
+                    serial::encode(&item, &mut value)?;
+                    spread.push_record(run, &[], &value)?;
+                }
+            }
+            let written = spread.commit()?;
+            log.settle()?;
+            log.seal(written)?;
+            (runs, number) = (log, merged);
+        }
+        Ok((runs, number))
+    }
+
+    /// Some runs that follow each other, as one.
+    fn merge<T: Item>(&self, runs: &Arc<ShuffleLog>, which: std::ops::Range<u32>, task: &TaskContext<'_>) -> Result<Merge<K, T, G>>
+    where
+        G: Fn(&T) -> K,
+    {
+        let mut merge =
+            Merge { runs: Vec::new(), heads: BinaryHeap::new(), key: self.key.clone(), holding: task.holding(), _log: runs.clone() };
+        for (number, run) in which.enumerate() {
+            merge.runs.push(Elements::new(runs.gather(run)?, task.cancellation()));
+            merge.advance(number as u32)?;
+        }
+        Ok(merge)
+    }
+
     /// Takes elements into memory, in place of those that were there, until they are `run` bytes, or hold too much; whether those are all.
     fn fill<T: Item>(&self, elements: &mut Elements<T>, run: u64, rows: &mut Vec<(K, T)>, holding: &mut Holding) -> Result<bool>
     where

@@ -154,16 +154,22 @@ impl<'a, E: FnMut(&[u32]) -> Cost> Portfolio<'a, E> {
         }
     }
 
+    /// The same where nothing but the peak is compared, and the first order that has at most `bound` is looked for, with the work that is `left`.
+    pub(super) fn by_peak(shape: &'a Shape<'a>, links: &'a Links, bound: u64, left: usize, evaluate: E) -> Self {
+        Portfolio { evaluation: PEAK, left, ..Portfolio::new(shape, links, bound, evaluate) }
+    }
+
     /// The same, for a run whose costs are bytes that are really moved: it tries no longer than a few percent of what moving them takes.
     pub(super) fn thrifty(self) -> Self {
         Portfolio { thrifty: true, ..self }
     }
 
-    /// Tries candidates until one costs nothing or enough have been tried.
-    pub(super) fn run(&mut self) {
+    /// Tries the candidates of the first stage until one costs nothing or enough have been tried. Gives the places that tasks have in those of a small
+    /// graph, whose ties are to be tried on others; nothing where the choice is made.
+    pub(super) fn first(&mut self) -> Option<Vec<Vec<u32>>> {
         let descent = Descent::new(self.links);
-        if self.by_peak(&descent) {
-            return;
+        if self.cheap_by_peak(&descent) {
+            return None;
         }
         let mut made = Vec::new();
         for (name, weight, make) in CANDIDATES {
@@ -179,6 +185,31 @@ impl<'a, E: FnMut(&[u32]) -> Cost> Portfolio<'a, E> {
                 self.consider(name, order);
             }
         }
+        Some(made)
+    }
+
+    /// Half of the work that is left, for a search by peaks; nothing where that is too little, or where every order costs something.
+    pub(super) fn for_peaks(&mut self) -> Option<usize> {
+        let half = self.left / 2;
+        let needs = |task: u32| {
+            let inputs = self.links.inputs(task).iter().fold(0u64, |sum, input| sum.saturating_add(self.links.out[*input as usize]));
+            inputs.saturating_add(self.links.out[task as usize]).saturating_add(self.links.scratch[task as usize])
+        };
+        let may = self.evaluation > PEAK
+            && !self.is_free()
+            && half >= LEAST
+            && (0..self.links.len() as u32).all(|task| needs(task) <= self.bound);
+        self.left -= if may { half } else { 0 };
+        may.then_some(half)
+    }
+
+    /// Whether what is left to try can lead within the bound: not where the best order has more than twice as much.
+    pub(super) fn is_near(&self) -> bool {
+        self.best.as_ref().and_then(|best| best.cost).is_some_and(|cost| cost.peak / 2 <= self.bound)
+    }
+
+    /// Tries more until something costs nothing or enough has been tried. `made`: what the first stage gave.
+    pub(super) fn rest(&mut self, made: &[Vec<u32>]) {
         // Ties as Dask's users know them, then as the best order has them.
         if self.may(100) {
             let known = places(&dask(self.links, &[]));
@@ -186,7 +217,7 @@ impl<'a, E: FnMut(&[u32]) -> Cost> Portfolio<'a, E> {
         }
         self.rounds();
         let before = self.rank();
-        self.crossed(&made);
+        self.crossed(made);
         if self.rank() != before {
             self.rounds();
         }
@@ -196,7 +227,7 @@ impl<'a, E: FnMut(&[u32]) -> Cost> Portfolio<'a, E> {
     }
 
     /// Where there is no time to simulate two orders, the one with the least peak is taken, of candidates that are cheap to make; whether that was so.
-    fn by_peak(&mut self, descent: &Descent) -> bool {
+    fn cheap_by_peak(&mut self, descent: &Descent) -> bool {
         let cheap = || CHEAP.iter().filter_map(|cheap| CANDIDATES.iter().find(|(name, ..)| name == cheap));
         let making: usize = cheap().take(2).map(|(_, weight, _)| weight + PEAK).sum();
         let two: usize = CANDIDATES.iter().take(2).map(|(_, weight, _)| weight + self.evaluation).sum();
@@ -293,7 +324,7 @@ impl<'a, E: FnMut(&[u32]) -> Cost> Portfolio<'a, E> {
 
     /// Whether there is time to try much: where each order is not simulated.
     fn is_small(&self) -> bool {
-        self.size <= SMALL && self.bound == 0
+        self.size <= SMALL && self.evaluation == PEAK
     }
 
     /// What the best order costs.
@@ -301,7 +332,7 @@ impl<'a, E: FnMut(&[u32]) -> Cost> Portfolio<'a, E> {
         self.best.as_ref().and_then(|best| best.cost).map(|cost| cost.rank())
     }
 
-    fn is_free(&self) -> bool {
+    pub(super) fn is_free(&self) -> bool {
         self.rank().is_some_and(|rank| rank.0 == 0)
     }
 
@@ -319,7 +350,7 @@ impl<'a, E: FnMut(&[u32]) -> Cost> Portfolio<'a, E> {
     }
 
     /// Takes an order, improved, where it costs less than the best so far.
-    fn consider(&mut self, name: &'static str, order: Vec<u32>) {
+    pub(super) fn consider(&mut self, name: &'static str, order: Vec<u32>) {
         let order = if self.size < LARGE { self.settle(order) } else { order };
         self.take(name, order, |cost, least| cost < least);
     }

@@ -105,6 +105,13 @@ impl ShuffleLog {
         Ok(self.log.gather(partition)?)
     }
 
+    /// Writes what is in memory, so that it takes little until it is read.
+    pub(crate) fn settle(&self) -> Result<()> {
+        self.log.flush()?;
+        self.log.trim();
+        Ok(())
+    }
+
     /// Ends the writing, and checks that just what tasks said they wrote is there.
     pub(crate) fn seal(&self, expected: Written) -> Result<()> {
         self.log.seal().map_err(resumable)?;
