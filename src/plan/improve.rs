@@ -40,7 +40,7 @@ pub(crate) fn just_in_time(links: &Links, order: &[u32], least: i64) -> Vec<u32>
         while let Some(task) = stack.last().copied() {
             if progress.done[task as usize] {
                 stack.pop();
-            } else if progress.missing[task as usize] == 0 {
+            } else if progress.missing(task) == 0 {
                 stack.pop();
                 progress.run(task);
             } else {
@@ -65,7 +65,7 @@ pub(crate) fn at_once(links: &Links, order: &[u32]) -> Vec<u32> {
                 for input in links.inputs(task) {
                     free.extend(progress.last_user(*input));
                 }
-                free.extend(links.users(task).iter().filter(|user| progress.missing[**user as usize] == 0));
+                free.extend(links.users(task).iter().filter(|user| progress.missing(**user) == 0));
             }
             next = None;
             while let Some(task) = free.pop() {
@@ -95,7 +95,7 @@ pub(crate) fn while_hot(links: &Links, order: &[u32]) -> Vec<u32> {
         let mut next = Some(*task);
         while let Some(task) = next {
             progress.run(task);
-            free.extend(links.users(task).iter().rev().filter(|user| progress.missing[**user as usize] == 0));
+            free.extend(links.users(task).iter().rev().filter(|user| progress.missing(**user) == 0));
             next = None;
             while let Some(task) = free.pop() {
                 if progress.ready(task) && reduces(task) {

@@ -88,44 +88,55 @@ impl Links {
 }
 
 /// What has run, and what each task still waits for.
-///
-/// - `missing[t]`: inputs of t that have not run; t is ready at 0.
-/// - `uses[t]`: users of t that have not run, one more where t is kept; its output is dropped at 0.
-/// - `rest[t]`: the exclusive or of the users that have not run, so the last one is known without a search.
 pub(crate) struct Progress<'a> {
     pub(crate) links: &'a Links,
     pub(crate) order: Vec<u32>,
     pub(crate) done: Vec<bool>,
-    pub(crate) missing: Vec<u32>,
-    pub(crate) uses: Vec<u32>,
-    pub(crate) rest: Vec<u32>,
+    /// What is counted of a task stands together: each is met at random.
+    counts: Vec<Counts>,
+}
+
+#[derive(Clone, Copy)]
+struct Counts {
+    /// Inputs that have not run; the task is ready at 0.
+    missing: u32,
+    /// Users that have not run, one more where the output is kept; it is dropped at 0.
+    uses: u32,
+    /// The exclusive or of the users that have not run, so that the last one is known without a search.
+    rest: u32,
 }
 
 impl<'a> Progress<'a> {
     /// Nothing has run.
     pub(crate) fn new(links: &'a Links) -> Self {
         let n = links.len() as u32;
-        Progress {
-            links,
-            order: Vec::with_capacity(n as usize),
-            done: vec![false; n as usize],
-            missing: (0..n).map(|t| links.inputs(t).len() as u32).collect(),
-            uses: (0..n).map(|t| links.users(t).len() as u32 + u32::from(links.kept[t as usize])).collect(),
-            rest: (0..n).map(|t| links.users(t).iter().fold(0, |all, user| all ^ user)).collect(),
-        }
+        let counts = |task| {
+            let users = links.users(task);
+            Counts {
+                missing: links.inputs(task).len() as u32,
+                uses: users.len() as u32 + u32::from(links.kept[task as usize]),
+                rest: users.iter().fold(0, |all, user| all ^ user),
+            }
+        };
+        Progress { links, order: Vec::with_capacity(n as usize), done: vec![false; n as usize], counts: (0..n).map(counts).collect() }
+    }
+
+    /// How many inputs of a task have not run.
+    pub(crate) fn missing(&self, task: u32) -> u32 {
+        self.counts[task as usize].missing
     }
 
     /// Whether a task can run now.
     pub(crate) fn ready(&self, task: u32) -> bool {
-        !self.done[task as usize] && self.missing[task as usize] == 0
+        !self.done[task as usize] && self.missing(task) == 0
     }
 
     /// By how much memory grows when a task runs: its output less the inputs it is the last to use.
     pub(crate) fn growth(&self, task: u32) -> i64 {
-        let stays = self.uses[task as usize] > 0;
+        let stays = self.counts[task as usize].uses > 0;
         let mut growth = if stays { self.links.out[task as usize] as i64 } else { 0 };
         for input in self.links.inputs(task) {
-            if self.uses[*input as usize] == 1 {
+            if self.counts[*input as usize].uses == 1 {
                 growth -= self.links.out[*input as usize] as i64;
             }
         }
@@ -137,17 +148,19 @@ impl<'a> Progress<'a> {
         self.order.push(task);
         self.done[task as usize] = true;
         for input in self.links.inputs(task) {
-            self.uses[*input as usize] -= 1;
-            self.rest[*input as usize] ^= task;
+            let counts = &mut self.counts[*input as usize];
+            counts.uses -= 1;
+            counts.rest ^= task;
         }
         for user in self.links.users(task) {
-            self.missing[*user as usize] -= 1;
+            self.counts[*user as usize].missing -= 1;
         }
     }
 
     /// The only user of `input` that has not run, where there is just one and the output is not kept.
     pub(crate) fn last_user(&self, input: u32) -> Option<u32> {
-        let last = self.uses[input as usize] == 1 && !self.links.kept[input as usize];
-        last.then(|| self.rest[input as usize])
+        let counts = &self.counts[input as usize];
+        let last = counts.uses == 1 && !self.links.kept[input as usize];
+        last.then_some(counts.rest)
     }
 }

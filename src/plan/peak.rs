@@ -13,7 +13,11 @@ use super::Shape;
 ///
 /// Takes time and memory linear in tasks and edges. `order` must name each task once, inputs before users.
 pub fn peak(shape: &Shape, order: &[u32]) -> u64 {
-    let mut users_left = users(shape);
+    peak_with(shape, order, users(shape))
+}
+
+/// The same, where it is known how many [`users`] each output has.
+pub(super) fn peak_with(shape: &Shape, order: &[u32], mut users_left: Vec<u32>) -> u64 {
     let mut held = 0u64;
     let mut most = 0u64;
     for task in order {
@@ -52,7 +56,7 @@ pub fn largest_need(shape: &Shape) -> u64 {
 }
 
 /// How often each output is named as an input, and once more where it is kept.
-fn users(shape: &Shape) -> Vec<u32> {
+pub(super) fn users(shape: &Shape) -> Vec<u32> {
     let mut users = vec![0u32; shape.len()];
     for input in shape.inputs {
         users[*input as usize] += 1;

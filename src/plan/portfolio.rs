@@ -7,7 +7,7 @@
 use super::improve::{at_once, just_in_time, while_hot};
 use super::links::Links;
 use super::order::{Descent, Greed, Taste, Tie, backwards, dask, depth_first, greedy, liu, postorder, tiles};
-use super::peak::peak;
+use super::peak::{peak_with, users};
 use super::search::{Noise, search};
 use super::windows::windows;
 use super::{Choice, Cost, Shape};
@@ -126,6 +126,8 @@ pub(super) struct Portfolio<'a, E> {
     evaluate: E,
     /// Tasks and edges.
     size: usize,
+    /// How many users each output has.
+    users: Vec<u32>,
     /// What an evaluation weighs.
     evaluation: usize,
     /// What more may weigh.
@@ -146,6 +148,7 @@ impl<'a, E: FnMut(&[u32]) -> Cost> Portfolio<'a, E> {
             bound,
             evaluate,
             size,
+            users: users(shape),
             evaluation: if bound == 0 { PEAK } else { SIMULATION },
             left: WORK / size,
             thrifty: false,
@@ -176,7 +179,7 @@ impl<'a, E: FnMut(&[u32]) -> Cost> Portfolio<'a, E> {
             if self.may(weight) || self.best.is_none() {
                 let mut order = make(self.links, &descent);
                 // Where there is time for one simulation, it is that of the order that would be taken at equal cost.
-                if self.bound > 0 && self.left < 2 * self.evaluation && peak(self.shape, &order) > self.bound {
+                if self.bound > 0 && self.left < 2 * self.evaluation && self.peak(&order) > self.bound {
                     order = while_hot(self.links, &order);
                 }
                 if self.is_small() {
@@ -188,19 +191,19 @@ impl<'a, E: FnMut(&[u32]) -> Cost> Portfolio<'a, E> {
         Some(made)
     }
 
-    /// Half of the work that is left, for a search by peaks; nothing where that is too little, or where every order costs something.
+    /// The work that is left, for a search by peaks, a third of which stays for the rest; nothing where that is too little, or where every order costs something.
     pub(super) fn for_peaks(&mut self) -> Option<usize> {
-        let half = self.left / 2;
+        let left = self.left;
         let needs = |task: u32| {
             let inputs = self.links.inputs(task).iter().fold(0u64, |sum, input| sum.saturating_add(self.links.out[*input as usize]));
             inputs.saturating_add(self.links.out[task as usize]).saturating_add(self.links.scratch[task as usize])
         };
         let may = self.evaluation > PEAK
             && !self.is_free()
-            && half >= LEAST
+            && left >= 2 * LEAST
             && (0..self.links.len() as u32).all(|task| needs(task) <= self.bound);
-        self.left -= if may { half } else { 0 };
-        may.then_some(half)
+        self.left = if may { left / 3 } else { left };
+        may.then_some(left)
     }
 
     /// Whether what is left to try can lead within the bound: not where the best order has more than twice as much.
@@ -242,7 +245,7 @@ impl<'a, E: FnMut(&[u32]) -> Cost> Portfolio<'a, E> {
             }
             self.left -= weight + PEAK;
             let order = make(self.links, descent);
-            let peak = peak(self.shape, &order);
+            let peak = self.peak(&order);
             if least.as_ref().is_none_or(|(known, ..)| peak < *known) {
                 least = Some((peak, name, order));
             }
@@ -252,12 +255,17 @@ impl<'a, E: FnMut(&[u32]) -> Cost> Portfolio<'a, E> {
         }
         let Some((_, name, order)) = least else { return false };
         let order = self.settle(order);
-        let peak = peak(self.shape, &order);
+        let peak = self.peak(&order);
         self.best = Some(match peak <= self.bound {
             true => Choice { name, order, cost: Some(Cost { spilled: 0, reread: 0, peak }) },
             false => Choice { name, order: while_hot(self.links, &order), cost: None },
         });
         true
+    }
+
+    /// The peak of an order.
+    fn peak(&self, order: &[u32]) -> u64 {
+        peak_with(self.shape, order, self.users.clone())
     }
 
     /// The second stage and windows, as long as they find something.
@@ -358,7 +366,7 @@ impl<'a, E: FnMut(&[u32]) -> Cost> Portfolio<'a, E> {
     /// The same for one of many, which is improved where it is not far from the best.
     fn consider_near(&mut self, name: &'static str, order: Vec<u32>) {
         self.left = self.left.saturating_sub(PEAK);
-        let near = self.best.as_ref().and_then(|best| best.cost).is_none_or(|cost| peak(self.shape, &order) <= cost.peak.saturating_mul(2));
+        let near = self.best.as_ref().and_then(|best| best.cost).is_none_or(|cost| self.peak(&order) <= cost.peak.saturating_mul(2));
         if near {
             self.consider(name, order);
         }
@@ -439,7 +447,7 @@ impl<'a, E: FnMut(&[u32]) -> Cost> Portfolio<'a, E> {
 
     /// The order where it fits the bound, else it or its improvement, whichever has the least peak.
     fn settle(&mut self, order: Vec<u32>) -> Vec<u32> {
-        let mut least = peak(self.shape, &order);
+        let mut least = self.peak(&order);
         let mut settled = order;
         let passes: [Pass; 3] = [|links, order| just_in_time(links, order, 0), |links, order| just_in_time(links, order, 1), at_once];
         // Each pass is linear; large graphs get each once, and the largest none after one that is of no use.
@@ -452,7 +460,7 @@ impl<'a, E: FnMut(&[u32]) -> Cost> Portfolio<'a, E> {
             }
             self.left -= PASS;
             let improved = pass(self.links, &settled);
-            let peak = peak(self.shape, &improved);
+            let peak = self.peak(&improved);
             idle += 1;
             if peak < least {
                 least = peak;

@@ -47,7 +47,7 @@ pub(crate) fn dask(links: &Links, place: &[u32]) -> Vec<u32> {
             if walk.progress.done[task as usize] {
                 continue;
             }
-            if walk.progress.missing[task as usize] == 0 {
+            if walk.progress.missing(task) == 0 {
                 if walked_back && walk.runnable.len() < stack.len() {
                     walk.run_free_paths();
                 }
@@ -119,7 +119,7 @@ impl Walk<'_> {
             self.progress.run(task);
             self.targets.ran(task, links.users(task));
             let users = links.users(task);
-            let free = |user: &&u32| self.progress.missing[**user as usize] == 0;
+            let free = |user: &&u32| self.progress.missing(**user) == 0;
             if users.len() == 1 {
                 self.next.extend(users.iter().filter(free));
             } else {
@@ -162,7 +162,7 @@ impl Walk<'_> {
             let (c, users) = (current as usize, links.users(current));
             self.in_hull[c] = true;
             if users.is_empty() {
-                if self.progress.missing[c] <= 1 {
+                if self.progress.missing(current) <= 1 {
                     path.into_iter().for_each(|task| self.run(task));
                 } else {
                     self.in_hull[c] = false;
@@ -188,7 +188,7 @@ impl Walk<'_> {
                 }
                 return;
             }
-            let missing = self.progress.missing[c] as usize;
+            let missing = self.progress.missing(current) as usize;
             match self.paths.get_mut(&current) {
                 Some(known) => {
                     known.push(path);
@@ -211,7 +211,7 @@ impl Walk<'_> {
     fn complete(&mut self, reducer: u32, splits: u32, branches: &mut VecDeque<(u32, Vec<u32>)>) {
         let mut paths = self.paths.remove(&reducer).unwrap_or_default();
         paths.retain(|path| path.len() < 2 || !self.progress.done[path[path.len() - 2] as usize]);
-        if paths.len() < self.progress.missing[reducer as usize] as usize {
+        if paths.len() < self.progress.missing(reducer) as usize {
             self.paths.insert(reducer, paths);
         } else if splits > 1 {
             let path: Vec<u32> = paths.into_iter().flatten().collect();

@@ -39,7 +39,7 @@ pub(crate) fn greedy(links: &Links, greed: Greed<'_>) -> Vec<u32> {
             let first = if greed.sources_last { -1 } else { growth.min(-1) };
             return (first, 0, growth, place);
         }
-        let siblings = links.users(task).iter().take(64).map(|user| progress.missing[*user as usize]).min().unwrap_or(0);
+        let siblings = links.users(task).iter().take(64).map(|user| progress.missing(*user)).min().unwrap_or(0);
         (0, siblings, growth, place)
     };
     for task in 0..links.len() as u32 {
@@ -59,7 +59,7 @@ pub(crate) fn greedy(links: &Links, greed: Greed<'_>) -> Vec<u32> {
             touched.extend(progress.last_user(*input));
         }
         for user in links.users(task) {
-            match progress.missing[*user as usize] {
+            match progress.missing(*user) {
                 0 => touched.push(*user),
                 // The siblings of a user are told when its count is small or a power of two: each edge is then told a
                 // bounded number of times.

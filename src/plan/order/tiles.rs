@@ -327,7 +327,7 @@ impl<'a> Tiling<'a> {
             self.free.extend(self.progress.last_user(*input));
         }
         for user in links.users(task) {
-            if self.progress.missing[*user as usize] == 0 {
+            if self.progress.missing(*user) == 0 {
                 self.free.push(*user);
             }
         }
