@@ -93,8 +93,8 @@ fn choose_by(shape: &Shape, bound: u64, evaluate: impl FnMut(&[u32]) -> Cost, th
     let portfolio = Portfolio::new(shape, &links, bound, evaluate);
     let mut portfolio = if thrifty { portfolio.thrifty() } else { portfolio };
     if let Some(made) = portfolio.first() {
-        if let Some(left) = portfolio.for_peaks()
-            && let Some(Choice { name, order, .. }) = within(shape, &links, bound, left)
+        if portfolio.may_fit()
+            && let Some(Choice { name, order, .. }) = within(shape, &links, bound)
         {
             portfolio.consider(name, order);
         }
@@ -104,8 +104,8 @@ fn choose_by(shape: &Shape, bound: u64, evaluate: impl FnMut(&[u32]) -> Cost, th
 }
 
 /// An order whose peak is at most `bound`, where one is found. Peaks take much less time than simulations, so that many more orders are tried.
-fn within(shape: &Shape, links: &Links, bound: u64, left: usize) -> Option<Choice> {
-    let mut portfolio = Portfolio::by_peak(shape, links, bound, left, |order: &[u32]| Cost::of_peak(peak(shape, order), bound));
+fn within(shape: &Shape, links: &Links, bound: u64) -> Option<Choice> {
+    let mut portfolio = Portfolio::by_peak(shape, links, bound, |order: &[u32]| Cost::of_peak(peak(shape, order), bound));
     let made = portfolio.first()?;
     if portfolio.is_near() {
         portfolio.rest(&made);

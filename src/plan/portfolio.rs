@@ -7,7 +7,7 @@
 use super::improve::{at_once, just_in_time, while_hot};
 use super::links::Links;
 use super::order::{Descent, Greed, Taste, Tie, backwards, dask, depth_first, greedy, liu, postorder, tiles};
-use super::peak::{peak_with, users};
+use super::peak::{largest_need, peak_with, users};
 use super::search::{Noise, search};
 use super::windows::windows;
 use super::{Choice, Cost, Shape};
@@ -157,9 +157,9 @@ impl<'a, E: FnMut(&[u32]) -> Cost> Portfolio<'a, E> {
         }
     }
 
-    /// The same where nothing but the peak is compared, and the first order that has at most `bound` is looked for, with the work that is `left`.
-    pub(super) fn by_peak(shape: &'a Shape<'a>, links: &'a Links, bound: u64, left: usize, evaluate: E) -> Self {
-        Portfolio { evaluation: PEAK, left, ..Portfolio::new(shape, links, bound, evaluate) }
+    /// The same where nothing but the peak is compared, and the first order that has at most `bound` is looked for.
+    pub(super) fn by_peak(shape: &'a Shape<'a>, links: &'a Links, bound: u64, evaluate: E) -> Self {
+        Portfolio { evaluation: PEAK, ..Portfolio::new(shape, links, bound, evaluate) }
     }
 
     /// The same, for a run whose costs are bytes that are really moved: it tries no longer than a few percent of what moving them takes.
@@ -191,24 +191,16 @@ impl<'a, E: FnMut(&[u32]) -> Cost> Portfolio<'a, E> {
         Some(made)
     }
 
-    /// The work that is left, for a search by peaks, a third of which stays for the rest; nothing where that is too little, or where every order costs something.
-    pub(super) fn for_peaks(&mut self) -> Option<usize> {
-        let left = self.left;
-        let needs = |task: u32| {
-            let inputs = self.links.inputs(task).iter().fold(0u64, |sum, input| sum.saturating_add(self.links.out[*input as usize]));
-            inputs.saturating_add(self.links.out[task as usize]).saturating_add(self.links.scratch[task as usize])
-        };
-        let may = self.evaluation > PEAK
-            && !self.is_free()
-            && left >= 2 * LEAST
-            && (0..self.links.len() as u32).all(|task| needs(task) <= self.bound);
-        self.left = if may { left / 3 } else { left };
-        may.then_some(left)
+    /// Whether orders are to be looked for by their peaks: not where every order costs something, or what could be saved is not worth it. The rest gets less work then.
+    pub(super) fn may_fit(&mut self) -> bool {
+        let may = self.evaluation > PEAK && !self.is_free() && self.left >= 2 * LEAST && largest_need(self.shape) <= self.bound;
+        self.left /= if may { 3 } else { 1 };
+        may
     }
 
-    /// Whether what is left to try can lead within the bound: not where the best order has more than twice as much.
+    /// Whether what is left to try can lead within the bound: not where the best order has many times as much.
     pub(super) fn is_near(&self) -> bool {
-        self.best.as_ref().and_then(|best| best.cost).is_some_and(|cost| cost.peak / 2 <= self.bound)
+        self.best.as_ref().and_then(|best| best.cost).is_some_and(|cost| cost.peak / 4 <= self.bound)
     }
 
     /// Tries more until something costs nothing or enough has been tried. `made`: what the first stage gave.

@@ -77,7 +77,7 @@ pub(crate) fn dask(links: &Links, place: &[u32]) -> Vec<u32> {
 
 struct Walk<'a> {
     progress: Progress<'a>,
-    targets: Targets,
+    targets: Targets<'a>,
     weights: &'a [Weight],
     /// Which of the users that a task makes free is followed first, where Dask takes them as a set has them: the one with the larger place.
     place: &'a [u32],

@@ -8,31 +8,38 @@
 use super::dask::{Roots, Weight};
 use crate::plan::links::{Links, Progress};
 use rustc_hash::FxHashMap;
-use std::collections::BTreeSet;
+use std::cmp::Reverse;
+use std::collections::BinaryHeap;
 
-/// A sink in the sets: roots that have not run, sort key, number.
+/// A sink in the heaps: roots that have not run, sort key, number. Where it has fewer by now, it is in them once more.
 type Place = (u32, Weight, u32);
 
-pub(super) struct Targets {
+pub(super) struct Targets<'a> {
+    weights: &'a [Weight],
     /// For each root, the sinks that depend on it, where they were found.
     sinks_of: FxHashMap<u32, Vec<u32>>,
-    /// For each sink, its place in the sets; none once all its roots have run.
-    place: FxHashMap<u32, Place>,
-    all: BTreeSet<Place>,
+    /// For each sink its roots that have not run; 0 where it is none, or they all have.
+    left: Vec<u32>,
+    /// Whether an input of a sink has run, and whether it is in `changed`.
+    is_reached: Vec<bool>,
+    is_changed: Vec<bool>,
+    all: BinaryHeap<Reverse<Place>>,
     /// Those that have an input that has run.
-    reached: BTreeSet<Place>,
+    reached: BinaryHeap<Reverse<Place>>,
     any_reached: bool,
+    /// Sinks of which something has changed since a target was asked for.
+    changed: Vec<u32>,
     /// The most roots that a sink needs at first.
     most: u32,
     /// All sinks by sort key: the last is next.
     sorted: Vec<u32>,
 }
 
-impl Targets {
-    pub(super) fn new(links: &Links, roots: &Roots, weights: &[Weight]) -> Self {
+impl<'a> Targets<'a> {
+    pub(super) fn new(links: &Links, roots: &Roots, weights: &'a [Weight]) -> Self {
         let sinks: Vec<u32> = links.sinks().collect();
         let mut sinks_of: FxHashMap<u32, Vec<u32>> = FxHashMap::default();
-        let mut place: FxHashMap<u32, Place> = FxHashMap::default();
+        let mut left = vec![0; links.len()];
         let mut search = Search::new(links);
         for sink in &sinks {
             if links.inputs(*sink).is_empty() {
@@ -47,25 +54,38 @@ impl Targets {
             if sinks.len() > 1 {
                 found.iter().for_each(|root| sinks_of.entry(*root).or_default().push(*sink));
             }
-            place.insert(*sink, (count, weights[*sink as usize], *sink));
+            left[*sink as usize] = count;
         }
-        let all: BTreeSet<Place> = place.values().copied().collect();
-        let most = all.last().map_or(0, |last| last.0);
+        let most = left.iter().copied().max().unwrap_or(0);
         let mut sorted = sinks.clone();
         sorted.sort_unstable_by_key(|sink| weights[*sink as usize]);
         if !longest_first(roots.roots.len(), sinks.len(), roots, &sinks_of) {
             sorted.reverse();
         }
-        Targets { sinks_of, place, all, reached: BTreeSet::new(), any_reached: false, most, sorted }
+        let changed = sinks.into_iter().filter(|sink| left[*sink as usize] > 0).collect();
+        let is_reached = vec![false; links.len()];
+        let is_changed = left.iter().map(|left| *left > 0).collect();
+        let (all, reached) = (BinaryHeap::new(), BinaryHeap::new());
+        Targets { weights, sinks_of, left, is_reached, is_changed, all, reached, any_reached: false, changed, most, sorted }
     }
 
     /// A sink that has not run; none when all have.
     pub(super) fn next(&mut self, progress: &Progress) -> Option<u32> {
-        drop_done(&mut self.all, progress);
-        drop_done(&mut self.reached, progress);
-        if let Some(least) = self.all.first().filter(|least| self.any_reached && least.0 != self.most) {
-            let reached = self.reached.first().filter(|place| place.0 == least.0);
-            return Some(reached.unwrap_or(least).2);
+        // Many roots may have run since: a sink is told of them at once.
+        for sink in self.changed.drain(..) {
+            self.is_changed[sink as usize] = false;
+            let place = (self.left[sink as usize], self.weights[sink as usize], sink);
+            if place.0 > 0 {
+                self.all.push(Reverse(place));
+                if self.is_reached[sink as usize] {
+                    self.reached.push(Reverse(place));
+                }
+            }
+        }
+        let least = first(&mut self.all, &self.left, progress);
+        let reached = first(&mut self.reached, &self.left, progress);
+        if let Some(least) = least.filter(|least| self.any_reached && least.0 != self.most) {
+            return Some(reached.filter(|place| place.0 == least.0).unwrap_or(least).2);
         }
         while let Some(sink) = self.sorted.pop() {
             if !progress.done[sink as usize] {
@@ -78,32 +98,33 @@ impl Targets {
     /// A task has run.
     pub(super) fn ran(&mut self, task: u32, users: &[u32]) {
         for sink in self.sinks_of.remove(&task).unwrap_or_default() {
-            if let Some(place) = self.place.remove(&sink) {
-                self.all.remove(&place);
-                let reached = self.reached.remove(&place);
-                let less = (place.0 - 1, place.1, place.2);
-                if less.0 > 0 {
-                    self.place.insert(sink, less);
-                    self.all.insert(less);
-                    if reached {
-                        self.reached.insert(less);
-                    }
-                }
-            }
+            let left = &mut self.left[sink as usize];
+            *left = left.saturating_sub(1);
+            self.change(sink);
         }
         self.any_reached |= !users.is_empty();
         for user in users {
-            if let Some(place) = self.place.get(user) {
-                self.reached.insert(*place);
+            if self.left[*user as usize] > 0 && !std::mem::replace(&mut self.is_reached[*user as usize], true) {
+                self.change(*user);
             }
+        }
+    }
+
+    fn change(&mut self, sink: u32) {
+        if !std::mem::replace(&mut self.is_changed[sink as usize], true) {
+            self.changed.push(sink);
         }
     }
 }
 
-/// Takes sinks that have run from the front of a set.
-fn drop_done(set: &mut BTreeSet<Place>, progress: &Progress) {
-    while set.first().is_some_and(|place| progress.done[place.2 as usize]) {
-        set.pop_first();
+/// The first of a heap, once those that have run or have fewer roots left by now are taken from it.
+fn first(heap: &mut BinaryHeap<Reverse<Place>>, left: &[u32], progress: &Progress) -> Option<Place> {
+    loop {
+        let Reverse(place) = *heap.peek()?;
+        if !progress.done[place.2 as usize] && left[place.2 as usize] == place.0 {
+            return Some(place);
+        }
+        heap.pop();
     }
 }
 
