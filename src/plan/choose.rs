@@ -199,6 +199,19 @@ mod tests {
     }
 
     proptest! {
+        #![proptest_config(ProptestConfig::with_cases(200))]
+
+        /// What fits when as few bytes as possible are asked for fits when they are the bound, too.
+        #[test]
+        fn a_known_order_within_the_bound_is_found(graph in graphs()) {
+            let shape = graph.shape();
+            let within = |bound| peak(&shape, &choose(&shape, bound, |order| Cost::of_peak(peak(&shape, order), bound)).order);
+            let least = within(0);
+            prop_assert!(within(least) <= least);
+        }
+    }
+
+    proptest! {
         #![proptest_config(ProptestConfig::with_cases(2000))]
 
         #[test]
