@@ -300,6 +300,11 @@ fn where_something_fails_nothing_is_left_behind() {
     let folder = temporary.path().join("a/b");
     assert_eq!(engine.compute(&failing.to_textfiles(&folder)).unwrap_err().kind(), ErrorKind::Failed);
     assert_eq!(names(temporary.path()), Vec::<String>::new());
+    // JSON has no form for all numbers.
+    let infinite = bag::range(100, 10).map(|x| (x, Some(vec![1.0 / (95.0 - x as f64)])));
+    let error = engine.compute(&infinite.to_json_lines(&folder)).unwrap_err();
+    assert_eq!((error.kind(), names(temporary.path())), (ErrorKind::Invalid, Vec::new()));
+    assert!(error.to_string().contains("no form for inf") && error.to_string().contains("a/b"), "{error}");
     // Beside files that are there, these stay as they are.
     std::fs::write(temporary.path().join("0.txt"), "old").unwrap();
     engine.compute(&failing.to_textfiles(temporary.path().join("*.txt"))).unwrap_err();

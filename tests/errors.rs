@@ -125,7 +125,9 @@ fn a_task_that_joins_many_blocks_is_told_to_join_fewer() {
     // Each block of the result takes a part of all 64 blocks, which are of 4 MiB.
     let x = random::random([64, 524_288]).chunks([1, 524_288]).array().map_blocks(|block| block.mapv(|value| value + 1.0));
     let error = engine.compute(&x.rechunk([64, 8192]).sum(..).item_collection()).unwrap_err();
-    says(&error, ErrorKind::OutOfMemory, &["64 blocks of map_blocks at once", "rechunk in several steps", "at most", "not joined"]);
+    says(&error, ErrorKind::OutOfMemory, &["64 blocks of map_blocks at once", "join them in several steps, at most", "not joined"]);
+    let error = engine.compute(&x.rechunk([64, 524_288]).sum(..).item_collection()).unwrap_err();
+    says(&error, ErrorKind::OutOfMemory, &["64 blocks of map_blocks at once", "its output with two of them is 264.", "smaller"]);
     // Nothing was run, so that nothing was spilled.
     assert!(files(scratch.path()).iter().all(|file| file.metadata().unwrap().len() <= 4096));
 }

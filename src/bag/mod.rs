@@ -10,6 +10,7 @@ mod decompress;
 mod encoding;
 mod file_lines;
 mod files;
+mod finite;
 mod foldby;
 mod frequencies;
 #[cfg(feature = "url")]

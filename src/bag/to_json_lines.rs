@@ -2,6 +2,7 @@
 
 use super::compress::Out;
 use super::compression::Compression;
+use super::finite::all_finite;
 use super::lazy::Bag;
 use super::output::{Format, Target, write};
 use super::pipeline::Item;
@@ -13,6 +14,7 @@ use std::path::{Path, PathBuf};
 
 impl<T: Item> Bag<T> {
     /// The writing of this bag to files of JSON lines, one for each partition, with an element a line. It happens when it is computed, and gives the paths of the files in the order of partitions.
+    /// NaN and infinite numbers, which JSON does not have, are an error (Dask writes them all the same, in a form that other readers refuse).
     /// Paths, compression and what is left where anything fails are those of [`Bag::to_textfiles`]; in a folder, names end in `.jsonl`.
     ///
     /// ```
@@ -74,9 +76,13 @@ impl<T: Item> Format<T> for Json {
 
     fn write(&self, _partition: u32, mut rows: BoxStream<T>, out: &mut Out) -> Result<()> {
         rows.each(&mut |item| {
+            let name = std::any::type_name::<T>;
+            if let Err(e) = all_finite(&item) {
+                let error = || Error::new(ErrorKind::Invalid, format!("a {} cannot be written as JSON: {e}", name()));
+                return Err(out.failure(|| error().hint("filter such elements out, or map the numbers to options of which they are none")));
+            }
             if let Err(e) = serde_json::to_writer(&mut *out, &item) {
-                let message = || format!("a {} cannot be written as JSON: {e}", std::any::type_name::<T>());
-                return Err(out.failure(|| Error::new(ErrorKind::Invalid, message())));
+                return Err(out.failure(|| Error::new(ErrorKind::Invalid, format!("a {} cannot be written as JSON: {e}", name()))));
             }
             out.push(b"\n")?;
             Ok(MORE)

@@ -97,15 +97,19 @@ pub(crate) fn does_not_fit(table: &TaskTable, task: u32, need: u64, bound: u64, 
         // Smaller blocks would only be more of them, where they are cut along the axes that are joined.
         (layer, blocks, each) if blocks > NEIGHBOURS => {
             let beside = need.saturating_sub(each.saturating_mul(blocks as u64));
-            let fit = match bound.saturating_sub(beside) / each.max(1) {
-                few @ 2.. => format!("at most {few} of them"),
-                _ => "fewer of them".to_string(),
-            };
             let of = layer.map(|layer| format!(" of {layer}")).unwrap_or_default();
-            format!(
-                "it takes {blocks} blocks{of} at once: rechunk in several steps, so that each joins {fit}, use blocks that are smaller along the axes \
-                 that are not joined, or give {larger}"
-            )
+            match bound.saturating_sub(beside) / each.max(1) {
+                few @ 2.. => format!(
+                    "it takes {blocks} blocks{of} at once: join them in several steps, at most {few} in each (arrays: `rechunk` by way of other chunks; \
+                     delayed functions: a tree of them), use blocks that are smaller along the axes that are not joined, or give {larger}"
+                ),
+                // No number of steps helps where what comes out of the last does not fit.
+                _ => format!(
+                    "it takes {blocks} blocks{of} at once, and its output with two of them is {} already: make what it joins them to smaller, too, or \
+                     give {larger}",
+                    mib(beside.saturating_add(each.saturating_mul(2)))
+                ),
+            }
         }
         // What is fixed needs more than there is.
         _ if factor > LEAST_PART => format!("give {larger}"),
@@ -139,8 +143,8 @@ pub(crate) fn held_by_objects(table: &TaskTable, task: u32, need: u64, bound: u6
         mib(held),
         mib(bound)
     );
-    let hint = "compute fewer shuffles together, return an array or a vector of numbers from functions that make values of your own, or give the engine \
-                more memory";
+    let hint = "return an array or a vector of numbers from functions that make values of your own, compute fewer bags that are shuffled at once, or give \
+                the engine more memory";
     Error::new(ErrorKind::OutOfMemory, message).task(table.name_of(task)).hint(hint)
 }
 
