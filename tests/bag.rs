@@ -174,6 +174,42 @@ fn every_verb_answers_as_dask_does() {
     g.bag("str_len", &text.len());
     g.bag("str_match", &text.matches("*o*[!t]"));
 
+    let calls: Vec<_> = g.input::<Vec<i64>>("lists").into_iter().map(|part| delayed(move || part.clone()).call(())).collect();
+    g.bag("from_delayed", &Bag::from_delayed(&calls));
+    let lists = g.engine.compute(value(ints.to_delayed().unwrap())).unwrap();
+    assert_eq!(lists, g.answer::<Vec<Vec<i64>>>("to_delayed"));
+    g.bag("random_sample_none", &ints.random_sample(0.0, 1));
+    g.bag("random_sample_all", &ints.random_sample(1.0, 1));
+    let sorted = |mut items: Vec<i64>| {
+        items.sort_unstable();
+        items
+    };
+    assert_eq!(g.engine.compute(bag::random::sample(&ints, 5, 1)).unwrap().len(), g.answer::<usize>("sample_count"));
+    assert_eq!(sorted(g.engine.compute(bag::random::sample(&ints, 14, 1)).unwrap()), g.answer::<Vec<i64>>("sample_all"));
+    assert_eq!(g.engine.compute(bag::random::choices(&ints, 30, 1)).unwrap().len(), g.answer::<usize>("choices_count"));
+    let seven = bag_of(vec![vec![7i64], vec![]]);
+    assert_eq!(g.engine.compute(bag::random::choices(&seven, 3, 1)).unwrap(), g.answer::<Vec<i64>>("choices_of_one"));
+    // Dask puts 0.0 and -0.0 into one group, but where it groups by their bytes.
+    let zeros = bag_of(vec![vec![0.0, -0.0, 1.5], vec![-0.0], vec![]]);
+    let counted = |counts: Vec<(f64, u64)>| {
+        let mut counts: Vec<_> = counts.into_iter().map(|(zero, n)| (zero.abs(), n)).collect();
+        counts.sort_by(|a, b| a.0.total_cmp(&b.0).then(a.1.cmp(&b.1)));
+        counts
+    };
+    let ones = counted(g.engine.compute(zeros.frequencies()).unwrap());
+    assert_eq!(ones, g.answer::<Vec<(f64, u64)>>("frequencies_zeros"));
+    assert_eq!(counted(g.engine.compute(zeros.foldby(|x| *x, 0, |n, _| n + 1, |a, b| a + b)).unwrap()), g.answer::<Vec<_>>("foldby_zeros"));
+    let groups = zeros.group_by(|x| *x).lists().map(|(zero, list)| (zero, list.len() as u64));
+    assert_eq!(counted(g.engine.compute(groups).unwrap()), ones);
+    assert_ne!(g.answer::<Vec<(f64, u64)>>("groupby_zeros"), ones);
+    let mut distinct: Vec<f64> = g.engine.compute(zeros.distinct()).unwrap().into_iter().map(f64::abs).collect();
+    distinct.sort_by(f64::total_cmp);
+    assert_eq!(distinct, g.answer::<Vec<f64>>("distinct_zeros"));
+    g.value("fold_split_every", &ints.fold(0, |sum, x| sum + x, |a, b| a + b));
+    let mut sums = g.engine.compute(ints.foldby(|x| x % 3, 0, |sum, x| sum + x, |a, b| a + b)).unwrap();
+    sums.sort_unstable();
+    assert_eq!(sums, g.answer::<Vec<(i64, i64)>>("foldby_split_every"));
+
     let elsewhere = ["frequencies", "distinct", "distinct_key", "foldby", "foldby_combine", "groupby", "sort"];
     let all = g.json["cases"].as_object().unwrap();
     let left: Vec<_> = all.keys().filter(|name| !g.seen.contains(name.as_str()) && !elsewhere.contains(&name.as_str())).collect();

@@ -14,6 +14,7 @@ from pathlib import Path
 
 import dask
 import dask.bag as db
+import dask.bag.random
 
 HERE = Path(__file__).resolve().parents[2] / "tests" / "data" / "bag"
 
@@ -123,6 +124,23 @@ bag_case("str_endswith", words.str.endswith("not"))
 bag_case("str_contains", words.map(lambda text: "be" in text))
 bag_case("str_len", words.map(len))
 bag_case("str_match", words.str.match("*o*[!t]"))
+bag_case("from_delayed", db.from_delayed([dask.delayed(part, pure=True) for part in LISTS]))
+CASES["to_delayed"] = [plain(list(part.compute())) for part in ints.to_delayed()]
+bag_case("random_sample_none", ints.random_sample(0.0, 1))
+bag_case("random_sample_all", ints.random_sample(1.0, 1))
+# What chance decides: how many there are, and where there is no choice, which.
+CASES["sample_count"] = len(db.random.sample(ints, k=5).compute())
+CASES["sample_all"] = plain(sorted(db.random.sample(ints, k=14).compute()))
+CASES["choices_count"] = len(db.random.choices(ints, k=30).compute())
+CASES["choices_of_one"] = plain(list(db.random.choices(bag([[7], []]), k=3).compute()))
+# Zeros are equal, whatever their sign.
+zeros = bag([[0.0, -0.0, 1.5], [-0.0], []])
+CASES["frequencies_zeros"] = plain(sorted((abs(x), n) for x, n in zeros.frequencies().compute()))
+CASES["distinct_zeros"] = plain(sorted(abs(x) for x in zeros.distinct().compute()))
+CASES["foldby_zeros"] = plain(sorted((abs(x), n) for x, n in zeros.foldby(lambda x: x, lambda n, x: n + 1, 0, operator.add, 0).compute()))
+CASES["groupby_zeros"] = plain(sorted((abs(x), len(group)) for x, group in zeros.groupby(lambda x: x).compute()))
+value_case("fold_split_every", ints.fold(operator.add, initial=0, split_every=2))
+CASES["foldby_split_every"] = plain(sorted(ints.foldby(lambda x: x % 3, operator.add, 0, split_every=2).compute()))
 # In no order that follows from the elements: sorted.
 CASES["frequencies"] = plain(sorted(ints.frequencies().compute()))
 CASES["distinct"] = plain(sorted(ints.distinct().compute()))
