@@ -152,6 +152,11 @@ fn every_verb_answers_as_dask_does() {
         g.close(std, &ints.std(ddof));
         g.close(var_floats, &floats.var(ddof));
     }
+    let error = g.engine.compute(bag::range(1, 1).var(1.0)).unwrap_err();
+    assert!(
+        error.kind() == ErrorKind::Invalid && error.to_string().contains("var of a bag that has no more elements than `ddof`"),
+        "{error}"
+    );
     g.value("any", &ints.any(|x| *x == 9));
     g.value("all", &ints.all(|x| *x > 0));
     g.value("fold", &ints.fold(0, |sum, x| sum + x, |a, b| a + b));

@@ -11,6 +11,9 @@ use crate::{Error, ErrorKind, Result};
 use serde::{Deserialize, Serialize};
 use std::panic::Location;
 
+/// What a variance and a deviation need more of.
+const FEW: &str = "that has no more elements than `ddof`";
+
 /// How many, their mean, and the sum of squared distances from it.
 #[derive(Clone, Copy, Serialize, Deserialize)]
 struct Moments {
@@ -216,13 +219,16 @@ impl<T: Number> Bag<T> {
     /// It is an error where there are no more than `ddof` elements.
     #[track_caller]
     pub fn var(&self, ddof: f64) -> BagValue<f64> {
-        self.moments("var", move |moments| (moments.count as f64 > ddof).then(|| moments.spread / (moments.count as f64 - ddof)))
+        let var = self.moments("var", move |moments| (moments.count as f64 > ddof).then(|| moments.spread / (moments.count as f64 - ddof)));
+        var.needs_more_than(FEW)
     }
 
     /// The standard deviation: the root of [`Bag::var`].
     #[track_caller]
     pub fn std(&self, ddof: f64) -> BagValue<f64> {
-        self.moments("std", move |moments| (moments.count as f64 > ddof).then(|| (moments.spread / (moments.count as f64 - ddof)).sqrt()))
+        let std = self
+            .moments("std", move |moments| (moments.count as f64 > ddof).then(|| (moments.spread / (moments.count as f64 - ddof)).sqrt()));
+        std.needs_more_than(FEW)
     }
 
     #[track_caller]

@@ -25,12 +25,14 @@ pub struct BagValue<T: Item> {
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Missing {
     pub(super) what: &'static str,
+    /// How few elements these are.
+    pub(super) few: &'static str,
     pub(super) line: &'static Location<'static>,
 }
 
 impl Missing {
     pub(super) fn error(self) -> Error {
-        let message = format!("{} of a bag without elements", self.what);
+        let message = format!("{} of a bag {}", self.what, self.few);
         Error::new(ErrorKind::Invalid, message).from_line(self.line)
     }
 }
@@ -50,12 +52,18 @@ impl<T: Item> fmt::Debug for BagValue<T> {
 impl<T: Item> BagValue<T> {
     /// The element of a bag of one partition. Where it has none, the error says `what` has no value.
     pub(super) fn new(bag: Bag<T>, what: &'static str, line: &'static Location<'static>) -> Self {
-        BagValue { bag, missing: Missing { what, line } }
+        BagValue { bag, missing: Missing { what, few: "without elements", line } }
     }
 
     /// The element of a bag of one partition that a delayed value is.
     pub(crate) fn from_bag(bag: Bag<T>, line: &'static Location<'static>) -> Self {
         BagValue::new(bag, "a delayed value", line)
+    }
+
+    /// The same where more than one element is needed: where it has `few`.
+    pub(super) fn needs_more_than(mut self, few: &'static str) -> Self {
+        self.missing.few = few;
+        self
     }
 
     pub(super) fn bag(&self) -> &Bag<T> {
