@@ -210,6 +210,7 @@ impl Engine {
         self.rates.settle_sources(&mut lowered.table, &self.shared.core);
         let keep = each_once(&roots.tasks(&lowered.roots)?);
         let sizes = self.sizes.expect(&lowered.table);
+        self.shared.core.recorder.expect(&lowered.table, &self.shared.core);
         let (graph, stages) = (self.reserve_graph(&lowered.table)?, self.reserve_stages(&lowered.table)?);
         let prepared = self.shared.prepare(&lowered.table, &keep, &lowered.barriers, true, sizes.as_deref())?;
         let mut explain = self.explain_plan(&lowered, &prepared, result_bytes);
@@ -452,6 +453,7 @@ impl Engine {
         settle_held(&mut lowered.table, self.shared.core.arena.ledger().limit());
         self.rates.settle_sources(&mut lowered.table, &self.shared.core);
         let table = &lowered.table;
+        self.shared.core.recorder.expect(table, &self.shared.core);
         let graph = self.reserve_graph(table)?;
         let moved = moved(table);
         // What tables take already is set aside, and not to be found again as what the process holds.

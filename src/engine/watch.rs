@@ -56,7 +56,9 @@ impl Recording {
 
 impl Drop for Recording {
     fn drop(&mut self) {
-        self.engine.shared.core.recorder.remove(&self.sink);
+        let core = &self.engine.shared.core;
+        core.recorder.remove(&self.sink);
+        core.unreserve(self.events.reserved());
     }
 }
 

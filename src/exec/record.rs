@@ -3,6 +3,7 @@
 //! Each plan is described as a whole when it begins: its layers, and its tasks in their order with the chunks that they need. After that comes
 //! an event for each task that starts or ends and for each chunk that moves.
 
+use super::core::Core;
 use super::run::Plan;
 use crate::graph::{LayerRef, TaskTable};
 use chunkstore_store::{Booking, Event, EventKind, EventLog, EventWriter, Ledger};
@@ -15,6 +16,13 @@ use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 /// The events that are booked together for a recording in memory.
 const PIECE: usize = 16 << 10;
+const PIECE_BYTES: u64 = (PIECE * size_of::<Event>()) as u64;
+
+/// About the events of a task, beside one for each input.
+const EVENTS_A_TASK: usize = 6;
+
+/// The part of the bound that may be set aside for events to come.
+const MOST_AHEAD: u64 = 8;
 
 /// So many keys of a graph are described at the most, in memory that nobody books: tasks beyond them are named by their numbers.
 const MOST_NAMES: usize = 1 << 14;
@@ -48,6 +56,8 @@ pub(crate) struct Recording {
 struct Recorded {
     log: EventLog,
     bookings: Vec<Booking>,
+    /// Bytes of these that tasks were told to leave free.
+    reserved: u64,
 }
 
 impl Recording {
@@ -61,7 +71,7 @@ impl Recording {
             events: Vec::new(),
             whole: true,
         };
-        let state = Mutex::new(Recorded { log, bookings: Vec::new() });
+        let state = Mutex::new(Recorded { log, bookings: Vec::new(), reserved: 0 });
         Recording { began: Instant::now(), ledger: ledger.clone(), state }
     }
 
@@ -70,17 +80,37 @@ impl Recording {
         self.state.lock().log.clone()
     }
 
+    /// The bytes that the pieces take that were set aside for events to come.
+    pub(crate) fn reserved(&self) -> u64 {
+        self.state.lock().reserved
+    }
+
+    /// So many pieces are missing for `events` more.
+    fn missing(&self, events: usize) -> usize {
+        let state = self.state.lock();
+        (state.log.events.len() + events).div_ceil(PIECE).saturating_sub(state.bookings.len())
+    }
+
+    /// Makes room for a piece more, of which tasks were told to leave `reserved` bytes free; whether there was any.
+    fn extend(&self, Recorded { log, bookings, reserved: all, .. }: &mut Recorded, reserved: u64) -> bool {
+        let Ok(booking) = self.ledger.book(PIECE_BYTES) else { return false };
+        let more = ((bookings.len() + 1) * PIECE).saturating_sub(log.events.len());
+        let extended = log.events.try_reserve_exact(more).is_ok();
+        if extended {
+            bookings.push(booking);
+            *all += reserved;
+        }
+        extended
+    }
+
     fn record(&self, event: Event) {
         let mut state = self.state.lock();
-        let Recorded { log, bookings } = &mut *state;
-        if log.events.len() == bookings.len() * PIECE {
-            match self.ledger.book((PIECE * size_of::<Event>()) as u64) {
-                Ok(booking) if log.events.try_reserve_exact(PIECE).is_ok() => bookings.push(booking),
-                _ => log.whole = false,
-            }
+        let full = |state: &Recorded| state.log.events.len() == state.bookings.len() * PIECE;
+        if full(&state) && !self.extend(&mut state, 0) {
+            state.log.whole = false;
         }
-        if log.events.len() < bookings.len() * PIECE {
-            log.events.push(event);
+        if !full(&state) {
+            state.log.events.push(event);
         }
     }
 }
@@ -128,6 +158,29 @@ impl Recorder {
     #[inline]
     pub(crate) fn is_on(&self) -> bool {
         self.on.load(Relaxed)
+    }
+
+    /// Sets room aside for the events of a run of `table`, so that it is not taken from the run: what finds no room then finds it later, or is left out.
+    pub(crate) fn expect(&self, table: &TaskTable, core: &Core) {
+        if !self.is_on() {
+            return;
+        }
+        let most = (core.arena.ledger().limit() / MOST_AHEAD / PIECE_BYTES) as usize;
+        let sinks = self.sinks.lock().clone();
+        for recording in sinks.iter().filter_map(|sink| match &**sink {
+            Sink::Memory(recording) => Some(recording),
+            Sink::File(_) => None,
+        }) {
+            for _ in 0..recording.missing(EVENTS_A_TASK * table.len() + table.inputs.len()).min(most) {
+                if core.reserve(PIECE_BYTES).is_err() {
+                    break;
+                }
+                if !recording.extend(&mut recording.state.lock(), PIECE_BYTES) {
+                    core.unreserve(PIECE_BYTES);
+                    break;
+                }
+            }
+        }
     }
 
     /// Writes a description, such as how a run ended.
