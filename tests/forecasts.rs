@@ -218,19 +218,15 @@ fn recorded_runs_stay_within_the_forecast() {
     let _alone = alone();
     let engine = engine(2, 48 * MIB);
     let recording = engine.record();
-    for (seed, rows) in [(1, 4096), (2, 8192), (3, 16_384)] {
-        let x = random::random([rows, 1024]).chunks([128, 1024]).seed(seed).array().map_blocks(|block| block.to_owned() + 1.0);
+    for (rows, n) in [(1200, 12_000), (2400, 8192), (1600, 12_000)] {
+        let x = random::random([rows, n]).chunks([1, n]).seed(3).array().map_blocks(|block| block.to_owned() + 1.0);
         let job = (&x - x.mean(0)).abs().max(..).item_collection();
         let explain = engine.explain(&job).unwrap();
         engine.compute(&job).unwrap();
         let run = engine.last_run().unwrap();
-        assert!(
-            run.forecast.exact && run.peak_bytes <= run.forecast.peak_bytes,
-            "{rows}: {} > {}",
-            run.peak_bytes,
-            run.forecast.peak_bytes
-        );
-        assert!(run.peak_bytes <= explain.peak_bytes, "{rows}: {} > {}", run.peak_bytes, explain.peak_bytes);
+        assert!(run.spilled_bytes > 0 && run.forecast.exact, "{rows} x {n}");
+        assert!(run.peak_bytes <= run.forecast.peak_bytes, "{rows} x {n}: {} > {}", run.peak_bytes, run.forecast.peak_bytes);
+        assert!(run.peak_bytes <= explain.peak_bytes, "{rows} x {n}: {} > {}", run.peak_bytes, explain.peak_bytes);
     }
     assert!(recording.log().whole);
 }
