@@ -121,8 +121,11 @@ fn known(shared: &Shared, header: &IndexHeader, index: &dyn BackendFile, verifie
 /// Checks that what follows a block, up to the next one or the end of the page, is 0.
 fn padding(file: &dyn BackendFile, end: u64, next: u64) -> Result<()> {
     let next = next.min(end.next_multiple_of(BLOCK_BYTES as u64));
+    let Some(between) = next.checked_sub(end) else {
+        return Err(Error::new(ErrorKind::Corrupt, "a block begins within the one before it").at(file.path()).offset(next));
+    };
     let mut bytes = [0; BLOCK_BYTES];
-    let bytes = bytes.get_mut(..(next - end) as usize).unwrap_or_default();
+    let bytes = bytes.get_mut(..between as usize).unwrap_or_default();
     file.read_at(end, bytes)?;
     let Some(at) = bytes.iter().position(|byte| *byte != 0) else { return Ok(()) };
     // A block that was deleted may stand there, or one that is not in the index yet.
