@@ -127,7 +127,11 @@ fn a_task_that_joins_many_blocks_is_told_to_join_fewer() {
     let error = engine.compute(&x.rechunk([64, 8192]).sum(..).item_collection()).unwrap_err();
     says(&error, ErrorKind::OutOfMemory, &["64 blocks of map_blocks at once", "join them in several steps, at most", "not joined"]);
     let error = engine.compute(&x.rechunk([64, 524_288]).sum(..).item_collection()).unwrap_err();
-    says(&error, ErrorKind::OutOfMemory, &["64 blocks of map_blocks at once", "its output with two of them is 264.", "smaller"]);
+    says(
+        &error,
+        ErrorKind::OutOfMemory,
+        &["64 blocks of map_blocks at once", "two of them with its output and scratch are 264.", "smaller"],
+    );
     // Nothing was run, so that nothing was spilled.
     assert!(files(scratch.path()).iter().all(|file| file.metadata().unwrap().len() <= 4096));
 }

@@ -58,7 +58,7 @@ impl Drop for Recording {
     fn drop(&mut self) {
         let core = &self.engine.shared.core;
         core.recorder.remove(&self.sink);
-        core.unreserve(self.events.reserved());
+        core.unreserve(self.events.end());
     }
 }
 

@@ -56,8 +56,8 @@ pub(crate) struct Recording {
 struct Recorded {
     log: EventLog,
     bookings: Vec<Booking>,
-    /// Bytes of these that tasks were told to leave free.
-    reserved: u64,
+    /// Bytes of these that tasks were told to leave free; none once the recording has ended.
+    reserved: Option<u64>,
 }
 
 impl Recording {
@@ -71,7 +71,7 @@ impl Recording {
             events: Vec::new(),
             whole: true,
         };
-        let state = Mutex::new(Recorded { log, bookings: Vec::new(), reserved: 0 });
+        let state = Mutex::new(Recorded { log, bookings: Vec::new(), reserved: Some(0) });
         Recording { began: Instant::now(), ledger: ledger.clone(), state }
     }
 
@@ -80,9 +80,9 @@ impl Recording {
         self.state.lock().log.clone()
     }
 
-    /// The bytes that the pieces take that were set aside for events to come.
-    pub(crate) fn reserved(&self) -> u64 {
-        self.state.lock().reserved
+    /// Ends the recording; the bytes that were set aside for it, which are to be given back. A run that is about to begin sets aside no more.
+    pub(crate) fn end(&self) -> u64 {
+        self.state.lock().reserved.take().unwrap_or(0)
     }
 
     /// So many pieces are missing for `events` more.
@@ -93,6 +93,7 @@ impl Recording {
 
     /// Makes room for a piece more, of which tasks were told to leave `reserved` bytes free; whether there was any.
     fn extend(&self, Recorded { log, bookings, reserved: all, .. }: &mut Recorded, reserved: u64) -> bool {
+        let Some(all) = all else { return false };
         let Ok(booking) = self.ledger.book(PIECE_BYTES) else { return false };
         let more = ((bookings.len() + 1) * PIECE).saturating_sub(log.events.len());
         let extended = log.events.try_reserve_exact(more).is_ok();

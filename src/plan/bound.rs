@@ -105,7 +105,7 @@ pub(crate) fn does_not_fit(table: &TaskTable, task: u32, need: u64, bound: u64, 
                 ),
                 // No number of steps helps where what comes out of the last does not fit.
                 _ => format!(
-                    "it takes {blocks} blocks{of} at once, and its output with two of them is {} already: make what it joins them to smaller, too, or \
+                    "it takes {blocks} blocks{of} at once, and two of them with its output and scratch are {} already: make what it joins them to smaller, too, or \
                      give {larger}",
                     mib(beside.saturating_add(each.saturating_mul(2)))
                 ),
